@@ -1,0 +1,78 @@
+/* attention.c - fused causal attention over documents laid end to end.
+ *
+ * A task is one head of one document, so no two tasks write the same number and
+ * no sum depends on who computed it. The arithmetic is in micro.inc.h. */
+#include "internal.h"
+
+typedef struct {
+    vd_real *out, *lse, *delta, *dqkv;
+    const vd_real *qkv, *dout;
+    const int64_t *offsets;
+    int64_t H, hd;
+} attention;
+
+static vd_attention_head head_of(const attention *p, int64_t task)
+{
+    int64_t document = task / p->H, h = task % p->H;
+    int64_t first = p->offsets[document], d = p->H * p->hd, stride = 3 * d;
+    const vd_real *q = p->qkv + first * stride + h * p->hd;
+    vd_real *dq = p->dqkv ? p->dqkv + first * stride + h * p->hd : 0;
+    int64_t at = first * d + h * p->hd;
+    return (vd_attention_head){
+        .n = p->offsets[document + 1] - first, .hd = p->hd, .stride = stride, .out_stride = d,
+        .lse_stride = p->H, .q = q, .k = q + d, .v = q + 2 * d, .out = p->out + at,
+        .lse = p->lse + first * p->H + h, .dout = p->dout ? p->dout + at : 0,
+        .delta = p->delta ? p->delta + first * p->H + h : 0,
+        .dq = dq, .dk = dq ? dq + d : 0, .dv = dq ? dq + 2 * d : 0,
+    };
+}
+
+static void forward_head(int64_t i, void *context)
+{
+    vd_attention_head head = head_of(context, i);
+    vd_micro_kernels()->attention_forward(&head);
+}
+
+void vidya_attention_forward(vd_real *out, vd_real *lse, const vd_real *qkv,
+                             const int64_t *offsets, int64_t n_docs, int64_t H, int64_t hd)
+{
+    attention p = {.out = out, .lse = lse, .qkv = qkv, .offsets = offsets, .H = H, .hd = hd};
+    vd_parallel(n_docs * H, forward_head, &p);
+}
+
+static void backward_head(int64_t i, void *context)
+{
+    vd_attention_head head = head_of(context, i);
+    vd_micro_kernels()->attention_backward(&head);
+}
+
+void vidya_attention_backward(vd_real *dqkv, vd_real *delta, const vd_real *dout,
+                              const vd_real *out, const vd_real *lse, const vd_real *qkv,
+                              const int64_t *offsets, int64_t n_docs, int64_t H, int64_t hd)
+{
+    /* out and lse are only read in the backward pass */
+    attention p = {.out = (vd_real *)out, .lse = (vd_real *)lse, .delta = delta, .dqkv = dqkv,
+                   .qkv = qkv, .dout = dout, .offsets = offsets, .H = H, .hd = hd};
+    vd_parallel(n_docs * H, backward_head, &p);
+}
+
+typedef struct {
+    vd_real *out;
+    const vd_real *q, *keys, *values;
+    int64_t n, H, hd;
+} decoding;
+
+static void decode_head(int64_t h, void *context)
+{
+    const decoding *p = context;
+    int64_t at = h * p->hd;
+    vd_micro_kernels()->attention_decode(p->out + at, p->q + at, p->keys + at, p->values + at,
+                                         p->n, p->H * p->hd, p->hd);
+}
+
+void vidya_attention_decode(vd_real *out, const vd_real *q, const vd_real *keys,
+                            const vd_real *values, int64_t n, int64_t H, int64_t hd)
+{
+    decoding p = {out, q, keys, values, n, H, hd};
+    vd_parallel(H, decode_head, &p);
+}

@@ -1,0 +1,101 @@
+/* internal.h - what the kernels share: the thread pool and the micro-kernels. */
+#ifndef VIDYA_INTERNAL_H
+#define VIDYA_INTERNAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vidya.h"
+
+static inline int64_t vd_min(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t vd_max(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t vd_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* ---- the pool (pool.c) -------------------------------------------------- */
+
+/* Calls task(i, context) once for each i in [0, n_tasks), on the pool's threads
+ * and the caller's, in any order; returns when all are done. Runs serially when
+ * the pool is busy with another caller's job, so it may be nested. */
+void vd_parallel(int64_t n_tasks, void (*task)(int64_t i, void *context), void *context);
+
+/* Elements an elementwise kernel hands to a task: small enough to share, large
+ * enough to pay for the hand-over. */
+enum { VD_BLOCK = 16384 };
+
+/* Rows of `d` columns that make up about VD_BLOCK elements. */
+static inline int64_t vd_row_block(int64_t d) { return vd_max(1, VD_BLOCK / d); }
+
+/* ---- micro-kernels (micro.inc.h, once per instruction set) --------------- */
+
+/* Widest padding a micro-kernel needs: vectors of 16 floats. */
+enum { VD_PAD = 16 };
+
+/* One document and head of attention: everything the micro-kernels need. */
+typedef struct {
+    int64_t n;          /* tokens of the document */
+    int64_t hd;         /* columns of the head */
+    int64_t stride;     /* elements between rows of q, k, v (and dq, dk, dv) */
+    int64_t out_stride; /* elements between rows of out and dout */
+    int64_t lse_stride; /* elements between rows of lse and delta */
+    const vd_real *q, *k, *v;
+    vd_real *out;        /* forward: written; backward: read */
+    vd_real *lse;        /* forward: written; backward: read */
+    const vd_real *dout; /* backward only, as are the following */
+    vd_real *delta;
+    vd_real *dq, *dk, *dv;
+} vd_attention_head;
+
+/* What does not change over an Adam step, computed in double. */
+typedef struct {
+    vd_real rate;               /* lr / (1 - beta1^t) */
+    vd_real v_scale;            /* 1 / sqrt(1 - beta2^t) */
+    vd_real beta1, beta2;
+    vd_real one_minus_beta1, one_minus_beta2;
+    vd_real eps, grad_scale;
+} vd_adam;
+
+typedef struct {
+    const char *name;
+    void (*gelu_forward)(vd_real *y, const vd_real *x, int64_t n);
+    void (*gelu_backward)(vd_real *dx, vd_real *y, const vd_real *dy, const vd_real *x, int64_t n);
+    void (*rmsnorm_forward)(vd_real *y, vd_real *rstd, const vd_real *x, const vd_real *gain,
+                            int64_t T, int64_t d, vd_real eps);
+    void (*rmsnorm_apply)(vd_real *y, const vd_real *rstd, const vd_real *x, const vd_real *gain,
+                          int64_t T, int64_t d);
+    void (*rmsnorm_backward)(vd_real *dx, const vd_real *dy, const vd_real *x, const vd_real *rstd,
+                             const vd_real *gain, int64_t T, int64_t d, int accumulate);
+    /* columns [c, c + width) of dgain over all T rows; width <= VD_COLUMNS */
+    void (*rmsnorm_dgain)(vd_real *dgain, const vd_real *dy, const vd_real *x, const vd_real *rstd,
+                          int64_t T, int64_t d, int64_t c, int64_t width, int accumulate);
+    void (*rope)(vd_real *x, const int32_t *positions, const vd_real *cos_table,
+                 const vd_real *sin_table, int64_t T, int64_t row_stride, int64_t n_rotated,
+                 int64_t hd, int inverse);
+    void (*attention_forward)(const vd_attention_head *head);
+    void (*attention_backward)(const vd_attention_head *head);
+    void (*attention_decode)(vd_real *out, const vd_real *q, const vd_real *keys,
+                             const vd_real *values, int64_t n, int64_t stride, int64_t hd);
+    /* elements [first, first + n) of a dropout; first is a multiple of 4 */
+    void (*dropout_add)(vd_real *y, const vd_real *residual, const vd_real *x, int64_t first,
+                        int64_t n, double p, uint64_t seed, uint64_t stream);
+    /* one row of logits [V]: returns its loss and, if scale != 0, turns the row
+     * into its gradient times scale */
+    vd_real (*cross_entropy_row)(vd_real *logits, int64_t V, int64_t target, vd_real scale);
+    double (*sum)(const vd_real *x, int64_t n);
+    double (*sum_squares)(const vd_real *x, int64_t n);
+    void (*adam)(vd_real *param, vd_real *m, vd_real *v, const vd_real *grad, int64_t n,
+                 const vd_adam *constants);
+} vd_micro;
+
+/* Columns of dgain that one task sums. */
+enum { VD_COLUMNS = 64 };
+
+/* The micro-kernels in use (runtime.c). */
+const vd_micro *vd_micro_kernels(void);
+
+extern const vd_micro vd_micro_generic;
+#if defined(__x86_64__)
+extern const vd_micro vd_micro_avx2;
+extern const vd_micro vd_micro_avx512;
+#endif
+
+#endif

@@ -1,0 +1,25 @@
+/* micro_avx512.c - the micro-kernels for AVX-512 (F, BW, DQ, VL). */
+#if defined(__x86_64__)
+#include <math.h>
+#include <string.h>
+
+#include "internal.h"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma"))), \
+                             apply_to = function)
+#else
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma,prefer-vector-width=512")
+#endif
+
+#define VD_VECTOR_BYTES 64
+#define VD_ISA_NAME "avx512"
+#define VD_ISA_TABLE vd_micro_avx512
+#include "micro.inc.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#else
+typedef int vd_no_avx512_here;
+#endif

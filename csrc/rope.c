@@ -1,0 +1,43 @@
+/* rope.c - rotary positions, rotate-half form (Su et al. 2021). */
+#include <math.h>
+
+#include "internal.h"
+
+void vidya_rope_table(vd_real *cos_table, vd_real *sin_table, int64_t context, int64_t hd,
+                      double base)
+{
+    int64_t half = hd / 2;
+    for (int64_t t = 0; t < context; t++) {
+        for (int64_t i = 0; i < half; i++) {
+            double angle = (double)t * pow(base, -2.0 * (double)i / (double)hd);
+            cos_table[t * half + i] = (vd_real)cos(angle);
+            sin_table[t * half + i] = (vd_real)sin(angle);
+        }
+    }
+}
+
+typedef struct {
+    vd_real *x;
+    const int32_t *positions;
+    const vd_real *cos_table, *sin_table;
+    int64_t T, row_stride, n_rotated, hd, block;
+    int inverse;
+} rotation;
+
+static void rotate_rows(int64_t i, void *context)
+{
+    const rotation *p = context;
+    int64_t t = i * p->block;
+    vd_micro_kernels()->rope(p->x + t * p->row_stride, p->positions + t, p->cos_table,
+                             p->sin_table, vd_min(p->block, p->T - t), p->row_stride,
+                             p->n_rotated, p->hd, p->inverse);
+}
+
+void vidya_rope(vd_real *x, const int32_t *positions, const vd_real *cos_table,
+                const vd_real *sin_table, int64_t T, int64_t row_stride, int64_t n_rotated,
+                int64_t hd, int inverse)
+{
+    rotation p = {x, positions, cos_table, sin_table, T, row_stride, n_rotated, hd,
+                  vd_row_block(n_rotated * hd), inverse};
+    vd_parallel(vd_ceil_div(T, p.block), rotate_rows, &p);
+}

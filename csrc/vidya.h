@@ -1,0 +1,160 @@
+/* vidya.h - the public C API of vidya's kernels.
+ *
+ * Pure functions over pointers and sizes: no I/O, no allocation after the
+ * thread pool has started, no hidden state but the thread count and the
+ * instruction set. All arrays are contiguous and row-major, owned by the
+ * caller, and do not overlap unless a function says that they may. Arguments
+ * are trusted: vidya/kernels.py checks them for people who call from Python.
+ *
+ * vd_real is float; the same sources compiled with -DVIDYA_DOUBLE make it
+ * double, for gradient checks.
+ *
+ * The same numbers, however many threads: work is cut into tiles that depend
+ * on the shapes alone, and partial sums are added in a fixed order.
+ *
+ * T tokens (rows), d width (columns), V vocabulary, H heads, hd = d / H.
+ */
+#ifndef VIDYA_H
+#define VIDYA_H
+
+#include <stdint.h>
+
+#ifdef VIDYA_DOUBLE
+typedef double vd_real;
+#else
+typedef float vd_real;
+#endif
+
+/* cffi reads what stands between these two marks (vidya/_build.py). */
+/* BEGIN API */
+
+/* ---- threads, instruction set, BLAS (runtime.c, pool.c) ---------------- */
+
+/* Threads that the kernels use, at least 1. OpenBLAS itself is always called
+ * single-threaded, on tiles, from this one pool. */
+void vidya_set_num_threads(int n);
+int vidya_get_num_threads(void);
+
+/* Threads of OpenBLAS's own pool, for scripts that call it directly. */
+void vidya_openblas_set_num_threads(int n);
+int vidya_openblas_get_num_threads(void);
+const char *vidya_openblas_config(void);
+
+/* Instruction set of the micro-kernels: "avx512", "avx2" or "generic". The
+ * best that the processor has is chosen at load; setting one that it does not
+ * have returns -1 and changes nothing, else 0. */
+const char *vidya_get_isa(void);
+int vidya_set_isa(const char *name);
+
+/* ---- matrix multiplication (matmul.c) ---------------------------------- */
+/* w is [n, k], "[out, in]". accumulate != 0 adds to the output, 0 overwrites.
+ * m, n, k >= 1. */
+
+/* y [m, n] = x [m, k] * w^T */
+void vidya_matmul_forward(vd_real *y, const vd_real *x, const vd_real *w,
+                          int64_t m, int64_t n, int64_t k, int accumulate);
+/* dx [m, k] = dy [m, n] * w */
+void vidya_matmul_backward_input(vd_real *dx, const vd_real *dy, const vd_real *w,
+                                 int64_t m, int64_t n, int64_t k, int accumulate);
+/* dw [n, k] = dy^T [n, m] * x [m, k] */
+void vidya_matmul_backward_weight(vd_real *dw, const vd_real *dy, const vd_real *x,
+                                  int64_t m, int64_t n, int64_t k, int accumulate);
+
+/* ---- token embedding (embedding.c) ------------------------------------- */
+
+/* y [T, d] = rows tokens[T] of wte [V, d] */
+void vidya_embedding_forward(vd_real *y, const vd_real *wte, const int32_t *tokens,
+                             int64_t T, int64_t d);
+/* dwte[tokens[t]] += dy[t], in the order of t */
+void vidya_embedding_backward(vd_real *dwte, const vd_real *dy, const int32_t *tokens,
+                              int64_t T, int64_t d);
+
+/* ---- RMSNorm (rmsnorm.c) ----------------------------------------------- */
+
+/* y = x * rstd * gain, rstd [T] = 1 / sqrt(mean(x^2) + eps); y may be x. */
+void vidya_rmsnorm_forward(vd_real *y, vd_real *rstd, const vd_real *x, const vd_real *gain,
+                           int64_t T, int64_t d, vd_real eps);
+/* y = x * rstd * gain from the rstd that forward kept; y may be x. */
+void vidya_rmsnorm_apply(vd_real *y, const vd_real *rstd, const vd_real *x,
+                         const vd_real *gain, int64_t T, int64_t d);
+/* dx [T, d] (added if accumulate_dx) and dgain [d] (added if accumulate_dgain).
+ * dx may be dy when it is not accumulated. */
+void vidya_rmsnorm_backward(vd_real *dx, vd_real *dgain, const vd_real *dy, const vd_real *x,
+                            const vd_real *rstd, const vd_real *gain, int64_t T, int64_t d,
+                            int accumulate_dx, int accumulate_dgain);
+
+/* ---- rotary positions (rope.c) ----------------------------------------- */
+
+/* cos, sin [context, hd/2] for RoPE with this base. */
+void vidya_rope_table(vd_real *cos_table, vd_real *sin_table, int64_t context, int64_t hd,
+                      double base);
+/* Rotates in place the first n_rotated heads (hd columns each) of every row of
+ * x [T, row_stride] by its position; inverse != 0 rotates back, which is the
+ * backward pass. positions [T] < context. */
+void vidya_rope(vd_real *x, const int32_t *positions, const vd_real *cos_table,
+                const vd_real *sin_table, int64_t T, int64_t row_stride, int64_t n_rotated,
+                int64_t hd, int inverse);
+
+/* ---- causal attention over documents laid end to end (attention.c) ------ */
+/* qkv [T, 3*H*hd]: queries, keys, values, each H heads of hd columns, hd <= 256
+ * and a multiple of 2. offsets [n_docs + 1] starts at 0, ends at T, and does not
+ * decrease; a token sees itself and what stands before it in its document.
+ * Scale 1/sqrt(hd). lse [T, H] is the log-sum-exp of each row of scores. */
+void vidya_attention_forward(vd_real *out, vd_real *lse, const vd_real *qkv,
+                             const int64_t *offsets, int64_t n_docs, int64_t H, int64_t hd);
+/* dqkv [T, 3*H*hd] is overwritten; delta [T, H] is scratch. */
+void vidya_attention_backward(vd_real *dqkv, vd_real *delta, const vd_real *dout,
+                              const vd_real *out, const vd_real *lse, const vd_real *qkv,
+                              const int64_t *offsets, int64_t n_docs, int64_t H, int64_t hd);
+/* One new query against a cache: q, out [H*hd]; keys, values [n, H*hd], n >= 1. */
+void vidya_attention_decode(vd_real *out, const vd_real *q, const vd_real *keys,
+                            const vd_real *values, int64_t n, int64_t H, int64_t hd);
+
+/* ---- GELU, tanh form (gelu.c) ------------------------------------------ */
+
+/* y may be x. */
+void vidya_gelu_forward(vd_real *y, const vd_real *x, int64_t n);
+/* dx = dy * gelu'(x), and y = gelu(x) again unless y is NULL. dx may be dy. y may be x. */
+void vidya_gelu_backward(vd_real *dx, vd_real *y, const vd_real *dy, const vd_real *x, int64_t n);
+
+/* ---- dropout (dropout.c) ----------------------------------------------- */
+/* Element i is kept when Philox4x32-10(key = seed, counter = (i / 4, stream))
+ * word i % 4 is at least p * 2^32; kept elements are scaled by 1 / (1 - p).
+ * The mask is a function of seed, stream and i alone: backward computes it again. */
+
+/* y [n] = residual + dropout(x); residual may be NULL (then plain dropout), and y
+ * may be x or residual. Backward is the same function applied to dy with a NULL
+ * residual. */
+void vidya_dropout_add(vd_real *y, const vd_real *residual, const vd_real *x, int64_t n, double p,
+                       uint64_t seed, uint64_t stream);
+
+/* ---- final projection + cross-entropy (cross_entropy.c) ----------------- */
+/* logits = x [T, d] * w^T [V, d], never whole in memory: they pass through
+ * scratch [chunk, V], chunk >= 1. losses [T] is -log softmax(logits)[target], 0
+ * where targets[t] is negative ("not counted"). */
+
+void vidya_linear_cross_entropy_forward(vd_real *losses, vd_real *scratch, const vd_real *x,
+                                        const vd_real *w, const int32_t *targets, int64_t T,
+                                        int64_t d, int64_t V, int64_t chunk);
+/* Forward, dx [T, d] and dw [V, d] of sum(losses) * scale in one go. dw is added
+ * to if accumulate, else overwritten. */
+void vidya_linear_cross_entropy_backward(vd_real *losses, vd_real *dx, vd_real *dw,
+                                         vd_real *scratch, const vd_real *x, const vd_real *w,
+                                         const int32_t *targets, int64_t T, int64_t d, int64_t V,
+                                         int64_t chunk, double scale, int accumulate);
+
+/* ---- over the flat parameter buffer (optimizer.c) ----------------------- */
+
+/* Sum of x, added in double in a fixed order. */
+double vidya_sum(const vd_real *x, int64_t n);
+/* Euclidean norm, added in double in a fixed order. NaN and infinity show. */
+double vidya_norm(const vd_real *x, int64_t n);
+/* Adam (Kingma and Ba 2015, algorithm 1) on the gradient grad * grad_scale:
+ * m, v and param are updated in place; step counts from 1. */
+void vidya_adam(vd_real *param, vd_real *m, vd_real *v, const vd_real *grad, int64_t n,
+                double lr, double beta1, double beta2, double eps, int64_t step,
+                double grad_scale);
+
+/* END API */
+
+#endif

@@ -1,0 +1,22 @@
+"""Settings that all tests share."""
+
+import os
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("vidya", deadline=None, max_examples=25)
+hypothesis.settings.register_profile("ci", parent=hypothesis.settings.get_profile("vidya"),
+                                     derandomize=True, print_blob=True)  # fmt: skip
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "vidya")
+
+
+@pytest.fixture
+def kernel_settings():
+    """Puts the thread count and the instruction set back afterwards."""
+    from vidya import kernels
+
+    threads, isa = kernels.get_num_threads(), kernels.get_isa()
+    yield
+    kernels.set_num_threads(threads)
+    kernels.set_isa(isa)

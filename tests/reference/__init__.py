@@ -1,0 +1,1 @@
+"""What the kernels and the model are checked against: the formulas, written plainly."""

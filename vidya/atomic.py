@@ -1,0 +1,142 @@
+"""Writing a file so that it is either the old one or the new one, whatever happens.
+
+`atomic_write` writes to a temporary file in the same folder, flushes it to the
+disk and renames it over the target. The temporary of a process that was killed
+stays behind; `remove_stale` clears such leftovers away.
+
+A temporary is locked (`flock`) for as long as it is being written, and the lock
+dies with the process: that, not the process number in its name, is what tells a
+leftover from a file in use, so numbers that are used again do no harm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import itertools
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from vidya.errors import UserError
+
+_FULL = {
+    errno.ENOSPC: "disk full",
+    errno.EDQUOT: "disk quota used up",
+    errno.EFBIG: "file size limit (ulimit -f) reached",
+}
+_NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP)
+_TEMPORARY = re.compile(r"\..+\.tmp-\d+-\d+")
+_counter = itertools.count()
+
+
+def atomic_write(
+    path: str | os.PathLike[str], write: Callable[[BinaryIO], None], size: int | None = None
+) -> None:
+    """Replace the file at `path` by what `write` puts into the file it is given.
+
+    When this returns, the new content is on the disk under its name. When it
+    raises, whatever stood at `path` before is untouched and no temporary is left.
+
+    Args:
+        path: the file to write; its folder must exist.
+        write: fills an empty binary file, which may be seeked in.
+        size: bytes that will be needed, for the message of a full disk.
+
+    Raises:
+        UserError: the disk or quota is full, or the folder cannot be written to.
+    """
+    target = Path(path)
+    try:
+        temporary, descriptor = _create_temporary(target)
+    except OSError as error:
+        raise _cannot_write(target, error, size) from error
+    try:
+        with open(descriptor, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(descriptor)
+            # Inside the `with`: closing gives the lock up, and an unlocked
+            # temporary may be removed as a leftover.
+            os.replace(temporary, target)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise _cannot_write(target, error, size) from error
+        raise
+    _sync_folder(target.parent)
+
+
+def remove_stale(folder: str | os.PathLike[str]) -> list[Path]:
+    """Delete the temporaries in `folder` whose writers are dead; return their paths.
+
+    A temporary that some process is writing to is left alone.
+    """
+    removed = []
+    for path in sorted(Path(folder).iterdir()):
+        if _TEMPORARY.fullmatch(path.name) and _remove_if_unlocked(path):
+            removed.append(path)
+    return removed
+
+
+def _create_temporary(target: Path) -> tuple[Path, int]:
+    """A new, locked file beside `target`: its path and its descriptor."""
+    while True:
+        name = f".{target.name}.tmp-{os.getpid()}-{next(_counter)}"
+        path = target.with_name(name)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:  # left by a dead process that had our number
+            continue
+        # Where locks are not supported the file stays unlocked, and since
+        # `remove_stale` cannot lock it either, nothing removes it.
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return path, descriptor
+        os.close(descriptor)  # taken for a leftover in the instant before the lock
+
+
+def _remove_if_unlocked(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The writer may have renamed it away while we opened it.
+        path.unlink()
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush the folder's own entries, so that a rename survives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _cannot_write(target: Path, error: OSError, size: int | None) -> UserError:
+    reason = _FULL.get(error.errno or 0)
+    if reason is None:
+        return UserError(f"cannot write {target}: {error.strerror}: use another --out")
+    with contextlib.suppress(OSError):
+        free = shutil.disk_usage(target.parent).free
+        need = f"{size / 1e6:.1f} MB needed, " if size else ""
+        reason += f" ({need}{free / 1e6:.1f} MB free)"
+    untouched = f"; the previous {target.name} is untouched" if target.exists() else ""
+    return UserError(f"{reason} writing {target}: free some space or use another --out{untouched}")

@@ -1,0 +1,246 @@
+"""From the token cache to batches: which tokens a training step sees.
+
+- A document is cut into windows of at most `context` predictions. Consecutive
+  windows share one token, so every token after a document's first is predicted
+  exactly once and nothing is thrown away.
+- A batch is whole windows laid end to end with their offsets: no padding.
+- An epoch is a permutation of all windows. What step `n` sees depends on the seed
+  and on `n` alone, so that a resumed run needs nothing but its step number.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidya.errors import UserError
+
+
+class Tokens(Protocol):
+    """What batches need of a token cache."""
+
+    @property
+    def tokens(self) -> NDArray[np.uint16]:
+        """All documents end to end."""
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """[documents + 1], where each document starts, and the end."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows laid end to end."""
+
+    tokens: NDArray[np.int32]
+    """[T] inputs."""
+    targets: NDArray[np.int32]
+    """[T] the token that follows each input; -1 is not counted."""
+    offsets: NDArray[np.int64]
+    """[windows + 1] where each window starts, and T; nothing is attended across them."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where each window of a corpus lies in its tokens."""
+
+    starts: NDArray[np.int64]
+    """[windows] index of the first input."""
+    lengths: NDArray[np.int64]
+    """[windows] number of predictions, 1 to context."""
+
+
+def cut_windows(offsets: NDArray[np.int64], context: int) -> Windows:
+    """The windows of documents at `offsets` [documents + 1], in their order.
+
+    Raises:
+        UserError: `context` is below 1, or no document has two tokens.
+    """
+    if context < 1:
+        raise UserError(f"context must be at least 1, not {context}")
+    predictions = np.maximum(np.diff(offsets) - 1, 0)
+    counts = -(-predictions // context)
+    total = int(counts.sum())
+    if total == 0:
+        raise UserError("nothing to predict: no document has two tokens: give the corpus more text")
+    first_window = np.cumsum(counts) - counts
+    # Position of each window within its document, in tokens.
+    within = (np.arange(total) - np.repeat(first_window, counts)) * context
+    starts = np.repeat(offsets[:-1], counts) + within
+    lengths = np.minimum(np.repeat(predictions, counts) - within, context)
+    return Windows(starts, lengths)
+
+
+class BatchPlan:
+    """What every training step sees, for a cache, a seed and one limit on the size of a step."""
+
+    def __init__(
+        self,
+        cache: Tokens,
+        context: int,
+        *,
+        tokens_per_step: int | None = None,
+        docs_per_step: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Plan steps over all windows of `cache`.
+
+        Args:
+            cache: tokens and document offsets.
+            context: most predictions in a window.
+            tokens_per_step: a step takes whole windows as long as they fit this many
+                predictions, and at least one.
+            docs_per_step: a step takes this many windows. A document of up to
+                `context` predictions is one window; a longer one counts once per window.
+            seed: of the order.
+
+        Raises:
+            UserError: not exactly one limit, a limit below 1, or nothing to predict.
+        """
+        if (tokens_per_step is None) == (docs_per_step is None):
+            raise UserError("give exactly one of tokens per step and documents per step")
+        limit = tokens_per_step if docs_per_step is None else docs_per_step
+        assert limit is not None
+        if limit < 1:
+            raise UserError(f"tokens or documents per step must be at least 1, not {limit}")
+        self._tokens = cache.tokens
+        self._windows = cut_windows(cache.offsets, context)
+        self._by_tokens = docs_per_step is None
+        self._limit = limit
+        self._seed = seed
+        self._first_steps = [0]  # of each epoch whose packing is known, and of the next
+        self._epoch = -1
+        self._order: NDArray[np.int64] = np.empty(0, np.int64)
+        self._bounds: NDArray[np.int64] = np.empty(0, np.int64)
+
+    @property
+    def windows_in_epoch(self) -> int:
+        """Windows in a pass over the corpus."""
+        return len(self._windows.starts)
+
+    @property
+    def tokens_in_epoch(self) -> int:
+        """Predictions in a pass over the corpus."""
+        return int(self._windows.lengths.sum())
+
+    @property
+    def max_tokens(self) -> int:
+        """No batch holds more predictions than this."""
+        longest = int(self._windows.lengths.max())
+        most = max(self._limit, longest) if self._by_tokens else self._limit * longest
+        return min(most, self.tokens_in_epoch)
+
+    def steps_in_epoch(self, epoch: int) -> int:
+        """Steps that pass number `epoch` (from 0) takes; by tokens, passes differ a little."""
+        if not self._by_tokens:
+            return -(-self.windows_in_epoch // self._limit)
+        self._learn_epochs(epoch)
+        return self._first_steps[epoch + 1] - self._first_steps[epoch]
+
+    def position(self, step: int) -> tuple[int, int]:
+        """The epoch that step number `step` (from 0) belongs to, and its index in it."""
+        if step < 0:
+            raise ValueError(f"step must not be negative: {step}")
+        if not self._by_tokens:
+            return divmod(step, self.steps_in_epoch(0))
+        while self._first_steps[-1] <= step:
+            self._learn_epochs(len(self._first_steps) - 1)
+        epoch = bisect.bisect_right(self._first_steps, step) - 1
+        return epoch, step - self._first_steps[epoch]
+
+    def batch(self, step: int) -> Batch:
+        """What step number `step` (from 0) sees."""
+        epoch, index = self.position(step)
+        self._pack(epoch)
+        chosen = self._order[self._bounds[index] : self._bounds[index + 1]]
+        return _gather(self._tokens, self._windows, chosen)
+
+    def _learn_epochs(self, epoch: int) -> None:
+        """Make `_first_steps` reach past `epoch`."""
+        while len(self._first_steps) <= epoch + 1:
+            self._pack(len(self._first_steps) - 1)
+            self._first_steps.append(self._first_steps[-1] + len(self._bounds) - 1)
+
+    def _pack(self, epoch: int) -> None:
+        """Make `_order` and `_bounds` those of `epoch`."""
+        if epoch == self._epoch:
+            return
+        self._order = permutation(self.windows_in_epoch, self._seed, epoch)
+        if self._by_tokens:
+            self._bounds = pack_by_tokens(self._windows.lengths[self._order], self._limit)
+        else:
+            ends = np.arange(0, self.windows_in_epoch, self._limit)
+            self._bounds = np.append(ends, self.windows_in_epoch)
+        self._epoch = epoch
+
+
+def permutation(count: int, seed: int, stream: int) -> NDArray[np.int64]:
+    """A random order of `count` things, a function of its arguments alone.
+
+    Drawn from the raw Philox stream, which NumPy promises never to change; its own
+    `permutation` may give another order in another version.
+    """
+    key = np.array([seed % 2**64, stream % 2**64], dtype=np.uint64)
+    keys: Any = np.random.Philox(key=key).random_raw(count)
+    return np.argsort(keys, kind="stable").astype(np.int64)
+
+
+def pack_by_tokens(lengths: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+    """Cut windows, in the given order, into batches of at most `limit` predictions.
+
+    A batch is closed by the first window that does not fit; a window longer than the
+    limit is a batch of its own.
+
+    Returns:
+        [batches + 1] int64, the index of each batch's first window, and the end.
+    """
+    ends = np.cumsum(lengths)
+    # For every window: where the batch that began with it would end.
+    following = np.searchsorted(ends, ends - lengths + limit, side="right")
+    jumps = np.maximum(following, np.arange(1, len(lengths) + 1)).tolist()
+    bounds = [0]
+    while bounds[-1] < len(lengths):
+        bounds.append(jumps[bounds[-1]])
+    return np.array(bounds, dtype=np.int64)
+
+
+def eval_batches(
+    cache: Tokens, context: int, tokens_per_step: int, max_tokens: int | None = None
+) -> Iterator[Batch]:
+    """The first windows of a corpus in their order, for a loss that can be compared.
+
+    Args:
+        cache: tokens and document offsets.
+        context: most predictions in a window.
+        tokens_per_step: most predictions in a batch (a longer window goes alone).
+        max_tokens: stop before the window that would exceed this many predictions
+            in all, but not before the first; None takes everything.
+
+    Raises:
+        UserError: nothing to predict, or a limit below 1.
+    """
+    if tokens_per_step < 1:
+        raise UserError(f"tokens per step must be at least 1, not {tokens_per_step}")
+    windows = cut_windows(cache.offsets, context)
+    count = len(windows.lengths)
+    if max_tokens is not None:
+        ends = np.cumsum(windows.lengths)
+        count = max(1, int(np.searchsorted(ends, max_tokens, side="right")))
+    bounds = pack_by_tokens(windows.lengths[:count], tokens_per_step)
+    for begin, end in itertools.pairwise(bounds.tolist()):
+        yield _gather(cache.tokens, windows, np.arange(begin, end))
+
+
+def _gather(tokens: NDArray[np.uint16], windows: Windows, chosen: NDArray[np.int64]) -> Batch:
+    """The batch of the windows numbered by `chosen`."""
+    lengths = windows.lengths[chosen]
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    shift = np.repeat(windows.starts[chosen] - offsets[:-1], lengths)
+    index = shift + np.arange(offsets[-1])
+    return Batch(tokens[index].astype(np.int32), tokens[index + 1].astype(np.int32), offsets)

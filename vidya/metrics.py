@@ -1,0 +1,245 @@
+"""`metrics.jsonl`: one JSON object a line, written as training goes.
+
+The first line describes the run (`describe_run`), the others carry `step` and
+what was measured there. A float is printed so that it reads back to the same
+float; NaN and the infinities, for which JSON has no number, become the strings
+"NaN", "Infinity" and "-Infinity", and `read_metrics` makes floats of them again.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import os
+import platform
+import resource
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+
+import vidya
+from vidya.atomic import atomic_write
+from vidya.errors import UserError
+
+StrPath = str | os.PathLike[str]
+
+_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+class MetricsWriter:
+    """Appends lines to a metrics file, each whole and handed to the system at once.
+
+    A process that is killed loses no line, and leaves at most one torn, which the
+    next writer removes. One writer at a time: the run folder's lock sees to that.
+    """
+
+    def __init__(self, path: StrPath) -> None:
+        self._path = Path(path)
+        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+        _mend_last_line(self._path, self._file)
+
+    def write(self, line: Mapping[str, object]) -> None:
+        """Append one line; NumPy numbers are welcome.
+
+        Raises:
+            UserError: the disk is full; the lines before stay as they were.
+        """
+        text = (json.dumps(_plain(line), allow_nan=False) + "\n").encode()
+        before = os.fstat(self._file).st_size
+        try:
+            written = os.write(self._file, text)
+            while written < len(text):
+                written += os.write(self._file, text[written:])
+        except OSError as error:
+            os.ftruncate(self._file, before)
+            raise UserError(
+                f"cannot write {self._path}: {error.strerror}: free some space or use another --out"
+            ) from error
+
+    def sync(self) -> None:
+        """Flush to the disk: before a checkpoint, so that a power cut keeps its lines."""
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        """Close the file; further writes are errors."""
+        os.close(self._file)
+
+    def __enter__(self) -> MetricsWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def read_metrics(
+    path: StrPath, on_damaged: Callable[[int], None] | None = None
+) -> list[dict[str, Any]]:
+    """All lines of a metrics file; a torn last one, left by a crash, is passed over.
+
+    Args:
+        path: the file.
+        on_damaged: called with the number (from 1) of each other line that is no
+            JSON object, which is then skipped; None makes such a line an error.
+
+    Raises:
+        UserError: there is no such file, or a line is damaged.
+    """
+    lines = []
+    for number, raw in enumerate(_read_lines(path), 1):
+        line = _parse(raw)
+        if line is not None:
+            lines.append(line)
+        elif raw.endswith(b"\n"):
+            if on_damaged is None:
+                raise UserError(f"{path}: line {number} is damaged: delete that line")
+            on_damaged(number)
+    return lines
+
+
+def truncate_after(path: StrPath, step: int) -> int:
+    """Drop the lines of steps greater than `step`, atomically; returns how many.
+
+    For a run that resumes from the checkpoint of `step`: it will write those lines
+    again. The lines of `step` itself stay, so they must have been written before
+    the checkpoint was. Lines without a step stay; damaged ones go. A missing file
+    is left missing.
+    """
+    if not Path(path).exists():
+        return 0
+    lines = _read_lines(path)
+    kept = [raw for raw in lines if _belongs(raw, step)]
+    if kept != lines:
+
+        def write(file: BinaryIO) -> None:
+            file.writelines(kept)
+
+        atomic_write(path, write, sum(map(len, kept)))
+    return len(lines) - len(kept)
+
+
+def describe_run(
+    *,
+    config: Mapping[str, object],
+    options: Mapping[str, object],
+    seed: int,
+    threads: int,
+    precision: str,
+    tokenizer_hash: str,
+    corpus_hash: str,
+    openblas: str,
+) -> dict[str, object]:
+    """The first line of a metrics file: everything needed to repeat the run.
+
+    `config` is the architecture, `options` the settings of the training, `openblas`
+    what that library says of its version and build.
+    """
+    return {
+        "kind": "run",
+        "config": dict(config),
+        "options": dict(options),
+        "seed": seed,
+        "versions": {
+            "vidya": vidya.__version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "openblas": openblas,
+        },
+        "processor": processor_name(),
+        "threads": threads,
+        "precision": precision,
+        "tokenizer_hash": tokenizer_hash,
+        "corpus_hash": corpus_hash,
+        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def processor_name() -> str:
+    """Name of the processor, or at least of its architecture."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() in ("model name", "Model", "cpu model") and value.strip():
+                return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def rss_bytes() -> int:
+    """Memory of this process that is in RAM now, in bytes.
+
+    Where `/proc` is missing, the largest that it has been.
+    """
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _plain(value: object) -> object:
+    """`value` as JSON can hold it: NumPy numbers as Python's, NaN as a string."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (np.generic, np.ndarray)):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value
+
+
+def _parse(raw: bytes) -> dict[str, Any] | None:
+    """The object of one line; None if it is damaged."""
+    try:
+        line = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(line, dict):
+        return None
+    return {
+        key: _NOT_FINITE.get(value, value) if isinstance(value, str) else value
+        for key, value in line.items()
+    }
+
+
+def _read_lines(path: StrPath) -> list[bytes]:
+    try:
+        with open(path, "rb") as file:
+            return file.readlines()
+    except OSError as error:
+        raise UserError(f"cannot read metrics {path}: {error.strerror}") from error
+
+
+def _belongs(raw: bytes, step: int) -> bool:
+    line = _parse(raw)
+    if line is None:
+        return False
+    its_step = line.get("step")
+    return not isinstance(its_step, (int, float)) or its_step <= step
+
+
+def _mend_last_line(path: Path, file: int) -> None:
+    """End the last line with a newline, or remove it if it is torn."""
+    size = os.fstat(file).st_size
+    if not size or os.pread(file, 1, size - 1) == b"\n":
+        return
+    last = path.read_bytes().rpartition(b"\n")[2]
+    if _parse(last) is not None:
+        os.write(file, b"\n")
+    else:
+        os.ftruncate(file, size - len(last))

@@ -1,0 +1,387 @@
+"""The model: parameters, forward and backward, written as the mathematics.
+
+A pre-norm decoder (docs/ARCHITECTURE.md, "The model") over documents laid end
+to end: token embedding, RMSNorm, dropout; blocks of [RMSNorm, causal attention
+with RoPE, dropout, add; RMSNorm, 4d GELU, dropout, add]; RMSNorm; logits through
+the transposed embedding. Token ids in, losses out: no text here.
+
+All parameters live in one flat buffer with named views, and gradients mirror it.
+Activations are allocated once, for a number of tokens, and the pointers to all of
+them are bound once; a step then only calls C functions (vidya/kernels.py explains
+the two ways to call them). Backward keeps ten numbers per token, layer and column
+and computes the rest again: normalised inputs, GELU and dropout masks.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from vidya import kernels
+from vidya.config import ModelConfig
+
+Array = NDArray[Any]
+
+INIT_STD = 0.08
+CROSS_ENTROPY_BYTES = 8 << 20
+"""Logits that exist at one time: about what the last-level cache holds."""
+
+
+class Documents(Protocol):
+    """Token ids of documents laid end to end (vidya.batches.Batch is one)."""
+
+    @property
+    def tokens(self) -> Array:
+        """Inputs, int32 [T]."""
+
+    @property
+    def targets(self) -> Array:
+        """What follows each input, int32 [T]; negative: not counted."""
+
+    @property
+    def offsets(self) -> Array:
+        """Where each document begins, int64 [n_docs + 1], from 0 to T."""
+
+
+def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Every parameter's name and shape, [out, in], in the order of the flat buffer."""
+    d = config.n_embd
+    shapes: dict[str, tuple[int, ...]] = {"wte": (config.vocab_size, d), "embed_norm": (d,)}
+    for i in range(config.n_layer):
+        shapes[f"layers.{i}.attn_norm"] = (d,)
+        shapes[f"layers.{i}.attn_qkv"] = (3 * d, d)
+        shapes[f"layers.{i}.attn_out"] = (d, d)
+        shapes[f"layers.{i}.ffn_norm"] = (d,)
+        shapes[f"layers.{i}.ffn_up"] = (4 * d, d)
+        shapes[f"layers.{i}.ffn_down"] = (d, 4 * d)
+    shapes["final_norm"] = (d,)
+    return shapes
+
+
+def named_views(flat: Array, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
+    """Views of consecutive stretches of `flat`, by name."""
+    views, start = {}, 0
+    for name, shape in shapes.items():
+        size = math.prod(shape)
+        views[name] = flat[start : start + size].reshape(shape)
+        start += size
+    return views
+
+
+@dataclass
+class _Pointers:
+    """C pointers to the parameters (or to their gradients), by role and layer."""
+
+    wte: Any
+    embed_norm: Any
+    final_norm: Any
+    attn_norm: list[Any]
+    attn_qkv: list[Any]
+    attn_out: list[Any]
+    ffn_norm: list[Any]
+    ffn_up: list[Any]
+    ffn_down: list[Any]
+
+    @classmethod
+    def of(cls, views: dict[str, Array], n_layer: int) -> _Pointers:
+        def layers(role: str) -> list[Any]:
+            return [kernels.pointer(views[f"layers.{i}.{role}"]) for i in range(n_layer)]
+
+        return cls(
+            *(kernels.pointer(views[name]) for name in ("wte", "embed_norm", "final_norm")),
+            *map(layers, ("attn_norm", "attn_qkv", "attn_out", "ffn_norm", "ffn_up", "ffn_down")),
+        )
+
+
+class Activations:
+    """What a forward pass leaves behind, for up to `max_tokens` tokens.
+
+    With `training`, each layer has buffers of its own for backward, and there is
+    scratch for gradients; without, all layers share one set. Attributes hold C
+    pointers; the arrays behind them are kept alive in `arrays`.
+    """
+
+    def __init__(
+        self, config: ModelConfig, max_tokens: int, dtype: DTypeLike, *, training: bool
+    ) -> None:
+        self.max_tokens = max_tokens
+        self.training = training
+        self.dtype = np.dtype(dtype)
+        self.arrays: list[Array] = []
+        d, heads = config.n_embd, config.n_head
+        layers = config.n_layer
+
+        self.embedded, self.embed_rstd = self._buffer(d), self._buffer(1)
+        # the residual stream: before each block's attention and before its FFN
+        self.x_attn = self._per_layer(d, layers + 1) if training else [self._buffer(d)] * (layers + 1)
+        self.x_ffn = self._per_layer(d, layers)
+        self.attn_rstd, self.ffn_rstd = self._per_layer(1, layers), self._per_layer(1, layers)
+        self.qkv_arrays: list[Array] = []
+        self.qkv = self._per_layer(3 * d, layers, self.qkv_arrays)
+        self.attended, self.lse = self._per_layer(d, layers), self._per_layer(heads, layers)
+        self.ffn_pre = self._per_layer(4 * d, layers)
+        self.final_rstd = self._buffer(1)
+        # scratch
+        self.normed, self.projected = self._buffer(d), self._buffer(d)
+        self.hidden_array = self._array(d)
+        self.hidden = kernels.pointer(self.hidden_array)
+        self.activated = self._buffer(4 * d)
+        self.chunk = min(
+            max_tokens,
+            max(64, CROSS_ENTROPY_BYTES // (config.vocab_size * self.dtype.itemsize)),
+        )
+        self.logits = self._buffer(config.vocab_size, self.chunk)
+        self.losses_array = self._array(1)[:, 0]
+        self.losses = kernels.pointer(self.losses_array)
+        self.positions_array = np.zeros(max_tokens, np.int32)
+        self.positions = kernels.pointer(self.positions_array)
+        if training:
+            self.dx, self.dbranch = self._buffer(d), self._buffer(d)
+            self.dattended, self.dqkv = self._buffer(d), self._buffer(3 * d)
+            self.delta = self._buffer(heads)
+
+    def _array(self, width: int, rows: int | None = None) -> Array:
+        array = np.empty((self.max_tokens if rows is None else rows, width), self.dtype)
+        self.arrays.append(array)
+        return array
+
+    def _buffer(self, width: int, rows: int | None = None) -> Any:
+        return kernels.pointer(self._array(width, rows))
+
+    def _per_layer(self, width: int, layers: int, keep: list[Array] | None = None) -> list[Any]:
+        """A pointer a layer: to a buffer of its own in training, else to one for all."""
+        if self.training:
+            arrays = [self._array(width) for _ in range(layers)]
+        else:
+            arrays = [self._array(width)] * layers
+        if keep is not None:
+            keep.extend(arrays)
+        return [kernels.pointer(array) for array in arrays]
+
+    def nbytes(self) -> int:
+        """Bytes that all buffers take when they are in use."""
+        return sum(array.nbytes for array in self.arrays)
+
+
+def document_positions(offsets: Array, out: Array) -> None:
+    """Fill out [T] with each token's distance from the beginning of its document."""
+    lengths = np.diff(offsets)
+    T = int(offsets[-1])
+    out[:T] = np.arange(T) - np.repeat(offsets[:-1], lengths)
+
+
+class Model:
+    """A model's parameters, and the passes over them.
+
+    Attributes:
+        config: the architecture.
+        flat: all parameters, [n_parameters], of `dtype`.
+        parameters: named views of `flat`.
+        gradients: named views of the gradient buffer (empty before training).
+    """
+
+    def __init__(
+        self, config: ModelConfig, *, dtype: DTypeLike = np.float32, max_tokens: int | None = None
+    ) -> None:
+        """Parameters uninitialised (`init` or a checkpoint fills them).
+
+        Args:
+            config: the architecture.
+            dtype: float32, or float64 to check gradients.
+            max_tokens: tokens that one forward pass may hold; default: the context.
+        """
+        self.config = config
+        self.dtype = np.dtype(dtype)
+        self.max_tokens = max_tokens or config.context
+        self.shapes = parameter_shapes(config)
+        self.flat = np.zeros(config.parameter_count(), self.dtype)
+        self.parameters = named_views(self.flat, self.shapes)
+        self.flat_gradient: Array = np.zeros(0, self.dtype)
+        self.gradients: dict[str, Array] = {}
+        self._c = kernels.library(self.dtype)
+        self._w = _Pointers.of(self.parameters, config.n_layer)
+        self._g: _Pointers | None = None
+        self._cos, self._sin = kernels.rope_table(
+            config.context, config.head_dim, dtype=self.dtype
+        )
+        self._rope = kernels.pointer(self._cos), kernels.pointer(self._sin)
+        self._activations: dict[bool, Activations] = {}
+
+    def init(self, seed: int) -> None:
+        """Draw fresh parameters: normal, std 0.08; residual outputs 0.08/√(2L); gains 1."""
+        rng = np.random.Generator(np.random.Philox(seed))
+        residual_std = INIT_STD / math.sqrt(2 * self.config.n_layer)
+        for name, values in self.parameters.items():
+            if name.endswith("norm"):
+                values[...] = 1
+                continue
+            std = residual_std if name.endswith(("attn_out", "ffn_down")) else INIT_STD
+            values[...] = rng.standard_normal(values.shape, np.float32) * np.float32(std)
+
+    def activations(self, *, training: bool) -> Activations:
+        """The buffers of a pass, allocated at the first call."""
+        if training not in self._activations:
+            self._activations[training] = Activations(
+                self.config, self.max_tokens, self.dtype, training=training
+            )
+        return self._activations[training]
+
+    # ---- forward -------------------------------------------------------------
+
+    def forward(
+        self, tokens: Array, offsets: Array, *, training: bool = False,
+        dropout_seed: int | None = None, step: int = 0,
+    ) -> Activations:  # fmt: skip
+        """Run all blocks; leaves the final hidden states in `hidden_array` [T, d].
+
+        Args:
+            tokens: int32 [T], below the vocabulary size.
+            offsets: int64 [n_docs + 1]; no document longer than the context.
+            training: keep what `backward` needs.
+            dropout_seed: key of the dropout masks; None switches dropout off.
+            step: makes the masks differ from step to step.
+        """
+        c, w, config = self._c, self._w, self.config
+        T, d, heads, hd = len(tokens), config.n_embd, config.n_head, config.head_dim
+        self._check_batch(tokens, offsets)
+        a = self.activations(training=training)
+        document_positions(offsets, a.positions_array)
+        docs, n_docs = kernels.pointer(offsets), len(offsets) - 1
+        p, seed = self._dropout(dropout_seed)
+        eps = kernels.RMSNORM_EPS
+        null = kernels.NULL
+
+        c.vidya_embedding_forward(a.embedded, w.wte, kernels.pointer(tokens), T, d)
+        c.vidya_rmsnorm_forward(a.normed, a.embed_rstd, a.embedded, w.embed_norm, T, d, eps)
+        c.vidya_dropout_add(a.x_attn[0], null, a.normed, T * d, p, seed, self._stream(step, 0))
+        for i in range(config.n_layer):
+            x, mid, out = a.x_attn[i], a.x_ffn[i], a.x_attn[i + 1]
+            # x + dropout(attention(norm(x)))
+            c.vidya_rmsnorm_forward(a.normed, a.attn_rstd[i], x, w.attn_norm[i], T, d, eps)
+            c.vidya_matmul_forward(a.qkv[i], a.normed, w.attn_qkv[i], T, 3 * d, d, 0)
+            c.vidya_rope(a.qkv[i], a.positions, *self._rope, T, 3 * d, 2 * heads, hd, 0)
+            c.vidya_attention_forward(a.attended[i], a.lse[i], a.qkv[i], docs, n_docs, heads, hd)
+            c.vidya_matmul_forward(a.projected, a.attended[i], w.attn_out[i], T, d, d, 0)
+            stream = self._stream(step, 2 * i + 1)
+            c.vidya_dropout_add(mid, x, a.projected, T * d, p, seed, stream)
+            # mid + dropout(down(gelu(up(norm(mid)))))
+            c.vidya_rmsnorm_forward(a.normed, a.ffn_rstd[i], mid, w.ffn_norm[i], T, d, eps)
+            c.vidya_matmul_forward(a.ffn_pre[i], a.normed, w.ffn_up[i], T, 4 * d, d, 0)
+            c.vidya_gelu_forward(a.activated, a.ffn_pre[i], T * 4 * d)
+            c.vidya_matmul_forward(a.projected, a.activated, w.ffn_down[i], T, d, 4 * d, 0)
+            stream = self._stream(step, 2 * i + 2)
+            c.vidya_dropout_add(out, mid, a.projected, T * d, p, seed, stream)
+        last = a.x_attn[config.n_layer]
+        c.vidya_rmsnorm_forward(a.hidden, a.final_rstd, last, w.final_norm, T, d, eps)
+        return a
+
+    def losses(self, batch: Documents) -> Array:
+        """Loss of each token in nats, [T]; 0 where the target is negative. No dropout."""
+        T, config = len(batch.tokens), self.config
+        a = self.forward(batch.tokens, batch.offsets)
+        self._c.vidya_linear_cross_entropy_forward(
+            a.losses, a.logits, a.hidden, self._w.wte, kernels.pointer(batch.targets),
+            T, config.n_embd, config.vocab_size, a.chunk,
+        )  # fmt: skip
+        return a.losses_array[:T].copy()
+
+    # ---- backward --------------------------------------------------------------
+
+    def loss_and_gradients(
+        self, batch: Documents, *, dropout_seed: int | None = None, step: int = 0
+    ) -> float:
+        """Mean loss over the counted tokens, in nats; its gradients fill `gradients`."""
+        tokens, targets, offsets = batch.tokens, batch.targets, batch.offsets
+        a = self.forward(tokens, offsets, training=True, dropout_seed=dropout_seed, step=step)
+        c, w, g, config = self._c, self._w, self._gradient_pointers(), self.config
+        T, d, heads, hd = len(tokens), config.n_embd, config.n_head, config.head_dim
+        docs, n_docs = kernels.pointer(offsets), len(offsets) - 1
+        p, seed = self._dropout(dropout_seed)
+        null = kernels.NULL
+        counted = max(1, int(np.count_nonzero(targets >= 0)))
+
+        # a.dbranch: gradient of a sublayer's output, then of its normalised input
+        # a.dx: gradient of the residual stream
+        c.vidya_linear_cross_entropy_backward(
+            a.losses, a.dbranch, g.wte, a.logits, a.hidden, w.wte, kernels.pointer(targets),
+            T, d, config.vocab_size, a.chunk, 1 / counted, 0,
+        )  # fmt: skip
+        last = a.x_attn[config.n_layer]
+        c.vidya_rmsnorm_backward(
+            a.dx, g.final_norm, a.dbranch, last, a.final_rstd, w.final_norm, T, d, 0, 0
+        )
+        for i in reversed(range(config.n_layer)):
+            # mid + dropout(down(gelu(up(norm(mid)))))
+            mid, stream = a.x_ffn[i], self._stream(step, 2 * i + 2)
+            c.vidya_dropout_add(a.dbranch, null, a.dx, T * d, p, seed, stream)
+            c.vidya_matmul_backward_input(a.activated, a.dbranch, w.ffn_down[i], T, d, 4 * d, 0)
+            # in place: activated becomes the gradient before GELU, ffn_pre what came after it
+            c.vidya_gelu_backward(
+                a.activated, a.ffn_pre[i], a.activated, a.ffn_pre[i], T * 4 * d
+            )
+            c.vidya_matmul_backward_weight(
+                g.ffn_down[i], a.dbranch, a.ffn_pre[i], T, d, 4 * d, 0
+            )
+            c.vidya_rmsnorm_apply(a.normed, a.ffn_rstd[i], mid, w.ffn_norm[i], T, d)
+            c.vidya_matmul_backward_weight(g.ffn_up[i], a.activated, a.normed, T, 4 * d, d, 0)
+            c.vidya_matmul_backward_input(a.dbranch, a.activated, w.ffn_up[i], T, 4 * d, d, 0)
+            c.vidya_rmsnorm_backward(
+                a.dx, g.ffn_norm[i], a.dbranch, mid, a.ffn_rstd[i], w.ffn_norm[i], T, d, 1, 0
+            )
+            # x + dropout(attention(norm(x)))
+            x, stream = a.x_attn[i], self._stream(step, 2 * i + 1)
+            c.vidya_dropout_add(a.dbranch, null, a.dx, T * d, p, seed, stream)
+            c.vidya_matmul_backward_weight(g.attn_out[i], a.dbranch, a.attended[i], T, d, d, 0)
+            c.vidya_matmul_backward_input(a.dattended, a.dbranch, w.attn_out[i], T, d, d, 0)
+            c.vidya_attention_backward(
+                a.dqkv, a.delta, a.dattended, a.attended[i], a.lse[i], a.qkv[i],
+                docs, n_docs, heads, hd,
+            )  # fmt: skip
+            c.vidya_rope(a.dqkv, a.positions, *self._rope, T, 3 * d, 2 * heads, hd, 1)
+            c.vidya_rmsnorm_apply(a.normed, a.attn_rstd[i], x, w.attn_norm[i], T, d)
+            c.vidya_matmul_backward_weight(g.attn_qkv[i], a.dqkv, a.normed, T, 3 * d, d, 0)
+            c.vidya_matmul_backward_input(a.dbranch, a.dqkv, w.attn_qkv[i], T, 3 * d, d, 0)
+            c.vidya_rmsnorm_backward(
+                a.dx, g.attn_norm[i], a.dbranch, x, a.attn_rstd[i], w.attn_norm[i], T, d, 1, 0
+            )
+        c.vidya_dropout_add(a.dbranch, null, a.dx, T * d, p, seed, self._stream(step, 0))
+        c.vidya_rmsnorm_backward(
+            a.dx, g.embed_norm, a.dbranch, a.embedded, a.embed_rstd, w.embed_norm, T, d, 0, 0
+        )
+        c.vidya_embedding_backward(g.wte, a.dx, kernels.pointer(tokens), T, d)
+        return float(c.vidya_sum(a.losses, T)) / counted
+
+    # ---- helpers ------------------------------------------------------------------
+
+    def _gradient_pointers(self) -> _Pointers:
+        if self._g is None:
+            self.flat_gradient = np.zeros_like(self.flat)
+            self.gradients = named_views(self.flat_gradient, self.shapes)
+            self._g = _Pointers.of(self.gradients, self.config.n_layer)
+        return self._g
+
+    def _dropout(self, seed: int | None) -> tuple[float, int]:
+        return (0.0, 0) if seed is None else (self.config.dropout, seed)
+
+    def _stream(self, step: int, site: int) -> int:
+        """Philox stream of one dropout site (2 a layer, and the embedding) at one step."""
+        return step * (2 * self.config.n_layer + 1) + site
+
+    def _check_batch(self, tokens: Array, offsets: Array) -> None:
+        """Raise ValueError for what would read or write beyond a buffer."""
+        T = len(tokens)
+        if not 0 < T <= self.max_tokens:
+            raise ValueError(f"a batch must hold 1 to {self.max_tokens} tokens, not {T}")
+        if tokens.dtype != np.int32 or offsets.dtype != np.int64:
+            raise TypeError("tokens must be int32 and offsets int64")
+        if int(tokens.min()) < 0 or int(tokens.max()) >= self.config.vocab_size:
+            raise ValueError(f"token ids must lie in [0, {self.config.vocab_size})")
+        lengths = np.diff(offsets)
+        if offsets[0] != 0 or offsets[-1] != T or lengths.min() < 0:
+            raise ValueError(f"offsets must rise from 0 to {T}")
+        if int(lengths.max()) > self.config.context:
+            raise ValueError(f"a document is longer than the context, {self.config.context}")

@@ -1,0 +1,309 @@
+"""`python -m vidya.plot RUN…`: the loss of one or several runs as a picture.
+
+Two panels: against tokens (what a token of training is worth) and against
+minutes (what a minute is worth, on the machine that ran it). The training loss is
+smoothed over about a fiftieth of the run; the held-out values are drawn as they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+from vidya.atomic import atomic_write
+from vidya.errors import UserError, run_command
+from vidya.metrics import read_metrics
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+What: TypeAlias = Literal["loss", "bpb"]
+Dash: TypeAlias = Literal["-", "--", ":", "-."]
+Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+
+# Okabe and Ito's colours, told apart by the colour-blind too.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+_DASHES: tuple[Dash, ...] = ("-", "--", ":", "-.")
+_FORMATS = ("png", "pdf", "svg")
+_MAX_POINTS = 2000  # more than the panel has pixels is only work
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One measured quantity over a run: arrays of equal length."""
+
+    tokens: Floats
+    minutes: Floats
+    values: Floats
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is drawn of one run."""
+
+    label: str
+    train_loss: Curve
+    """Nats per token, every step."""
+    val_loss: Curve
+    """Nats per token on held-out text."""
+    val_bpb: Curve
+    """Bits per byte on held-out text."""
+
+
+def read_run(path: Path) -> Run:
+    """The curves of a run folder or of a `metrics.jsonl`.
+
+    Raises:
+        UserError: there are no metrics at `path`.
+    """
+    file = path / "metrics.jsonl" if path.is_dir() else path
+    if not file.exists():
+        raise UserError(f"no metrics at {file}: name a run folder or a metrics.jsonl")
+
+    def warn(number: int) -> None:
+        print(f"{file}: skipped line {number}, which is damaged", file=sys.stderr)
+
+    lines = read_metrics(file, on_damaged=warn)
+    label = path.resolve().name if path.is_dir() else file.resolve().parent.name
+    return Run(label, *(_curve(lines, field) for field in ("loss", "val_loss", "val_bpb")))
+
+
+def draw(runs: list[Run], what: What = "loss") -> Figure:
+    """A figure of the runs, against tokens on the left and against minutes on the right.
+
+    Args:
+        runs: at least one.
+        what: `loss` draws training and held-out loss in nats per token, `bpb` the
+            held-out bits per byte, which compare across tokenizers.
+
+    Raises:
+        UserError: matplotlib is not installed, or a run has nothing to draw.
+    """
+    figure = _new_figure()
+    for run in runs:
+        _require_values(run, what)
+    unit, panels = _token_unit(runs), figure.subplots(1, 2, sharey=True)
+    axes: list[tuple[Axes, str, Callable[[Curve], Floats]]] = [
+        (panels[0], f"tokens trained on{unit[1]}", lambda curve: curve.tokens / unit[0]),
+        (panels[1], "training time (minutes)", lambda curve: curve.minutes),
+    ]
+    for panel, label, x_of in axes:
+        for number, run in enumerate(runs):
+            _draw_run(panel, run, what, number, x_of, alone=len(runs) == 1)
+        panel.set_xlabel(label)
+        panel.grid(alpha=0.25)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.set_xlim(left=0)
+    loss = what == "loss"
+    panels[0].set_ylabel("loss (nats per token)" if loss else "held-out loss (bits per byte)")
+    panels[0].set_ylim(*_value_range(runs, what))
+    _add_legend(panels[0], runs, what)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write the figure atomically, in the format that the file's suffix names.
+
+    Raises:
+        UserError: not a suffix we write, or the file cannot be written.
+    """
+    suffix = path.suffix.lower().removeprefix(".")
+    if suffix not in _FORMATS:
+        raise UserError(f"cannot draw into {path}: its name must end in .png, .pdf or .svg")
+    atomic_write(path, lambda file: figure.savefig(file, format=suffix))
+
+
+def _curve(lines: list[dict[str, Any]], field: str) -> Curve:
+    """The lines that carry `field`, with tokens and time; NaN and infinity left out."""
+    rows = [
+        (line["tokens"], line["time_s"] / 60.0, line[field])
+        for line in lines
+        if all(isinstance(line.get(key), (int, float)) for key in ("tokens", "time_s", field))
+    ]
+    table = np.array(rows, np.float64).reshape(-1, 3)
+    table = table[np.isfinite(table).all(axis=1)]
+    return Curve(table[:, 0], table[:, 1], table[:, 2])
+
+
+def _smooth(curve: Curve) -> Curve:
+    """Centred running mean over a fiftieth of the points, thinned to what shows."""
+    count = len(curve.values)
+    half = count // 100
+    total = np.concatenate([[0.0], np.cumsum(curve.values)])
+    index = np.arange(0, count, max(1, count // _MAX_POINTS))
+    # At the start, where the loss falls fast, the window shrinks on both sides: no
+    # bias. At the end it only loses its right half: a last point is not noise alone.
+    before = np.minimum(half, index)
+    after = np.minimum(before, count - 1 - index)
+    low, high = index - before, index + after + 1
+    mean = (total[high] - total[low]) / (high - low)
+    return Curve(curve.tokens[index], curve.minutes[index], mean)
+
+
+def _draw_run(
+    panel: Axes,
+    run: Run,
+    what: What,
+    number: int,
+    x_of: Callable[[Curve], Floats],
+    *,
+    alone: bool,
+) -> None:
+    colour, dash = _style(number)
+    held_out = _held_out(run, what)
+    if what == "loss" and len(run.train_loss.values):
+        if alone:
+            step = max(1, len(run.train_loss.values) // _MAX_POINTS)
+            panel.plot(
+                x_of(run.train_loss)[::step],
+                run.train_loss.values[::step],
+                color=colour,
+                alpha=0.15,
+                linewidth=0.8,
+            )
+        train = _smooth(run.train_loss)
+        panel.plot(
+            x_of(train), train.values, color=colour, linestyle=dash, alpha=0.55, linewidth=1.2
+        )
+    if len(held_out.values):
+        panel.plot(
+            x_of(held_out),
+            held_out.values,
+            color=colour,
+            linestyle=dash,
+            linewidth=1.8,
+            marker="o",
+            markersize=4,
+            markevery=max(1, len(held_out.values) // 25),
+        )
+
+
+def _value_range(runs: list[Run], what: What) -> tuple[float, float]:
+    """Limits of the value axis: the first steps, far above the rest, may leave at the top."""
+    lows, highs = [], []
+    for run in runs:
+        curves = [run.val_bpb] if what == "bpb" else [_smooth(run.train_loss), run.val_loss]
+        for curve in curves:
+            if len(curve.values):
+                lows.append(curve.values.min())
+                settled = curve.values[len(curve.values) // 20 :]
+                highs.append(settled.max())
+    low, high = min(lows), max(highs)
+    margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - margin, high + margin
+
+
+def _token_unit(runs: list[Run]) -> tuple[float, str]:
+    """Tokens per unit of the axis, and the unit's name for its label."""
+    most = max(
+        max(curve.tokens.max(initial=0.0) for curve in (run.train_loss, run.val_loss, run.val_bpb))
+        for run in runs
+    )
+    if most >= 1e6:
+        return 1e6, " (millions)"
+    return (1e3, " (thousands)") if most >= 1e4 else (1.0, "")
+
+
+def _new_figure() -> Figure:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UserError("drawing needs matplotlib: pip install matplotlib") from error
+    figure = Figure(figsize=(11, 4.8), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _add_legend(panel: Axes, runs: list[Run], what: What) -> None:
+    """Colours name the runs, with their last held-out value; greys name the kinds of line."""
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for number, run in enumerate(runs):
+        colour, dash = _style(number)
+        last = _held_out(run, what).values[-1:]
+        label = run.label + (f"  (held-out {last[0]:.3f})" if len(last) else "")
+        handles.append(Line2D([], [], color=colour, linestyle=dash, linewidth=2.5, label=label))
+    if what == "loss":
+        handles += [
+            Line2D([], [], color="0.4", linewidth=1.8, marker="o", markersize=4, label="held-out"),
+            Line2D([], [], color="0.4", linewidth=1.2, alpha=0.55, label="training, smoothed"),
+        ]
+    panel.legend(handles=handles, loc="upper right", frameon=False, fontsize=9)
+
+
+def _style(number: int) -> tuple[str, Dash]:
+    """Colour and dash of the run that comes `number`-th."""
+    return _COLOURS[number % len(_COLOURS)], _DASHES[number // len(_COLOURS) % len(_DASHES)]
+
+
+def _held_out(run: Run, what: What) -> Curve:
+    return run.val_loss if what == "loss" else run.val_bpb
+
+
+def _require_values(run: Run, what: What) -> None:
+    if len(_held_out(run, what).values):
+        return
+    if what == "bpb":
+        raise UserError(f"{run.label} has no held-out values yet: draw it with --what loss")
+    if not len(run.train_loss.values):
+        raise UserError(f"{run.label} has nothing to draw yet: its metrics hold no training step")
+
+
+def _distinct_labels(runs: list[Run], paths: list[Path]) -> list[Run]:
+    """Runs of the same name in different folders are told apart by their paths."""
+    labels = [run.label for run in runs]
+    return [
+        dataclasses.replace(run, label=str(path)) if labels.count(run.label) > 1 else run
+        for run, path in zip(runs, paths, strict=True)
+    ]
+
+
+@dataclass
+class Plot:
+    """Draw the loss of one or several runs against tokens and against minutes."""
+
+    runs: tuple[Path, ...]
+    """Run folders, or metrics.jsonl files."""
+    out: Path | None = None
+    """Picture to write (.png, .pdf or .svg). By default loss.png or bpb.png, in the run
+    folder for one run and in the current folder for several."""
+    what: What = "loss"
+    """loss: training and held-out loss in nats per token; bpb: held-out bits per byte,
+    which compare across tokenizers."""
+
+
+def main() -> int | None:
+    """Draw the runs that the command line names."""
+    import tyro
+
+    options = tyro.cli(
+        Plot, prog="python -m vidya.plot", config=(tyro.conf.PositionalRequiredArgs,)
+    )
+    if not options.runs:
+        raise UserError("name at least one run folder or metrics.jsonl")
+    runs = [read_run(path) for path in options.runs]
+    figure = draw(_distinct_labels(runs, list(options.runs)), options.what)
+    out = options.out or _default_out(options.runs, options.what)
+    save_figure(figure, out)
+    print(out)
+    return None
+
+
+def _default_out(paths: tuple[Path, ...], what: What) -> Path:
+    if len(paths) > 1:
+        return Path(f"{what}.png")
+    folder = paths[0] if paths[0].is_dir() else paths[0].parent
+    return folder / f"{what}.png"
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))

@@ -1,0 +1,256 @@
+"""The folder of a training run: what lies where in it, and who may write to it.
+
+A run folder holds `tokenizer.json`, the checkpoints, `metrics.jsonl`,
+`samples.txt` and the token caches. One training at a time writes to it: it holds
+a lock on `.lock` that ends with its process, however that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+
+from vidya.atomic import remove_stale
+from vidya.checkpoint import (
+    checkpoint_name,
+    finetuned_name,
+    read_meta,
+    step_of_name,
+    training_checkpoints,
+)
+from vidya.errors import UserError
+
+RUNS = "runs"
+"""Where runs go by default, relative to the current folder."""
+
+StrPath = str | os.PathLike[str]
+
+_held: set[int] = set()
+"""Descriptors of the locks this process holds."""
+
+
+def _drop_locks_in_child() -> None:
+    """A forked child closes its copies, or it would hold the lock after we are gone."""
+    while _held:
+        os.close(_held.pop())
+
+
+os.register_at_fork(after_in_child=_drop_locks_in_child)
+
+
+class RunFolder:
+    """A folder that one training writes to.
+
+    `with RunFolder(path) as run:` holds the folder's lock inside the block and
+    clears away temporary files that killed processes left in it.
+
+    Raises:
+        UserError: the folder cannot be made or written to, or (on entering) another
+            process holds its lock.
+    """
+
+    def __init__(self, path: StrPath) -> None:
+        self.path = Path(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UserError(f"{path} is not a folder: use another --out") from error
+        except OSError as error:
+            raise UserError(
+                f"cannot create folder {path}: {error.strerror}: use another --out"
+            ) from error
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise UserError(f"cannot write to folder {path}: use another --out")
+        self._lock: int | None = None
+
+    @property
+    def tokenizer(self) -> Path:
+        """The tokenizer, as the `tokenizers` library reads it."""
+        return self.path / "tokenizer.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line (`vidya.metrics`)."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        """Replies sampled during training."""
+        return self.path / "samples.txt"
+
+    def cache(self, split: str) -> Path:
+        """Token cache of a split of the corpus, such as `train` or `val`."""
+        return self.path / f"{split}.tokens"
+
+    def checkpoint(self, base: str, step: int | None = None) -> Path:
+        """The checkpoint after `step` steps, or the final weights for None."""
+        return self.path / checkpoint_name(base, step)
+
+    def finetuned(self, base: str) -> Path:
+        """The weights after fine-tuning or teaching."""
+        return self.path / finetuned_name(base)
+
+    def acquire(self) -> None:
+        """Take the lock and clear away what killed processes left half-written."""
+        try:
+            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise UserError(
+                f"cannot write to folder {self.path}: {error.strerror}: use another --out"
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+            os.close(descriptor)
+            raise UserError(
+                f"{self.path} is in use by another training (process {owner or 'unknown'}): "
+                "stop that one first, or use another --out"
+            ) from error
+        except OSError:
+            # A file system without locks must not keep anyone from training.
+            pass
+        self._lock = descriptor
+        _held.add(descriptor)
+        # The number only serves the message above: a full disk does not matter here.
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        remove_stale(self.path)
+
+    def release(self) -> None:
+        """Give the lock up; without effect when it is not held."""
+        if self._lock in _held:
+            _held.discard(self._lock)
+            os.close(self._lock)
+        self._lock = None
+
+    def __enter__(self) -> RunFolder:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+def newest_run(root: StrPath = RUNS) -> Path:
+    """The folder in `root` whose checkpoints or metrics were written to last.
+
+    Raises:
+        UserError: there is no run in `root`.
+    """
+    runs = _runs(Path(root))
+    if not runs:
+        raise UserError(f"no run in {root}/: start one with `python -m vidya.train`")
+    return max(runs, key=_last_written)
+
+
+def resolve_model(path: StrPath | None = None, root: StrPath = RUNS) -> tuple[Path, Path]:
+    """The checkpoint and the tokenizer that a command should use.
+
+    In a run folder that is `BASE_train.bin` if it is there; else `BASE.bin`, or
+    the newest training checkpoint where that has more steps behind it (or as many,
+    and was written later). The files are not verified: loading them does that.
+
+    Args:
+        path: a checkpoint, a run folder, or None for the newest run in `root` that
+            has a checkpoint.
+        root: where runs are.
+
+    Returns:
+        Paths of the checkpoint and of `tokenizer.json` beside it.
+
+    Raises:
+        UserError: there is no such file, no checkpoint, or no tokenizer beside it.
+    """
+    checkpoint = _find_checkpoint(None if path is None else Path(path), Path(root))
+    tokenizer = checkpoint.parent / "tokenizer.json"
+    if not tokenizer.is_file():
+        raise UserError(
+            f"no tokenizer.json beside {checkpoint}: copy the one it was trained with there"
+        )
+    return checkpoint, tokenizer
+
+
+def _find_checkpoint(path: Path | None, root: Path) -> Path:
+    if path is None:
+        runs = [run for run in _runs(root) if _checkpoints(run)]
+        if not runs:
+            raise _no_model(root)
+        path = max(runs, key=_last_written)
+    if path.is_dir():
+        return _best_checkpoint(path)
+    if not path.exists():
+        raise UserError(f"there is no {path}: name a checkpoint or a run folder")
+    return path
+
+
+def _best_checkpoint(folder: Path) -> Path:
+    names = _checkpoints(folder)
+    if not names:
+        raise _no_model(folder)
+    # Two presets may have been trained into one folder: the last one counts.
+    base = _base_of(max(names, key=_written))
+    finetuned = folder / finetuned_name(base)
+    if finetuned.exists():
+        return finetuned
+    final = folder / checkpoint_name(base)
+    during = training_checkpoints(folder, base)
+    if not during:
+        return final
+    if not final.exists():
+        return during[0]
+    return max(final, during[0], key=lambda path: _progress(path, base))
+
+
+def _progress(path: Path, base: str) -> tuple[int, int]:
+    """Steps of training behind a checkpoint, then when it was written."""
+    step = step_of_name(path.name, base)
+    if step is None:
+        step = int(read_meta(path).get("step") or 0)
+    return step, _written(path)
+
+
+def _base_of(path: Path) -> str:
+    """Stem that the checkpoint's name starts with: `BASE` of `BASE_10k.bin`."""
+    stem = path.stem
+    prefix, _, suffix = stem.rpartition("_")
+    if prefix and (suffix == "train" or step_of_name(path.name, prefix) is not None):
+        return prefix
+    return stem
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*.bin") if not path.name.startswith(".")]
+
+
+def _runs(root: Path) -> list[Path]:
+    if not root.is_dir():
+        return []
+    return [path for path in root.iterdir() if path.is_dir() and _last_written(path)]
+
+
+def _last_written(run: Path) -> int:
+    """Time (ns) of the last write to the run's checkpoints or metrics; 0 without any."""
+    files = [*_checkpoints(run), run / "metrics.jsonl"]
+    return max(map(_written, files))
+
+
+def _written(path: Path) -> int:
+    """Time (ns) of the last write to a file; 0 if it is not there (any more)."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _no_model(where: Path) -> UserError:
+    return UserError(f"no trained model in {where}/: train one with `python -m vidya.train`")

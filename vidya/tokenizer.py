@@ -1,0 +1,530 @@
+r"""Byte-level BPE: text to token ids and back; `python -m vidya.tokenizer train|stats|encode`.
+
+- A vocabulary is the three turn markers (ids 0, 1, 2), the 256 bytes, and the merges
+  in the order in which they were learned, so every string round-trips exactly.
+- Merges may cross words ("how are you" can be one token): fewer tokens for the same
+  text is speed. They never cross a turn marker.
+- Text between two markers is cut into pieces of at most 400 characters, at a space
+  where there is one. That bounds the work on a line of a megabyte; in a conversation
+  it changes next to nothing.
+- Everything that determines the ids is in `tokenizer.json`, which Hugging Face's
+  `tokenizers` loads as it is.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidya.atomic import atomic_write
+from vidya.corpus import MARKERS, in_chunks, read_documents, require_documents
+from vidya.errors import UserError, run_command
+
+if TYPE_CHECKING:
+    import tokenizers
+
+MAX_VOCAB = 65_535
+"""Tokens are stored as uint16."""
+TRAINING_BYTES = 24_000_000
+"""Merges are learned from at most this much text; learning takes 60 bytes of memory a byte."""
+
+_PIECE = r"[^\n]{1,400}(?=\s|$)|[^\n]{1,400}|\n{1,400}"
+_BYTES = 256
+_MARKER = re.compile("|".join(re.escape(marker) for marker in MARKERS))
+# Raised when the way of training changes, so that cached tokenizers are trained anew.
+_RECIPE = 1
+T = TypeVar("T")
+
+
+class Tokenizer:
+    """Text to token ids and back. Safe to share between threads."""
+
+    def __init__(self, json_text: str) -> None:
+        """Build from the text of a `tokenizer.json`; ValueError says why it cannot be used."""
+        _check_json(json_text)
+        self._json = json_text
+        self._tokenizer = _from_json(json_text)
+        # In this one a marker in the text is ordinary text.
+        self._plain = _from_json(json_text)
+        self._plain.encode_special_tokens = True
+        self._bytes_of = _bytes_of_tokens(self._tokenizer)
+        self.vocab_size: int = len(self._bytes_of)
+        """Number of ids, markers included."""
+        self.bos_id, self.user_id, self.assistant_id = map(self._marker_id, MARKERS)
+        self.special_ids: frozenset[int] = frozenset(map(self._marker_id, MARKERS))
+        """The ids of the three markers."""
+        self.token_bytes: NDArray[np.int32] = np.array(
+            [0 if i in self.special_ids else len(b) for i, b in enumerate(self._bytes_of)],
+            dtype=np.int32,
+        )
+        """[vocab_size] bytes of text that each id stands for; 0 for the markers."""
+        self.hash: str = _hash_of(json_text)
+        """Hex digest of everything that determines the ids."""
+
+    # ------------------------------------------------------------ making, storing
+
+    @staticmethod
+    def train(documents: Iterable[str], merges: int, *, progress: bool = False) -> "Tokenizer":
+        """Learn `merges` merges from documents with turn markers.
+
+        A corpus larger than `TRAINING_BYTES` is thinned evenly. Merges seen only once
+        are not learned, so a small corpus gives a smaller vocabulary.
+
+        Args:
+            documents: the text to learn from.
+            merges: how many merges to learn; the vocabulary is 256 bytes + merges + 3.
+            progress: show on stderr that something is going on.
+
+        Raises:
+            UserError: `merges` is negative or too large, or there is no document.
+        """
+        check_merges(merges)
+        sample = _thin(require_documents(documents, "the corpus"), TRAINING_BYTES)
+        note = f"Training the tokenizer: {merges:,} merges"
+        return Tokenizer(_with_progress(note, progress, lambda: _train(sample, merges)))
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> "Tokenizer":
+        """Read a `tokenizer.json`; `UserError` if it is missing, damaged, or of another kind."""
+        name = os.fspath(path)
+        try:
+            return Tokenizer(Path(path).read_bytes().decode("utf-8"))
+        except OSError as error:
+            raise UserError(f"cannot read the tokenizer {name}: {error.strerror}") from error
+        except ValueError as error:
+            raise UserError(
+                f"{name} is no tokenizer of vidya or is damaged ({error}): "
+                "train one with python -m vidya.tokenizer train"
+            ) from error
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a `tokenizer.json`, whole or not at all."""
+        raw = self._json.encode("utf-8")
+        atomic_write(path, lambda file: _write(file, raw), len(raw))
+
+    # ------------------------------------------------------------ encoding
+
+    def encode_document(self, text: str) -> list[int]:
+        """The ids of a document: bos, the text with its markers as markers, bos."""
+        return [self.bos_id, *self.encode_marked(text), self.bos_id]
+
+    def encode_marked(self, text: str) -> list[int]:
+        """The ids of text with its markers as markers, and nothing around them."""
+        return _encode(self._tokenizer, text)
+
+    def encode_documents(self, texts: Sequence[str]) -> list[NDArray[np.uint16]]:
+        """`encode_document` of many documents at once, on all cores."""
+        try:
+            encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        except (UnicodeEncodeError, TypeError) as error:
+            raise _not_text(error) from error
+        return [self._framed(encoding.ids) for encoding in encodings]
+
+    def encode_text(self, text: str) -> list[int]:
+        """The ids of plain text: a marker in it is ordinary text, never a marker."""
+        return _encode(self._plain, text)
+
+    def _framed(self, ids: list[int]) -> NDArray[np.uint16]:
+        framed = np.empty(len(ids) + 2, dtype=np.uint16)
+        framed[0] = framed[-1] = self.bos_id
+        framed[1:-1] = ids
+        return framed
+
+    # ------------------------------------------------------------ decoding, measuring
+
+    def decode_bytes(self, ids: Iterable[int], *, skip_special: bool = False) -> bytes:
+        """The bytes that ids stand for; IndexError for an id outside the vocabulary."""
+        skipped = self.special_ids if skip_special else frozenset[int]()
+        table = self._bytes_of
+        return b"".join(table[_index(i)] for i in ids if i not in skipped)
+
+    def decode(self, ids: Iterable[int], *, skip_special: bool = False) -> str:
+        """The text that ids stand for; bytes that are no UTF-8 become U+FFFD."""
+        return self.decode_bytes(ids, skip_special=skip_special).decode("utf-8", "replace")
+
+    def byte_length(self, ids: Any) -> int:
+        """Bytes of text that ids (a list or an array of integers) stand for, markers 0."""
+        return int(self.token_bytes[np.asarray(ids, dtype=np.int64)].sum())
+
+    def _marker_id(self, marker: str) -> int:
+        number = self._tokenizer.token_to_id(marker)
+        assert number is not None
+        return number
+
+
+# ---------------------------------------------------------------- the one in a run folder
+
+
+def cached_tokenizer(
+    path: str | os.PathLike[str], corpus_hash: str, merges: int, train: Callable[[], Tokenizer]
+) -> Tokenizer:
+    """The tokenizer at `path` if it was made for this corpus and these settings, else a new one.
+
+    What it was made for stands beside it in `tokenizer.meta.json`. A new one replaces
+    the old one's file.
+
+    Args:
+        path: of the `tokenizer.json`; its folder must exist.
+        corpus_hash: of the documents that it is trained on.
+        merges: that `train` asks for.
+        train: makes a new one.
+    """
+    meta_path = Path(path).with_suffix(".meta.json")
+    wanted = {"recipe": _RECIPE, "corpus_hash": corpus_hash, "merges": merges}
+    try:
+        tokenizer = Tokenizer.load(path)
+        if json.loads(meta_path.read_bytes()) == {**wanted, "tokenizer_hash": tokenizer.hash}:
+            return tokenizer
+    except (UserError, OSError, ValueError):
+        pass  # none yet, or damaged
+    tokenizer = train()
+    # The tokenizer first: a crash before the second file leaves hashes that disagree.
+    tokenizer.save(path)
+    meta = json.dumps({**wanted, "tokenizer_hash": tokenizer.hash}, indent=1).encode()
+    atomic_write(meta_path, lambda file: _write(file, meta), len(meta))
+    return tokenizer
+
+
+def check_merges(merges: int) -> None:
+    """`UserError` unless a vocabulary with this many merges can be stored."""
+    most = MAX_VOCAB - _BYTES - len(MARKERS)
+    if not 0 <= merges <= most:
+        raise UserError(f"merges must be between 0 and {most}, not {merges}")
+
+
+# ---------------------------------------------------------------- training
+
+
+def _train(documents: list[str], merges: int) -> str:
+    """The `tokenizer.json` learned from documents."""
+    tokenizers = _library()
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(
+        [
+            tokenizers.pre_tokenizers.Split(tokenizers.Regex(_PIECE), "isolated"),
+            tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=len(MARKERS) + _BYTES + merges,
+        min_frequency=2,
+        initial_alphabet=list(_byte_alphabet()),
+        special_tokens=[
+            tokenizers.AddedToken(marker, special=True, normalized=False) for marker in MARKERS
+        ],
+        show_progress=False,
+    )
+    # The trainer takes markers for ordinary text, so it is given what stands between them.
+    segments = (piece for document in documents for piece in _MARKER.split(document) if piece)
+    tokenizer.train_from_iterator(segments, trainer)
+    trained: str = tokenizer.to_str(pretty=True)
+    return trained
+
+
+def _thin(documents: Iterable[str], limit: int) -> list[str]:
+    """Every document, or every 2nd, 4th, … so that they come to at most `limit` bytes.
+
+    A single document may exceed the limit; it is cut.
+    """
+    kept: list[str] = []
+    stride, size = 1, 0
+    for number, document in enumerate(documents):
+        if number % stride:
+            continue
+        kept.append(document[:limit])
+        size += _size(kept[-1])
+        while size > limit and len(kept) > 1:
+            kept, stride = kept[::2], stride * 2
+            size = sum(map(_size, kept))
+    return kept
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))
+
+
+def _with_progress(note: str, progress: bool, work: Callable[[], T]) -> T:
+    """Do `work`, showing `note` and the time it takes on stderr if asked to."""
+    if not progress:
+        return _interruptible(work)
+    start = time.monotonic()
+    if sys.stderr.isatty():
+        from rich.console import Console
+
+        with Console(stderr=True).status(f"{note} …"):
+            result = _interruptible(work)
+    else:
+        print(f"{note} …", file=sys.stderr, flush=True)
+        result = _interruptible(work)
+    print(f"{note}: {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
+    return result
+
+
+def _interruptible(work: Callable[[], T]) -> T:
+    """Do `work` in a thread, so that Ctrl-C does not wait for one long call into Rust."""
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+# ---------------------------------------------------------------- the library
+
+
+def _library() -> Any:
+    # Set, it keeps the library from warning whenever a process is started after use.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    import tokenizers
+    import tokenizers.decoders
+    import tokenizers.models
+    import tokenizers.pre_tokenizers
+    import tokenizers.trainers
+
+    return tokenizers
+
+
+def _from_json(json_text: str) -> "tokenizers.Tokenizer":
+    try:
+        tokenizer: tokenizers.Tokenizer = _library().Tokenizer.from_str(json_text)
+    except Exception as error:  # the library raises nothing narrower
+        raise ValueError(str(error)) from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _encode(tokenizer: "tokenizers.Tokenizer", text: str) -> list[int]:
+    try:
+        return tokenizer.encode(text, add_special_tokens=False).ids
+    except (UnicodeEncodeError, TypeError) as error:
+        raise _not_text(error) from error
+
+
+def _not_text(error: Exception) -> UserError:
+    return UserError(
+        f"cannot encode text with half a surrogate pair in it, as UTF-8 has none ({error})"
+    )
+
+
+# ---------------------------------------------------------------- what is in a tokenizer.json
+
+
+def _check_json(json_text: str) -> None:
+    """ValueError unless a `tokenizer.json` is one that vidya can rely on."""
+    content = json.loads(json_text)
+    try:
+        vocab = content["model"]["vocab"]
+        added = {token["content"]: token for token in content["added_tokens"]}
+        if content["model"]["type"] != "BPE" or content["normalizer"] is not None:
+            raise ValueError("not a byte-level BPE")
+        if not _is_byte_level(content["pre_tokenizer"]):
+            raise ValueError("not byte-level")
+        if not all(added[marker]["special"] for marker in MARKERS):
+            raise ValueError("a turn marker is not special")
+        ids = {**vocab, **{name: token["id"] for name, token in added.items()}}.values()
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{error} is missing") from error
+    if not all(byte in vocab for byte in _byte_alphabet()):
+        raise ValueError("not all bytes are in it")
+    if sorted(ids) != list(range(len(ids))) or len(ids) > MAX_VOCAB:
+        raise ValueError(f"its ids are not 0, 1, 2, … up to {MAX_VOCAB - 1} at most")
+
+
+def _is_byte_level(pre_tokenizer: dict[str, Any]) -> bool:
+    """Whether text becomes bytes, all of it and nothing else."""
+    steps = pre_tokenizer.get("pretokenizers", [pre_tokenizer])
+    lossless = all(
+        step["type"] == "ByteLevel" or (step["type"] == "Split" and step["behavior"] != "Removed")
+        for step in steps
+    )
+    byte_level = [step for step in steps if step["type"] == "ByteLevel"]
+    return lossless and len(byte_level) == 1 and not byte_level[0]["add_prefix_space"]
+
+
+def _hash_of(json_text: str) -> str:
+    """Hex digest of what determines the ids, however the JSON is laid out."""
+    content = json.loads(json_text)
+    model = content["model"]
+    merges = [m.split(" ") if isinstance(m, str) else m for m in model["merges"]]
+    added = [[token["id"], token["content"]] for token in content["added_tokens"]]
+    parts = [model["vocab"], merges, added, content["pre_tokenizer"]]
+    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
+
+
+@functools.cache
+def _byte_alphabet() -> dict[str, int]:
+    """The printable character by which byte-level BPE writes each byte, as GPT-2 chose them."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(_BYTES) if byte not in printable]
+    pairs = [(chr(byte), byte) for byte in printable]
+    pairs += [(chr(_BYTES + number), byte) for number, byte in enumerate(others)]
+    return dict(sorted(pairs))
+
+
+def _bytes_of_tokens(tokenizer: "tokenizers.Tokenizer") -> list[bytes]:
+    """The bytes of every id; an added token stands for its own text."""
+    alphabet = _byte_alphabet()
+    added = tokenizer.get_added_tokens_decoder()
+    table = [b""] * tokenizer.get_vocab_size()
+    for token, number in tokenizer.get_vocab().items():
+        if number in added:
+            table[number] = token.encode("utf-8")
+        else:
+            table[number] = bytes(alphabet[character] for character in token)
+    return table
+
+
+def _index(number: int) -> int:
+    if number < 0:
+        raise IndexError(f"no token has the id {number}")
+    return int(number)
+
+
+def _write(file: Any, raw: bytes) -> None:
+    file.write(raw)
+
+
+# ---------------------------------------------------------------- the command
+
+
+def statistics(tokenizer: Tokenizer, documents: Iterable[str]) -> dict[str, float]:
+    """How well `tokenizer` packs documents.
+
+    Returns:
+        `documents`; `tokens` with the bos around each; `bytes` with markers and
+        `text_bytes` without; `chars_per_token` and `bytes_per_token` of text without
+        markers over tokens that are no markers; `bytes_per_token_with_markers`, all
+        bytes over all tokens.
+    """
+    count = tokens = text_tokens = size = text_size = characters = 0
+    special = list(tokenizer.special_ids)
+    for chunk in in_chunks(documents):
+        ids = np.concatenate(tokenizer.encode_documents(chunk))
+        count += len(chunk)
+        tokens += len(ids)
+        text_tokens += int((~np.isin(ids, special)).sum())
+        for document in chunk:
+            text = _MARKER.sub("", document)
+            size += len(document.encode("utf-8"))
+            text_size += len(text.encode("utf-8"))
+            characters += len(text)
+    return {
+        "documents": count,
+        "tokens": tokens,
+        "bytes": size,
+        "text_bytes": text_size,
+        "chars_per_token": characters / max(1, text_tokens),
+        "bytes_per_token": text_size / max(1, text_tokens),
+        "bytes_per_token_with_markers": size / max(1, tokens),
+    }
+
+
+def describe(tokenizer: Tokenizer, documents: Iterable[str]) -> str:
+    """The lines that `train` and `stats` print."""
+    found = statistics(tokenizer, documents)
+    return (
+        f"vocabulary {tokenizer.vocab_size:,} (256 bytes + "
+        f"{tokenizer.vocab_size - _BYTES - len(MARKERS):,} merges + 3 markers)\n"
+        f"{found['documents']:,} documents, {found['bytes']:,} bytes, {found['tokens']:,} tokens\n"
+        f"{found['chars_per_token']:.3f} characters and {found['bytes_per_token']:.3f} bytes "
+        "a token (text without markers)\n"
+        f"{found['bytes_per_token_with_markers']:.3f} bytes a token with markers and bos counted"
+    )
+
+
+def _read_all(files: Sequence[Path]) -> Iterator[str]:
+    if not files:
+        raise UserError("name at least one text file")
+    for file in files:
+        yield from require_documents(read_documents(file), os.fspath(file))
+
+
+def main() -> int | None:
+    """Run `python -m vidya.tokenizer`."""
+    import tyro
+    from tyro.conf import Positional
+
+    app = tyro.extras.SubcommandApp()
+
+    @app.command
+    def train(
+        files: Positional[tuple[Path, ...]],
+        *,
+        merges: int = 4000,
+        out: Path = Path("tokenizer.json"),
+    ) -> None:
+        """Learn a tokenizer from text files and say how well it packs them.
+
+        Args:
+            files: UTF-8 text, one document a line.
+            merges: merges to learn; the vocabulary is 256 bytes + merges + 3 markers.
+            out: where to write it.
+        """
+        tokenizer = Tokenizer.train(_read_all(files), merges, progress=True)
+        tokenizer.save(out)
+        print(describe(tokenizer, _read_all(files)))
+
+    @app.command
+    def stats(tokenizer: Positional[Path], files: Positional[tuple[Path, ...]]) -> None:
+        """Say how well a tokenizer packs text files.
+
+        Args:
+            tokenizer: a tokenizer.json.
+            files: UTF-8 text, one document a line.
+        """
+        print(describe(Tokenizer.load(tokenizer), _read_all(files)))
+
+    @app.command
+    def encode(
+        tokenizer: Positional[Path], text: Positional[str] = "-", *, plain: bool = False
+    ) -> None:
+        """Print the token ids of a text.
+
+        Args:
+            tokenizer: a tokenizer.json.
+            text: the text; - reads it from standard input.
+            plain: take turn markers in it for ordinary text.
+        """
+        loaded = Tokenizer.load(tokenizer)
+        if text == "-":
+            text = _read_stdin()
+        ids = loaded.encode_text(text) if plain else loaded.encode_marked(text)
+        print(*ids)
+
+    app.cli(prog="python -m vidya.tokenizer", description=__doc__)
+    return 0
+
+
+def _read_stdin() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"standard input is not UTF-8 at byte {error.start}: convert it") from error
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))

@@ -419,7 +419,8 @@ def load_newest(
             return path, tensors, meta
     if paths:
         raise CheckpointError(
-            f"none of the {len(paths)} checkpoints of {base} in {folder} is whole"
+            f"none of the {len(paths)} training checkpoints of {base} in {folder} is whole: "
+            "start without --resume"
         )
     raise CheckpointError(f"no training checkpoint of {base} in {folder}: start without --resume")
 

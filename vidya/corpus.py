@@ -19,7 +19,7 @@ import re
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -79,6 +79,27 @@ def open_input(path: str | os.PathLike[str]) -> IO[bytes]:
     except OSError as error:
         reason = f"cannot read {os.fspath(path)}: {error.strerror}"
         raise UserError(f"{reason}: check the name and the permissions") from error
+
+
+def prepare_output(out: Path, others: Sequence[Path] = ()) -> None:
+    """Make the folder of a file to be written, and refuse early what would fail late.
+
+    Raises:
+        UserError: `out` is a folder, is one of `others` (inputs, or another output), or
+            its folder cannot be made or written to.
+    """
+    if out.is_dir():
+        raise UserError(f"{out} is a folder: name a file to write")
+    for other in others:
+        same = out.exists() and other.exists() and out.samefile(other)
+        if same or os.path.realpath(out) == os.path.realpath(other):
+            raise UserError(f"{out} is also named as another file of this command: name another")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {out.parent}: {error.strerror}") from error
+    if not os.access(out.parent, os.W_OK):
+        raise UserError(f"cannot write to the folder {out.parent}: name another output")
 
 
 def require_documents(documents: Iterable[str], name: str) -> Iterator[str]:
@@ -275,12 +296,14 @@ class CorpusSummary:
     documents: int
     bytes: int
     """UTF-8 bytes of the documents, line ends not counted."""
+    characters: int
+    """Unicode characters of the documents."""
 
 
 def summarize(documents: Iterable[str]) -> CorpusSummary:
     """Hash and measure a corpus in one pass."""
     digest = hashlib.blake2b(digest_size=16)
-    count = size = 0
+    count = size = characters = 0
     for document in documents:
         raw = document.encode("utf-8")
         # The length in front keeps ["ab"] and ["a", "b"] apart.
@@ -288,7 +311,8 @@ def summarize(documents: Iterable[str]) -> CorpusSummary:
         digest.update(raw)
         count += 1
         size += len(raw)
-    return CorpusSummary(digest.hexdigest(), count, size)
+        characters += len(document)
+    return CorpusSummary(digest.hexdigest(), count, size, characters)
 
 
 def corpus_hash(documents: Iterable[str]) -> str:

@@ -10,7 +10,6 @@
 # commands, which name things that are imported only when a command runs.
 
 import hashlib
-import os
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -37,7 +36,7 @@ def write_corpus(
     Raises:
         UserError: `out` is an input or a folder, or there is no document.
     """
-    _check_output(out, inputs)
+    corpus.prepare_output(out, inputs)
     some = corpus.require_documents(documents, ", ".join(map(str, inputs)) or "the source")
     written = _Written()
     atomic_write(out, lambda file: written.write_all(file, some))
@@ -68,9 +67,9 @@ def combine_corpora(
             that leaves one side empty.
     """
     _check_inputs(inputs)
-    _check_output(out, inputs)
+    corpus.prepare_output(out, inputs)
     if val_out is not None:
-        _check_output(val_out, [*inputs, out])
+        corpus.prepare_output(val_out, [*inputs, out])
     corpus.check_fraction(val_fraction)
     dropped: Dropped = Dropped()
     plan = _Plan(inputs, val_fraction if val_out is not None else 0.0, dropped)
@@ -159,21 +158,6 @@ def _check_inputs(inputs: Sequence[Path]) -> None:
         raise UserError("name at least one file to read")
 
 
-def _check_output(out: Path, others: Sequence[Path]) -> None:
-    """Refuse an output that would replace one of `others`; make its folder."""
-    if out.is_dir():
-        raise UserError(f"{out} is a folder: name a file to write")
-    for other in others:
-        if os.path.realpath(out) == os.path.realpath(other) or (
-            out.exists() and other.exists() and out.samefile(other)
-        ):
-            raise UserError(f"{out} would be overwritten by its own output: name another --out")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the folder {out.parent}: {error.strerror}") from error
-
-
 def _convert(
     paths: Sequence[Path], out: Path, converter: Callable[[Path, Dropped], Iterable[str]]
 ) -> None:
@@ -236,8 +220,7 @@ def main() -> int | None:
             paths: corpus files.
             out: corpus file to write.
             val_out: corpus file for the documents held out; without it none are.
-            val_fraction: share of the documents held out. Which ones depends on their
-                own text alone, so a document never changes sides.
+            val_fraction: share held out; a document's own text decides, so it never changes sides.
             seed: of the order.
         """
         print(combine_corpora(paths, out, val_out=val_out, val_fraction=val_fraction, seed=seed))

@@ -15,6 +15,7 @@ and computes the rest again: normalised inputs, GELU and dropout masks.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -235,6 +236,7 @@ class Model:
     def forward(
         self, tokens: Array, offsets: Array, *, training: bool = False,
         dropout_seed: int | None = None, step: int = 0,
+        on_layer: Callable[[int], None] | None = None,
     ) -> Activations:  # fmt: skip
         """Run all blocks; leaves the final hidden states in `hidden_array` [T, d].
 
@@ -244,6 +246,8 @@ class Model:
             training: keep what `backward` needs.
             dropout_seed: key of the dropout masks; None switches dropout off.
             step: makes the masks differ from step to step.
+            on_layer: called with i while `qkv_arrays[i]` holds block i's queries, keys
+                (both rotated) and values; a later block may overwrite them.
         """
         c, w, config = self._c, self._w, self.config
         T, d, heads, hd = len(tokens), config.n_embd, config.n_head, config.head_dim
@@ -265,6 +269,8 @@ class Model:
             c.vidya_matmul_forward(a.qkv[i], a.normed, w.attn_qkv[i], T, 3 * d, d, 0)
             c.vidya_rope(a.qkv[i], a.positions, *self._rope, T, 3 * d, 2 * heads, hd, 0)
             c.vidya_attention_forward(a.attended[i], a.lse[i], a.qkv[i], docs, n_docs, heads, hd)
+            if on_layer is not None:
+                on_layer(i)
             c.vidya_matmul_forward(a.projected, a.attended[i], w.attn_out[i], T, d, d, 0)
             stream = self._stream(step, 2 * i + 1)
             c.vidya_dropout_add(mid, x, a.projected, T * d, p, seed, stream)

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidya.atomic import atomic_write
-from vidya.corpus import MARKERS, in_chunks, read_documents, require_documents
+from vidya.corpus import MARKERS, in_chunks, prepare_output, read_documents, require_documents
 from vidya.errors import UserError, run_command
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Tokenizer:
         try:
             encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         except (UnicodeEncodeError, TypeError) as error:
-            raise _not_text(error) from error
+            raise _not_text() from error
         return [self._framed(encoding.ids) for encoding in encodings]
 
     def encode_text(self, text: str) -> list[int]:
@@ -153,8 +153,12 @@ class Tokenizer:
         return self.decode_bytes(ids, skip_special=skip_special).decode("utf-8", "replace")
 
     def byte_length(self, ids: Any) -> int:
-        """Bytes of text that ids (a list or an array of integers) stand for, markers 0."""
-        return int(self.token_bytes[np.asarray(ids, dtype=np.int64)].sum())
+        """Bytes of text that ids (a list or an array of integers) stand for.
+
+        Markers count 0, and so do negative ids, which are targets that do not count.
+        """
+        numbers = np.asarray(ids, dtype=np.int64)
+        return int(self.token_bytes[numbers[numbers >= 0]].sum())
 
     def _marker_id(self, marker: str) -> int:
         number = self._tokenizer.token_to_id(marker)
@@ -251,7 +255,7 @@ def _thin(documents: Iterable[str], limit: int) -> list[str]:
 
 
 def _size(text: str) -> int:
-    return len(text.encode("utf-8", "replace"))
+    return len(text.encode("utf-8"))
 
 
 def _with_progress(note: str, progress: bool, work: Callable[[], T]) -> T:
@@ -320,13 +324,11 @@ def _encode(tokenizer: "tokenizers.Tokenizer", text: str) -> list[int]:
     try:
         return tokenizer.encode(text, add_special_tokens=False).ids
     except (UnicodeEncodeError, TypeError) as error:
-        raise _not_text(error) from error
+        raise _not_text() from error
 
 
-def _not_text(error: Exception) -> UserError:
-    return UserError(
-        f"cannot encode text with half a surrogate pair in it, as UTF-8 has none ({error})"
-    )
+def _not_text() -> UserError:
+    return UserError("cannot encode half a surrogate pair: it is not text; take it out")
 
 
 # ---------------------------------------------------------------- what is in a tokenizer.json
@@ -339,14 +341,14 @@ def _check_json(json_text: str) -> None:
         vocab = content["model"]["vocab"]
         added = {token["content"]: token for token in content["added_tokens"]}
         if content["model"]["type"] != "BPE" or content["normalizer"] is not None:
-            raise ValueError("not a byte-level BPE")
+            raise ValueError("not a BPE of unchanged text")
         if not _is_byte_level(content["pre_tokenizer"]):
             raise ValueError("not byte-level")
         if not all(added[marker]["special"] for marker in MARKERS):
             raise ValueError("a turn marker is not special")
         ids = {**vocab, **{name: token["id"] for name, token in added.items()}}.values()
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{error} is missing") from error
+        raise ValueError(f"not laid out as one: {error}") from error
     if not all(byte in vocab for byte in _byte_alphabet()):
         raise ValueError("not all bytes are in it")
     if sorted(ids) != list(range(len(ids))) or len(ids) > MAX_VOCAB:
@@ -484,6 +486,7 @@ def main() -> int | None:
             merges: merges to learn; the vocabulary is 256 bytes + merges + 3 markers.
             out: where to write it.
         """
+        prepare_output(out, files)
         tokenizer = Tokenizer.train(_read_all(files), merges, progress=True)
         tokenizer.save(out)
         print(describe(tokenizer, _read_all(files)))

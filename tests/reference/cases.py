@@ -110,7 +110,7 @@ def attention_arguments(rng, dtype, size):
 def attention_backward_arguments(rng, dtype, size):
     qkv, offsets, n_head = attention_arguments(rng, dtype, size)
     (dout,) = normals("T,d")(rng, dtype, size)
-    out, lse = (array.astype(dtype) for array in reference.attention(qkv, offsets, n_head))
+    out, lse = (array.astype(dtype, "C") for array in reference.attention(qkv, offsets, n_head))
     return dout, out, lse, qkv, offsets, n_head
 
 

@@ -1,0 +1,132 @@
+"""What a run trains on: from corpus files to a tokenizer and two token caches."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidya import corpus
+from vidya.errors import UserError
+from vidya.options import TrainOptions
+from vidya.run_folder import RunFolder
+from vidya.token_cache import TokenCache, open_or_build
+from vidya.tokenizer import Tokenizer, cached_tokenizer
+
+Documents = Callable[[], Iterator[str]]
+"""Gives the documents of a corpus, anew at each call."""
+
+
+@dataclass(frozen=True)
+class Corpora:
+    """A tokenizer, and the corpora of a run as token ids."""
+
+    tokenizer: Tokenizer
+    train: TokenCache
+    held_out: TokenCache | None
+    """None when the run holds nothing out."""
+    corpus_hash: str
+    """Of the training documents."""
+
+
+def _all_documents(options: TrainOptions) -> Documents:
+    if options.data:
+        return lambda: itertools.chain.from_iterable(map(corpus.read_documents, options.data))
+    return corpus.chitchat_documents
+
+
+def _split(options: TrainOptions) -> tuple[Documents, Documents | None]:
+    """The training documents and the held-out ones."""
+    everything = _all_documents(options)
+    if options.val is not None:
+        val: Path = options.val
+        return everything, lambda: corpus.read_documents(val)
+    fraction = options.val_fraction
+    if fraction == 0:
+        return everything, None
+    return (
+        lambda: corpus.training_split(everything(), fraction),
+        lambda: corpus.validation_split(everything(), fraction),
+    )
+
+
+def _name(options: TrainOptions) -> str:
+    return ", ".join(map(str, options.data)) if options.data else "chitchat"
+
+
+def prepare(
+    run: RunFolder, options: TrainOptions, say: Callable[[str], None], *, tokenizer_hash: str | None
+) -> Corpora:
+    """Train or load the tokenizer, build or open the caches in the run folder.
+
+    Args:
+        run: where they are kept.
+        options: which corpora.
+        say: takes lines that tell the user what is going on.
+        tokenizer_hash: of the tokenizer that the checkpoint to resume was trained
+            with; the folder's tokenizer must be that one and is not retrained.
+
+    Raises:
+        UserError: no documents, nothing held out, another tokenizer, a full disk.
+    """
+    train, held_out = _split(options)
+    summary = corpus.summarize(train())
+    if summary.documents == 0:
+        _refuse_empty(options)
+    show = sys.stderr.isatty()
+
+    def train_tokenizer() -> Tokenizer:
+        say(f"training a tokenizer with {options.n_merges()} merges")
+        return Tokenizer.train(train(), options.n_merges(), progress=show)
+
+    if tokenizer_hash is None:
+        tokenizer = cached_tokenizer(run.tokenizer, summary.hash, options.n_merges(), train_tokenizer)
+    else:
+        tokenizer = Tokenizer.load(run.tokenizer)
+        if tokenizer.hash != tokenizer_hash:
+            raise UserError(
+                f"{run.tokenizer} is not the tokenizer that the checkpoint was trained with: "
+                f"its hash is {tokenizer.hash[:12]}, not {tokenizer_hash[:12]}"
+            )
+    train_cache = open_or_build(
+        run.cache("train"), train, tokenizer, summary.hash, progress=show, total_bytes=summary.bytes
+    )
+    tokens = len(train_cache.tokens)
+    # every document is framed by two bos
+    per_token = summary.characters / max(1, tokens - 2 * summary.documents)
+    say(
+        f"corpus {_name(options)}: {summary.documents:,} documents, {tokens:,} tokens; "
+        f"vocabulary {tokenizer.vocab_size}, {per_token:.2f} characters per token"
+    )
+    return Corpora(
+        tokenizer, train_cache, _held_out_cache(run, options, held_out, tokenizer), summary.hash
+    )
+
+
+def _held_out_cache(
+    run: RunFolder, options: TrainOptions, documents: Documents | None, tokenizer: Tokenizer
+) -> TokenCache | None:
+    if documents is None:
+        return None
+    summary = corpus.summarize(documents())
+    if summary.documents == 0:
+        if options.val is not None:
+            raise UserError(f"{options.val} holds no document to evaluate on")
+        raise UserError(
+            f"none of the corpus's documents falls into the held-out {options.val_fraction:g}: "
+            "raise --val-fraction, give --val FILE, or hold out nothing with --val-fraction 0"
+        )
+    return open_or_build(run.cache("val"), documents, tokenizer, summary.hash)
+
+
+def _refuse_empty(options: TrainOptions) -> None:
+    for path in options.data:
+        next(corpus.require_documents(corpus.read_documents(path), str(path)))
+    if next(_all_documents(options)(), None) is None:
+        raise UserError(f"corpus {_name(options)} holds no document: give it some text")
+    raise UserError(
+        f"every document of {_name(options)} is held out: lower --val-fraction, give --val FILE, "
+        "or hold out nothing with --val-fraction 0"
+    )

@@ -1,0 +1,120 @@
+"""What a person sees of a training run: a progress bar, or plain lines without a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+LINE_SECONDS = 10.0
+"""Between two plain lines."""
+SMOOTHING = 0.98
+"""The loss and the speed that are shown are running averages with this decay."""
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 45s, 3m 20s, 5h 02m or 3d 04h."""
+    s = int(seconds)
+    if s < 60:
+        return f"{s}s"
+    if s < 3600:
+        return f"{s // 60}m {s % 60:02d}s"
+    if s < 86400:
+        return f"{s // 3600}h {s % 3600 // 60:02d}m"
+    return f"{s // 86400}d {s % 86400 // 3600:02d}h"
+
+
+def size(n: float) -> str:
+    """Bytes as 512 MB or 1.3 GB."""
+    return f"{n / 1e6:.0f} MB" if n < 1e9 else f"{n / 1e9:.1f} GB"
+
+
+class _Average:
+    """Exponential running average, without the bias of its start."""
+
+    def __init__(self) -> None:
+        self._sum = self._weight = 0.0
+
+    def add(self, value: float) -> None:
+        self._sum = SMOOTHING * self._sum + (1 - SMOOTHING) * value
+        self._weight = SMOOTHING * self._weight + (1 - SMOOTHING)
+
+    @property
+    def value(self) -> float:
+        return self._sum / self._weight if self._weight else float("nan")
+
+
+class Display:
+    """Shows a run of `total` steps on stderr while it goes; use it as a context manager."""
+
+    def __init__(self, total: int, done: int) -> None:
+        self._total = total
+        self._step = done
+        self._loss, self._tokens, self._seconds = _Average(), _Average(), _Average()
+        self._held_out = ""
+        self._next_line = time.monotonic() + LINE_SECONDS
+        self._bar: Any = None
+        if sys.stderr.isatty():
+            self._bar, self._task = _make_bar(total, done)
+
+    def __enter__(self) -> Display:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """Print a line, above the bar if there is one."""
+        if self._bar:
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def step(self, step: int, loss: float, tokens: int, seconds: float, rss: int) -> None:
+        """Show that `step` steps are done; `tokens` and `seconds` are of the last one."""
+        self._step = step
+        self._loss.add(loss)
+        self._tokens.add(tokens)
+        self._seconds.add(seconds)
+        speed = self._tokens.value / max(1e-9, self._seconds.value)
+        left = duration((self._total - step) * self._seconds.value)
+        if self._bar:
+            status = f"loss {self._loss.value:.3f}{self._held_out} · {speed:,.0f} tok/s"
+            self._bar.update(
+                self._task, completed=step, status=f"{status} · {left} left · {size(rss)}"
+            )
+        elif time.monotonic() >= self._next_line or step == self._total:
+            self._next_line = time.monotonic() + LINE_SECONDS
+            self.say(
+                f"step {step}/{self._total}  loss {self._loss.value:.4f}  {speed:,.0f} tok/s  "
+                f"{left} left  {size(rss)}"
+            )
+
+    def held_out(self, step: int, loss: float, bits_per_byte: float) -> None:
+        """Show an evaluation."""
+        self._held_out = f" · held-out {bits_per_byte:.3f} bits/byte"
+        self.say(f"step {step}: held-out loss {loss:.4f}, {bits_per_byte:.4f} bits per byte")
+
+
+def _make_bar(total: int, done: int) -> tuple[Any, Any]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    bar = Progress(
+        TextColumn("training"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[status]}"),
+        console=Console(stderr=True),
+        refresh_per_second=4,
+    )
+    return bar, bar.add_task("training", total=total, completed=done, status="")

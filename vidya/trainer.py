@@ -1,0 +1,329 @@
+"""The training loop: steps, evaluations, checkpoints, and the state that they need.
+
+A run is a function of its options: the batch of a step follows from the seed and
+the step's number, so do its dropout masks, and the kernels give the same numbers
+for any number of threads. The state to save is then small: parameters, Adam's
+moments, and the step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from vidya import checkpoint, config, kernels, metrics, schedule
+from vidya.batches import BatchPlan
+from vidya.corpora import Corpora
+from vidya.errors import UserError
+from vidya.evaluate import HeldOut, evaluate
+from vidya.model import Model
+from vidya.optimizer import Adam
+from vidya.options import TrainOptions
+from vidya.progress import Display
+from vidya.run_folder import RunFolder
+from vidya.samples import sample_replies
+
+EVALUATIONS = 10
+"""Evaluations, and checkpoints, in a run whose options do not say how often."""
+MOST_EVAL_STEPS = 2_000
+MOST_CHECKPOINT_STEPS = 10_000
+TIMING_SECONDS = 6.0
+"""Time given to measuring the speed of a step before the length of a run is chosen."""
+
+
+@dataclass
+class Progress:
+    """How far a run has come: saved with every checkpoint."""
+
+    step: int = 0
+    """Optimizer steps done."""
+    tokens: int = 0
+    """Tokens trained on."""
+    time_s: float = 0.0
+    """Seconds of training, over all sessions."""
+
+
+class Interruption:
+    """Remembers that SIGINT or SIGTERM came, so that the loop can stop between two steps."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __call__(self) -> bool:
+        """Whether a signal came."""
+        return self.signal is not None
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Handle the signals inside the block; a second one interrupts at once."""
+        before = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+
+
+class Trainer:
+    """A run in its folder: model, optimizer, corpora and how far it has come."""
+
+    def __init__(self, run: RunFolder, options: TrainOptions, corpora: Corpora) -> None:
+        """Fresh weights from the seed; `restore` replaces them."""
+        self.run, self.options, self.corpora = run, options, corpora
+        model_config = options.model_config(corpora.tokenizer.vocab_size)
+        self.plan = BatchPlan(
+            corpora.train,
+            model_config.context,
+            tokens_per_step=None if options.docs_per_step else options.tokens_per_step,
+            docs_per_step=options.docs_per_step,
+            seed=options.seed,
+        )
+        longest = max(self.plan.max_tokens, model_config.context)
+        self.model = Model(model_config, max_tokens=longest)
+        self.model.init(options.seed)
+        self.optimizer = Adam(
+            self.model,
+            beta1=options.beta1,
+            beta2=options.beta2,
+            eps=options.eps,
+            max_norm=options.clip,
+        )
+        self.progress = Progress()
+        self.base = config.checkpoint_base(options.preset)
+        self.interrupted = Interruption()
+        self.last_held_out: HeldOut | None = None
+
+    # ---- checkpoints -----------------------------------------------------------
+
+    def _meta(self, kind: str) -> dict[str, Any]:
+        epoch, index = self.plan.position(self.progress.step)
+        return {
+            "kind": kind,
+            "preset": self.options.preset,
+            "config": config.describe(self.model.config),
+            **dataclasses.asdict(self.progress),
+            "data_position": {"epoch": epoch, "index": index},
+            "seed": self.options.seed,
+            "random": "Philox, keyed by seed and step: nothing else to keep",
+            "options": self.options.plain(),
+            "tokenizer_hash": self.corpora.tokenizer.hash,
+            "corpus_hash": self.corpora.corpus_hash,
+        }
+
+    def save_training(self) -> None:
+        """Write the training checkpoint of this step, and delete old ones beyond --keep."""
+        tensors = self.model.parameters | {"adam_m": self.optimizer.m, "adam_v": self.optimizer.v}
+        path = self.run.checkpoint(self.base, self.progress.step)
+        checkpoint.save(path, tensors, self._meta("training"))
+        checkpoint.prune(self.run.path, self.base, self.options.keep)
+
+    def save_final(self) -> None:
+        """Write the weights alone, as the model to use."""
+        path = self.run.checkpoint(self.base)
+        checkpoint.save(path, self.model.parameters, self._meta("final"))
+
+    def restore(self, tensors: dict[str, Any], meta: dict[str, Any], path: object) -> None:
+        """Continue from a training checkpoint.
+
+        Raises:
+            CheckpointError: it is of another architecture or tokenizer.
+            UserError: the corpus is another one than it was trained on.
+        """
+        checkpoint.require_same(
+            meta,
+            config=config.describe(self.model.config),
+            tokenizer_hash=self.corpora.tokenizer.hash,
+            path=str(path),
+        )
+        if meta["corpus_hash"] != self.corpora.corpus_hash:
+            raise UserError(
+                f"{path} was trained on another corpus than the one given: "
+                "give the same --data, or start another run with --out"
+            )
+        for name, values in self.model.parameters.items():
+            values[...] = tensors[name]
+        self.optimizer.m[...] = tensors["adam_m"]
+        self.optimizer.v[...] = tensors["adam_v"]
+        self.optimizer.steps = meta["step"]
+        self.progress = Progress(meta["step"], meta["tokens"], meta["time_s"])
+
+    # ---- the length of a run ------------------------------------------------------
+
+    def measure_length(self) -> tuple[int, float]:
+        """Steps that fit --minutes at the speed measured now, at most --passes; seconds a step.
+
+        Measures forward and backward passes on the run's own first batches; nothing
+        is updated.
+        """
+        times: list[float] = []
+        begun = time.perf_counter()
+        while len(times) < 3 or time.perf_counter() - begun < TIMING_SECONDS:
+            batch = self.plan.batch(len(times))
+            start = time.perf_counter()
+            self.model.loss_and_gradients(batch, dropout_seed=self.options.seed)
+            # the pass over the buffers that Adam will make, without its effect
+            self.optimizer.gradient_norm()
+            times.append(time.perf_counter() - start)
+        # the first pages all memory in
+        seconds = float(np.mean(times[1:]))
+        forward = seconds / 3
+        evaluation = forward * self.options.eval_tokens / max(1, self.plan.max_tokens)
+        evaluations = EVALUATIONS + 1 if self.corpora.held_out is not None else 0
+        available = self.options.minutes * 60 - evaluations * evaluation
+        most = 0
+        for epoch in range(math.ceil(self.options.passes)):
+            part = min(1.0, self.options.passes - epoch)
+            most += math.ceil(self.plan.steps_in_epoch(epoch) * part)
+        return max(1, min(most, int(available / seconds))), seconds
+
+    # ---- the loop ---------------------------------------------------------------------
+
+    def train(self, log: metrics.MetricsWriter, display: Display) -> None:
+        """Run to the last step, or to the step after a signal; checkpoints as it goes.
+
+        Raises:
+            UserError: the loss or a gradient is not finite. The step is not taken and
+                the last good checkpoint stays.
+        """
+        total = self.options.steps
+        assert total is not None
+        eval_every = self.options.eval_every or max(1, min(MOST_EVAL_STEPS, total // EVALUATIONS))
+        save_every = self.options.checkpoint_every or max(
+            1, min(MOST_CHECKPOINT_STEPS, total // EVALUATIONS)
+        )
+        with ExitStack() as stack:
+            board = stack.enter_context(_tensorboard(self.run, self.options.tensorboard))
+            if self.progress.step == 0:
+                self._evaluate(log, display, board)
+            while self.progress.step < total and not self.interrupted():
+                self._step(total, log, display, board)
+                step = self.progress.step
+                if step % eval_every == 0 or step == total:
+                    self._evaluate(log, display, board)
+                if step % save_every == 0 or step == total or self.interrupted():
+                    log.sync()
+                    self.save_training()
+
+    def _step(self, total: int, log: metrics.MetricsWriter, display: Display, board: Any) -> None:
+        start = time.perf_counter()
+        step, options = self.progress.step, self.options
+        batch = self.plan.batch(step)
+        loss = self.model.loss_and_gradients(batch, dropout_seed=options.seed, step=step)
+        norm = self.optimizer.gradient_norm()
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise UserError(self._not_finite(step + 1, loss, norm))
+        rate = schedule.learning_rate(
+            step,
+            total_steps=total,
+            peak=options.peak_lr(),
+            warmup_steps=schedule.fit_warmup(options.warmup_steps(), total),
+            floor=options.lr_floor,
+        )
+        self.optimizer.update(rate, norm)
+        seconds = time.perf_counter() - start
+        tokens = len(batch.tokens)
+        progress = self.progress
+        progress.step, progress.tokens = step + 1, progress.tokens + tokens
+        progress.time_s += seconds
+        rss = metrics.rss_bytes()
+        line = {
+            "step": progress.step,
+            "tokens": progress.tokens,
+            "loss": loss,
+            "lr": rate,
+            "grad_norm": norm,
+            "tokens_per_s": tokens / seconds,
+            "time_s": progress.time_s,
+            "rss_bytes": rss,
+        }
+        log.write(line)
+        _to_board(board, "train", line)
+        display.step(progress.step, loss, tokens, seconds, rss)
+
+    def _not_finite(self, step: int, loss: float, norm: float) -> str:
+        what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient norm is {norm}"
+        saved = checkpoint.training_checkpoints(self.run.path, self.base)
+        then = (
+            f"the last good checkpoint is {saved[0]}"
+            if saved
+            else "no checkpoint had been written yet"
+        )
+        return f"stopped at step {step}: {what}; {then}; try a lower --lr"
+
+    def _evaluate(self, log: metrics.MetricsWriter, display: Display, board: Any) -> None:
+        """Held-out loss and sampled replies at this step."""
+        cache, tokenizer = self.corpora.held_out, self.corpora.tokenizer
+        start = time.perf_counter()
+        if cache is not None:
+            result = evaluate(
+                self.model, tokenizer, cache,
+                max_tokens=self.options.eval_tokens, interrupted=self.interrupted,
+            )  # fmt: skip
+            if result is None:
+                return
+            self.last_held_out = result
+            line = {
+                "step": self.progress.step,
+                "tokens": self.progress.tokens,
+                "time_s": self.progress.time_s,
+                "val_loss": result.loss,
+                "val_bpb": result.bits_per_byte,
+            }
+            log.write(line)
+            _to_board(board, "held_out", line)
+            display.held_out(self.progress.step, result.loss, result.bits_per_byte)
+        if self.options.samples and self.progress.step and not self.interrupted():
+            self._sample(display)
+        # part of the run's length, as a person experiences it
+        self.progress.time_s += time.perf_counter() - start
+
+    def _sample(self, display: Display) -> None:
+        replies = sample_replies(
+            self.model, self.corpora.tokenizer, self.options.samples, interrupted=self.interrupted
+        )
+        lines = [f"  {prompt!r} → {reply!r}" for prompt, reply in replies]
+        for line in lines:
+            display.say(line)
+        with open(self.run.samples, "a", encoding="utf-8") as file:
+            file.write("\n".join([f"step {self.progress.step}", *lines]) + "\n\n")
+
+
+@contextmanager
+def _tensorboard(run: RunFolder, wanted: bool) -> Iterator[Any]:
+    """A tensorboardX writer in the run folder, or None."""
+    if not wanted:
+        yield None
+        return
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        raise UserError("--tensorboard needs tensorboardX: pip install tensorboardX") from None
+    with SummaryWriter(str(run.path / "tensorboard")) as writer:
+        yield writer
+
+
+def _to_board(board: Any, group: str, line: dict[str, Any]) -> None:
+    if board is not None:
+        for name in line.keys() - {"step"}:
+            board.add_scalar(f"{group}/{name}", line[name], line["step"])
+
+
+def use_threads(asked: int | None) -> int:
+    """Set the kernels' threads; default: the cores that this process may use."""
+    threads = asked or kernels.usable_cores()
+    kernels.set_num_threads(threads)
+    return threads

@@ -505,38 +505,58 @@ static void attention_decode(vd_real *out, const vd_real *q, const vd_real *keys
 
 /* ---- dropout ------------------------------------------------------------------------- */
 
-enum { COUNTERS = 16 }; /* Philox counters worked on at once */
+typedef uint64_t uvec __attribute__((vector_size(VD_VECTOR_BYTES)));
+typedef uint64_t uvec_at __attribute__((vector_size(VD_VECTOR_BYTES), aligned(4), may_alias));
+
+enum {
+    WIDE = VD_VECTOR_BYTES / 8, /* counters in a vector, each word in a 64-bit lane */
+    GROUPS = 2,                 /* vectors at once, to hide the multiplier's latency */
+    COUNTERS = WIDE * GROUPS,
+};
+
+/* Products of the lower halves of 64-bit lanes. */
+#ifndef VD_MULTIPLY_HALVES
+#define VD_MULTIPLY_HALVES(a, b) (((a) & 0xFFFFFFFFu) * ((b) & 0xFFFFFFFFu))
+#endif
 
 /* word[4 * l + w]: word w of Philox4x32-10 at counter (first + l, stream)
- * (Salmon, Moraes, Dror and Shaw 2011). */
+ * (Salmon, Moraes, Dror and Shaw 2011). Only the lower halves of lanes count. */
 INLINE void philox(uint32_t word[4 * COUNTERS], uint64_t first, uint64_t stream, uint64_t seed)
 {
-    uint32_t c0[COUNTERS], c1[COUNTERS], c2[COUNTERS], c3[COUNTERS];
+    const uvec low = (uvec){0} + 0xFFFFFFFFu;
+    uvec c0[GROUPS], c1[GROUPS], c2[GROUPS], c3[GROUPS];
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-    for (int l = 0; l < COUNTERS; l++) {
-        uint64_t counter = first + (uint64_t)l;
-        c0[l] = (uint32_t)counter;
-        c1[l] = (uint32_t)(counter >> 32);
-        c2[l] = (uint32_t)stream;
-        c3[l] = (uint32_t)(stream >> 32);
+    for (int g = 0; g < GROUPS; g++) {
+        uint64_t counter[WIDE];
+        for (int l = 0; l < WIDE; l++)
+            counter[l] = first + (uint64_t)(g * WIDE + l);
+        c0[g] = *(const uvec_at *)counter;
+        c1[g] = c0[g] >> 32;
+        c2[g] = (uvec){0} + stream;
+        c3[g] = c2[g] >> 32;
     }
     for (int round = 0; round < 10; round++) {
-        for (int l = 0; l < COUNTERS; l++) {
-            uint64_t a = (uint64_t)0xD2511F53u * c0[l];
-            uint64_t b = (uint64_t)0xCD9E8D57u * c2[l];
-            c0[l] = (uint32_t)(b >> 32) ^ c1[l] ^ k0;
-            c1[l] = (uint32_t)b;
-            c2[l] = (uint32_t)(a >> 32) ^ c3[l] ^ k1;
-            c3[l] = (uint32_t)a;
+        _Pragma("GCC unroll 4") for (int g = 0; g < GROUPS; g++)
+        {
+            uvec a = VD_MULTIPLY_HALVES(c0[g], (uvec){0} + 0xD2511F53u);
+            uvec b = VD_MULTIPLY_HALVES(c2[g], (uvec){0} + 0xCD9E8D57u);
+            c0[g] = (b >> 32) ^ c1[g] ^ k0;
+            c1[g] = b;
+            c2[g] = (a >> 32) ^ c3[g] ^ k1;
+            c3[g] = a;
         }
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
-    for (int l = 0; l < COUNTERS; l++) {
-        word[4 * l] = c0[l];
-        word[4 * l + 1] = c1[l];
-        word[4 * l + 2] = c2[l];
-        word[4 * l + 3] = c3[l];
+    for (int g = 0; g < GROUPS; g++) {
+        uint64_t pair[2][WIDE];
+        *(uvec_at *)pair[0] = (c0[g] & low) | (c1[g] << 32);
+        *(uvec_at *)pair[1] = (c2[g] & low) | (c3[g] << 32);
+        for (int l = 0; l < WIDE; l++) {
+            /* little-endian: the first word of a pair is its lower half */
+            memcpy(word + 4 * (g * WIDE + l), &pair[0][l], 8);
+            memcpy(word + 4 * (g * WIDE + l) + 2, &pair[1][l], 8);
+        }
     }
 }
 

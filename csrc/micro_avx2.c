@@ -1,5 +1,6 @@
 /* micro_avx2.c - the micro-kernels for AVX2 and FMA. */
 #if defined(__x86_64__)
+#include <immintrin.h>
 #include <math.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #pragma GCC target("avx2,fma")
 #endif
 
+#define VD_MULTIPLY_HALVES(a, b) ((uvec)_mm256_mul_epu32((__m256i)(a), (__m256i)(b)))
 #define VD_VECTOR_BYTES 32
 #define VD_ISA_NAME "avx2"
 #define VD_ISA_TABLE vd_micro_avx2

@@ -1,5 +1,6 @@
 /* micro_avx512.c - the micro-kernels for AVX-512 (F, BW, DQ, VL). */
 #if defined(__x86_64__)
+#include <immintrin.h>
 #include <math.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma,prefer-vector-width=512")
 #endif
 
+#define VD_MULTIPLY_HALVES(a, b) ((uvec)_mm512_mul_epu32((__m512i)(a), (__m512i)(b)))
 #define VD_VECTOR_BYTES 64
 #define VD_ISA_NAME "avx512"
 #define VD_ISA_TABLE vd_micro_avx512

@@ -1,6 +1,7 @@
 """Atomic writes: the old file or the new one, never anything else."""
 
 import errno
+import fcntl
 import os
 import re
 import resource
@@ -237,4 +238,21 @@ def test_writing_and_clearing_at_once(tmp_path):
     finally:
         stop.set()
         sweeper.join()
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_temporary_that_is_swept_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    """The one instant in which a temporary looks like a leftover."""
+    lock, swept = fcntl.flock, []
+
+    def sweep_first(descriptor, operation):
+        if not swept:
+            swept.append(None)  # the sweep locks too
+            swept[:] = remove_stale(tmp_path)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", sweep_first)
+    atomic_write(tmp_path / "file", put(b"new"))
+    assert len(swept) == 1
+    assert (tmp_path / "file").read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["file"]

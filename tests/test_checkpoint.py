@@ -526,12 +526,14 @@ def test_no_room_leaves_the_previous_checkpoint_whole(tmp_path, scarce):
 
 
 def seconds_of_a_step(folder: Path) -> float:
-    """How long two checkpoints of the size below take here: disks differ a hundredfold."""
-    path, start = folder / "trial", time.monotonic()
-    for _ in range(2):
-        checkpoint.save(path, {"wte": np.ones(500_000, np.float32)}, {})
+    """How long the checkpoints of a step take here at best: disks differ a hundredfold."""
+    path, times = folder / "trial", []
+    for _ in range(6):
+        start = time.monotonic()
+        checkpoint.save(path, {"wte": np.ones(400_000, np.float32)}, {})
+        times.append(time.monotonic() - start)
     path.unlink()
-    return min(time.monotonic() - start, 0.2)
+    return min(2 * min(times), 0.1)
 
 
 def train_until_killed(folder: Path, step: int, told: int) -> None:
@@ -581,7 +583,7 @@ def test_200_kills_inside_checkpoint_writing_lose_nothing(tmp_path):
     step, final_step, torn = 0, 0, 0
     for _ in range(200):
         started = step
-        told = kill_at_a_random_moment(tmp_path, step, rng.uniform(0.1, 3) * pace)
+        told = kill_at_a_random_moment(tmp_path, step, rng.uniform(0.05, 2.5) * pace)
         torn += bool(list(tmp_path.glob(".*.tmp-*")))
 
         # No checkpoint under its own name is ever anything but whole.

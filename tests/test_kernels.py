@@ -31,7 +31,7 @@ def pointers(*arrays):
     return [kernels.pointer(array) for array in arrays]
 
 
-# ---- matrix multiplication -----------------------------------------------------
+# ---- matrix multiplication --------------------------------------------------
 
 
 @given(m=sizes, n=sizes, k=sizes, dtype=dtypes, rng=rngs)
@@ -76,7 +76,7 @@ def test_matmul_keeps_nan_in_its_row():
     assert np.array_equal(np.isnan(kernels.matmul(x, w)).all(axis=1), np.arange(5) == 3)
 
 
-# ---- token embedding ------------------------------------------------------------
+# ---- token embedding --------------------------------------------------------
 
 
 @given(T=sizes, d=sizes, V=sizes, dtype=dtypes, rng=rngs)
@@ -101,7 +101,7 @@ def test_embedding_gradient(T, d, V, rng):
     assert_gradients(lambda w: np.sum(r * kernels.embedding(tokens, w)), [wte], [gradient], rng)
 
 
-# ---- RMSNorm ----------------------------------------------------------------------
+# ---- RMSNorm ----------------------------------------------------------------
 
 
 @given(T=sizes, d=sizes, scale=st.sampled_from((1e-4, 1.0, 1e4)), dtype=dtypes, rng=rngs)
@@ -176,7 +176,7 @@ def test_rmsnorm_of_zeros_is_zero_and_nan_stays_in_its_row():
     assert np.array_equal(np.isnan(kernels.rmsnorm(x, gain)[0]).all(axis=1), np.arange(4) == 2)
 
 
-# ---- rotary positions ------------------------------------------------------------------
+# ---- rotary positions -------------------------------------------------------
 
 
 @given(context=sizes, hd=head_dims, base=st.sampled_from((10_000.0, 500_000.0)), dtype=dtypes)
@@ -216,7 +216,7 @@ def test_rope_turns_queries_and_keys_and_leaves_values(T, H, hd, dtype, rng):
     assert np.array_equal(turned[:, 2 * H * hd :], qkv[:, 2 * H * hd :])
 
 
-# ---- GELU --------------------------------------------------------------------------------
+# ---- GELU -------------------------------------------------------------------
 
 
 @given(n=sizes, scale=st.sampled_from((1e-3, 1.0, 4.0, 100.0)), dtype=dtypes, rng=rngs)
@@ -300,7 +300,7 @@ def test_gelu_takes_any_shape():
     assert kernels.gelu(np.array(1.0)).shape == ()
 
 
-# ---- over flat buffers ----------------------------------------------------------------------
+# ---- over flat buffers ------------------------------------------------------
 
 flat_sizes = st.one_of(sizes, st.sampled_from((8191, 8192, 8193, 16385, 100_001)))
 

@@ -1,6 +1,10 @@
+import io
 import json
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -396,6 +400,43 @@ def test_outputs_that_cannot_be(tmp_path):
     done = run("train", corpus, "--merges", 0, "--out", tmp_path / "new" / "t.json")
     assert done.returncode == 0
     assert Tokenizer.load(tmp_path / "new" / "t.json").vocab_size == 259
+
+
+def test_ctrl_c_stops_training_at_once(tmp_path):
+    corpus, out = tmp_path / "c.txt", tmp_path / "t.json"
+    corpus.write_text("\n".join(f"{i} {i * 7919 % 10007} and so on" * 20 for i in range(40_000)))
+    command = [sys.executable, "-m", "vidya.tokenizer", "train", corpus, "--out", out]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr.readline().startswith("Training the tokenizer: 4,000 merges")
+        time.sleep(0.5)  # let it enter the library, which takes far longer
+        process.send_signal(signal.SIGINT)
+        start = time.monotonic()
+        assert process.wait(30) == 130
+        assert time.monotonic() - start < 3
+        assert process.stderr.read() == "interrupted\n"
+    assert not out.exists()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_on_a_terminal(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    assert module._with_progress("Training", True, lambda: 7) == 7
+    assert "Training …" in terminal.getvalue()
+    assert re.search(r"Training: \d+\.\d s\n$", terminal.getvalue())
+
+
+def test_errors_in_the_worker_come_through():
+    def fail() -> None:
+        raise UserError("no")
+
+    with pytest.raises(UserError, match="no"):
+        module._with_progress("Training", False, fail)
 
 
 def test_import_is_light():

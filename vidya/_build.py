@@ -1,25 +1,69 @@
 """Declares the two cffi extensions (API mode): the kernels in float and in double.
 
 Both come from the same sources; the C declarations are read from the header
-itself, so that there is one description of the interface.
+itself, so that there is one description of the interface. Runs before anything is
+installed: nothing but the standard library and, to declare, cffi.
+
+Environment: VIDYA_BLAS ('wheel' or 'system'), VIDYA_CFLAGS (appended to the flags of
+compiler and linker), CC.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
+import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cffi import FFI
+if TYPE_CHECKING:
+    from cffi import FFI
 
 ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-function"]
 FLAGS = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
+# The two extensions define the same names: hidden, neither can ever call into the other.
+LIBRARY_FLAGS = ["-fvisibility=hidden"]
+DOUBLE = ["-DVIDYA_DOUBLE"]
+PREFIX = ["-DVIDYA_BLAS_PREFIX=scipy_"]
 
 
-def _pkg_config(option: str) -> list[str]:
+def find_compiler() -> str | None:
+    """The C compiler's command: $CC, else the one Python was built with, else gcc, clang or cc."""
+    if os.environ.get("CC"):
+        return os.environ["CC"]
+    built_with = sysconfig.get_config_var("CC") or "cc"
+    for command in (built_with, "gcc", "clang", "cc"):
+        if shutil.which(shlex.split(command)[0]):
+            return command
+    return None
+
+
+def blas_choice() -> str:
+    """VIDYA_BLAS: 'wheel' (unless told otherwise) or 'system'."""
+    choice = os.environ.get("VIDYA_BLAS") or "wheel"
+    if choice not in ("wheel", "system"):
+        raise SystemExit(f"error: VIDYA_BLAS must be 'wheel' or 'system', not '{choice}'")
+    return choice
+
+
+def blas_flags() -> tuple[list[str], list[str]]:
+    """Compile and link flags of OpenBLAS: the wheel's, or pkg-config's.
+
+    No path to the wheel's library is recorded: vidya/kernels.py loads it beforehand.
+    """
+    if blas_choice() == "system":
+        return pkg_config("--cflags"), pkg_config("--libs")
+    import scipy_openblas32
+
+    return PREFIX, [f"-L{scipy_openblas32.get_lib_dir()}", "-lscipy_openblas"]
+
+
+def pkg_config(option: str) -> list[str]:
     """What pkg-config says of the system's OpenBLAS, as a list of flags."""
     try:
         done = subprocess.run(
@@ -33,21 +77,6 @@ def _pkg_config(option: str) -> list[str]:
     return done.stdout.split()
 
 
-def _blas() -> tuple[list[str], list[str]]:
-    """Compile and link flags of OpenBLAS: the wheel's, or with VIDYA_BLAS=system pkg-config's."""
-    choice = os.environ.get("VIDYA_BLAS", "wheel")
-    if choice == "system":
-        return _pkg_config("--cflags"), _pkg_config("--libs")
-    if choice != "wheel":
-        raise SystemExit(f"error: VIDYA_BLAS must be 'wheel' or 'system', not '{choice}'")
-    import scipy_openblas32
-
-    return (
-        ["-DVIDYA_BLAS_PREFIX=scipy_", f"-I{scipy_openblas32.get_include_dir()}"],
-        [f"-L{scipy_openblas32.get_lib_dir()}", "-lscipy_openblas"],
-    )
-
-
 def _declarations(real: str) -> str:
     """The part of vidya.h between its marks, with vd_real spelled out."""
     text = (CSRC / "vidya.h").read_text(encoding="utf-8")
@@ -56,7 +85,12 @@ def _declarations(real: str) -> str:
 
 
 def _builder(name: str, real: str, defines: list[str]) -> FFI:
-    blas_compile, blas_link = _blas()
+    from cffi import FFI
+
+    compiler = find_compiler()
+    if compiler:
+        os.environ["CC"] = compiler  # setuptools reads it: the one Python names may be missing
+    blas_compile, blas_link = blas_flags()
     extra = os.environ.get("VIDYA_CFLAGS", "").split()
     builder = FFI()
     builder.cdef(_declarations(real))
@@ -66,7 +100,7 @@ def _builder(name: str, real: str, defines: list[str]) -> FFI:
         sources=sorted(os.path.relpath(path, ROOT) for path in CSRC.glob("*.c")),
         depends=sorted(os.path.relpath(path, ROOT) for path in CSRC.glob("*.h")),
         include_dirs=["csrc"],
-        extra_compile_args=[*FLAGS, *WARNINGS, *blas_compile, *defines, *extra],
+        extra_compile_args=[*FLAGS, *WARNINGS, *LIBRARY_FLAGS, *blas_compile, *defines, *extra],
         extra_link_args=[*blas_link, "-lm", "-lpthread", *extra],
     )
     return builder
@@ -79,4 +113,4 @@ def float_builder() -> FFI:
 
 def double_builder() -> FFI:
     """vidya._kernels_f64: vd_real is double."""
-    return _builder("vidya._kernels_f64", "double", ["-DVIDYA_DOUBLE"])
+    return _builder("vidya._kernels_f64", "double", DOUBLE)

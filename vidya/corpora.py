@@ -78,11 +78,13 @@ def prepare(
     show = sys.stderr.isatty()
 
     def train_tokenizer() -> Tokenizer:
-        say(f"training a tokenizer with {options.n_merges()} merges")
+        say(f"training a tokenizer with {options.n_merges():,} merges")
         return Tokenizer.train(train(), options.n_merges(), progress=show)
 
     if tokenizer_hash is None:
-        tokenizer = cached_tokenizer(run.tokenizer, summary.hash, options.n_merges(), train_tokenizer)
+        tokenizer = cached_tokenizer(
+            run.tokenizer, summary.hash, options.n_merges(), train_tokenizer
+        )
     else:
         tokenizer = Tokenizer.load(run.tokenizer)
         if tokenizer.hash != tokenizer_hash:

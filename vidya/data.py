@@ -170,10 +170,11 @@ def _convert(
 
 def main() -> int | None:
     """Run `python -m vidya.data`."""
-    import tyro
     from tyro.conf import Positional
 
-    app = tyro.extras.SubcommandApp()
+    from vidya.command_line import Subcommands
+
+    app = Subcommands("data", __doc__)
 
     @app.command
     def chitchat(*, out: Path) -> None:
@@ -225,7 +226,7 @@ def main() -> int | None:
         """
         print(combine_corpora(paths, out, val_out=val_out, val_fraction=val_fraction, seed=seed))
 
-    app.cli(prog="python -m vidya.data", description=__doc__)
+    app.run()
     return 0
 
 

@@ -128,7 +128,9 @@ def _output(
     return out
 
 
-def _check_ids(name: str, ids: Array, shape: tuple[int | None, ...], below: int, least: int) -> None:
+def _check_ids(
+    name: str, ids: Array, shape: tuple[int | None, ...], below: int, least: int
+) -> None:
     """Raise unless `ids` are int32, of `shape`, and all in [least, below)."""
     _check(name, ids, shape, np.int32)
     low, high = int(ids.min()), int(ids.max())
@@ -152,7 +154,7 @@ def _heads(width: int, n_head: int) -> int:
     return head_dim
 
 
-# ---- threads, instruction set, BLAS ------------------------------------------
+# ---- threads, instruction set, BLAS ----------------------------------------
 
 
 def set_num_threads(n: int) -> None:
@@ -223,11 +225,11 @@ def usable_cores() -> int:
     return max(1, cores)
 
 
-# ---- matrix multiplication ------------------------------------------------------
+# ---- matrix multiplication -------------------------------------------------
 
 
 def matmul(x: Array, w: Array, *, out: Array | None = None, accumulate: bool = False) -> Array:
-    """y [m, n] = x [m, k] @ w [n, k].T, added to `out` if `accumulate`."""
+    """Y [m, n] = x [m, k] @ w [n, k].T, added to `out` if `accumulate`."""
     dtype = x.dtype
     _check("x", x, (None, None), dtype)
     m, k = x.shape
@@ -243,7 +245,7 @@ def matmul(x: Array, w: Array, *, out: Array | None = None, accumulate: bool = F
 def matmul_backward_input(
     dy: Array, w: Array, *, out: Array | None = None, accumulate: bool = False
 ) -> Array:
-    """dx [m, k] = dy [m, n] @ w [n, k], added to `out` if `accumulate`."""
+    """Dx [m, k] = dy [m, n] @ w [n, k], added to `out` if `accumulate`."""
     dtype = dy.dtype
     _check("dy", dy, (None, None), dtype)
     m, n = dy.shape
@@ -259,7 +261,7 @@ def matmul_backward_input(
 def matmul_backward_weight(
     dy: Array, x: Array, *, out: Array | None = None, accumulate: bool = False
 ) -> Array:
-    """dw [n, k] = dy [m, n].T @ x [m, k], added to `out` if `accumulate`."""
+    """Dw [n, k] = dy [m, n].T @ x [m, k], added to `out` if `accumulate`."""
     dtype = dy.dtype
     _check("dy", dy, (None, None), dtype)
     m, n = dy.shape
@@ -272,11 +274,11 @@ def matmul_backward_weight(
     return dw
 
 
-# ---- token embedding ---------------------------------------------------------------
+# ---- token embedding -------------------------------------------------------
 
 
 def embedding(tokens: Array, wte: Array, *, out: Array | None = None) -> Array:
-    """y [T, d] = wte [V, d] at the rows tokens [T] (int32)."""
+    """Y [T, d] = wte [V, d] at the rows tokens [T] (int32)."""
     _check("wte", wte, (None, None), wte.dtype)
     _check_ids("tokens", tokens, (None,), wte.shape[0], 0)
     T, d = len(tokens), wte.shape[1]
@@ -295,11 +297,11 @@ def embedding_backward(dy: Array, tokens: Array, dwte: Array) -> Array:
     return dwte
 
 
-# ---- RMSNorm --------------------------------------------------------------------------
+# ---- RMSNorm ---------------------------------------------------------------
 
 
 def rmsnorm(x: Array, gain: Array, *, eps: float = RMSNORM_EPS) -> tuple[Array, Array]:
-    """y [T, d] = x * rstd * gain and rstd [T] = 1 / sqrt(mean(x²) + eps).
+    """Y [T, d] = x * rstd * gain and rstd [T] = 1 / sqrt(mean(x²) + eps).
 
     Zhang and Sennrich 2019. x [T, d], gain [d].
     """
@@ -314,7 +316,7 @@ def rmsnorm(x: Array, gain: Array, *, eps: float = RMSNORM_EPS) -> tuple[Array, 
 
 
 def rmsnorm_backward(dy: Array, x: Array, rstd: Array, gain: Array) -> tuple[Array, Array]:
-    """dx [T, d] and dgain [d] from dy [T, d] and what `rmsnorm` took and gave."""
+    """Dx [T, d] and dgain [d] from dy [T, d] and what `rmsnorm` took and gave."""
     _check("dy", dy, (None, None), dy.dtype)
     T, d = dy.shape
     _check("x", x, (T, d), dy.dtype)
@@ -328,13 +330,13 @@ def rmsnorm_backward(dy: Array, x: Array, rstd: Array, gain: Array) -> tuple[Arr
     return dx, dgain
 
 
-# ---- rotary positions --------------------------------------------------------------------
+# ---- rotary positions ------------------------------------------------------
 
 
 def rope_table(
     context: int, head_dim: int, *, base: float = ROPE_BASE, dtype: DTypeLike = np.float32
 ) -> tuple[Array, Array]:
-    """cos and sin [context, head_dim / 2] of position * base^(-2i / head_dim)."""
+    """Cos and sin [context, head_dim / 2] of position * base^(-2i / head_dim)."""
     if context < 1:
         raise ValueError(f"context must be at least 1, not {context}")
     _heads(head_dim, 1)
@@ -369,7 +371,7 @@ def rope(
     return out
 
 
-# ---- attention ------------------------------------------------------------------------------
+# ---- attention -------------------------------------------------------------
 
 
 def attention(qkv: Array, offsets: Array, n_head: int) -> tuple[Array, Array]:
@@ -399,7 +401,7 @@ def attention(qkv: Array, offsets: Array, n_head: int) -> tuple[Array, Array]:
 def attention_backward(
     dout: Array, out: Array, lse: Array, qkv: Array, offsets: Array, n_head: int
 ) -> Array:
-    """dqkv [T, 3d] from dout [T, d] and what `attention` took and gave."""
+    """Dqkv [T, 3d] from dout [T, d] and what `attention` took and gave."""
     _check("qkv", qkv, (None, None), qkv.dtype)
     T, width = qkv.shape
     if width % 3:
@@ -418,7 +420,7 @@ def attention_backward(
 
 
 def attention_decode(q: Array, keys: Array, values: Array, n_head: int) -> Array:
-    """out [d]: one query q [d] over cached keys and values [n, d]."""
+    """Out [d]: one query q [d] over cached keys and values [n, d]."""
     _check("q", q, (None,), q.dtype)
     d = len(q)
     head_dim = _heads(d, n_head)
@@ -431,11 +433,11 @@ def attention_decode(q: Array, keys: Array, values: Array, n_head: int) -> Array
     return out
 
 
-# ---- GELU ---------------------------------------------------------------------------------------
+# ---- GELU ------------------------------------------------------------------
 
 
 def gelu(x: Array, *, out: Array | None = None) -> Array:
-    """x * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x³))) / 2, any shape; `out` may be x.
+    """X * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x³))) / 2, any shape; `out` may be x.
 
     Hendrycks and Gimpel 2016, the tanh form.
     """
@@ -446,7 +448,7 @@ def gelu(x: Array, *, out: Array | None = None) -> Array:
 
 
 def gelu_backward(dy: Array, x: Array) -> Array:
-    """dx = dy * gelu'(x), for the x that `gelu` took."""
+    """Dx = dy * gelu'(x), for the x that `gelu` took."""
     _check("x", x, x.shape, x.dtype)
     _check("dy", dy, x.shape, x.dtype)
     dx = np.empty_like(x)
@@ -454,13 +456,13 @@ def gelu_backward(dy: Array, x: Array) -> Array:
     return dx
 
 
-# ---- dropout -----------------------------------------------------------------------------------------
+# ---- dropout ---------------------------------------------------------------
 
 
 def dropout_add(
     residual: Array | None, x: Array, p: float, seed: int, stream: int, *, out: Array | None = None
 ) -> Array:
-    """residual + dropout(x), any shape; `residual=None` is plain dropout.
+    """Residual + dropout(x), any shape; `residual=None` is plain dropout.
 
     Element i (of the flattened array) is kept when word i % 4 of
     Philox4x32-10(key=seed, counter=(i // 4, stream)) is at least p * 2**32
@@ -486,11 +488,11 @@ def dropout_add(
     return out
 
 
-# ---- final projection + cross-entropy ------------------------------------------------------------------
+# ---- final projection + cross-entropy --------------------------------------
 
 
 def linear_cross_entropy(x: Array, w: Array, targets: Array, *, chunk: int = 256) -> Array:
-    """losses [T] = -log softmax(x @ w.T)[targets], in nats; 0 where targets < 0.
+    """Losses [T] = -log softmax(x @ w.T)[targets], in nats; 0 where targets < 0.
 
     x [T, d], w [V, d], targets [T] int32 below V; negative ones are not counted.
     Logits exist for `chunk` tokens at a time.
@@ -507,7 +509,7 @@ def linear_cross_entropy(x: Array, w: Array, targets: Array, *, chunk: int = 256
 def linear_cross_entropy_backward(
     x: Array, w: Array, targets: Array, *, scale: float = 1.0, chunk: int = 256
 ) -> tuple[Array, Array, Array]:
-    """losses [T] as `linear_cross_entropy` gives, dx [T, d] and dw [V, d].
+    """Losses [T] as `linear_cross_entropy` gives, dx [T, d] and dw [V, d].
 
     The gradients are those of sum(losses) * scale; scale is 1 / T for a mean.
     """
@@ -533,7 +535,7 @@ def _cross_entropy_arguments(
     return T, d, V, np.empty((min(chunk, T), V), x.dtype)
 
 
-# ---- over flat buffers ------------------------------------------------------------------------------------
+# ---- over flat buffers -----------------------------------------------------
 
 
 def sum(x: Array) -> float:

@@ -118,7 +118,9 @@ class Activations:
 
         self.embedded, self.embed_rstd = self._buffer(d), self._buffer(1)
         # the residual stream: before each block's attention and before its FFN
-        self.x_attn = self._per_layer(d, layers + 1) if training else [self._buffer(d)] * (layers + 1)
+        self.x_attn = (
+            self._per_layer(d, layers + 1) if training else [self._buffer(d)] * (layers + 1)
+        )
         self.x_ffn = self._per_layer(d, layers)
         self.attn_rstd, self.ffn_rstd = self._per_layer(1, layers), self._per_layer(1, layers)
         self.qkv_arrays: list[Array] = []
@@ -206,9 +208,7 @@ class Model:
         self._c = kernels.library(self.dtype)
         self._w = _Pointers.of(self.parameters, config.n_layer)
         self._g: _Pointers | None = None
-        self._cos, self._sin = kernels.rope_table(
-            config.context, config.head_dim, dtype=self.dtype
-        )
+        self._cos, self._sin = kernels.rope_table(config.context, config.head_dim, dtype=self.dtype)
         self._rope = kernels.pointer(self._cos), kernels.pointer(self._sin)
         self._activations: dict[bool, Activations] = {}
 
@@ -231,7 +231,7 @@ class Model:
             )
         return self._activations[training]
 
-    # ---- forward -------------------------------------------------------------
+    # ---- forward -----------------------------------------------------------
 
     def forward(
         self, tokens: Array, offsets: Array, *, training: bool = False,
@@ -293,9 +293,10 @@ class Model:
             a.losses, a.logits, a.hidden, self._w.wte, kernels.pointer(batch.targets),
             T, config.n_embd, config.vocab_size, a.chunk,
         )  # fmt: skip
-        return a.losses_array[:T].copy()
+        losses: Array = a.losses_array[:T].copy()
+        return losses
 
-    # ---- backward --------------------------------------------------------------
+    # ---- backward ----------------------------------------------------------
 
     def loss_and_gradients(
         self, batch: Documents, *, dropout_seed: int | None = None, step: int = 0
@@ -326,12 +327,8 @@ class Model:
             c.vidya_dropout_add(a.dbranch, null, a.dx, T * d, p, seed, stream)
             c.vidya_matmul_backward_input(a.activated, a.dbranch, w.ffn_down[i], T, d, 4 * d, 0)
             # in place: activated becomes the gradient before GELU, ffn_pre what came after it
-            c.vidya_gelu_backward(
-                a.activated, a.ffn_pre[i], a.activated, a.ffn_pre[i], T * 4 * d
-            )
-            c.vidya_matmul_backward_weight(
-                g.ffn_down[i], a.dbranch, a.ffn_pre[i], T, d, 4 * d, 0
-            )
+            c.vidya_gelu_backward(a.activated, a.ffn_pre[i], a.activated, a.ffn_pre[i], T * 4 * d)
+            c.vidya_matmul_backward_weight(g.ffn_down[i], a.dbranch, a.ffn_pre[i], T, d, 4 * d, 0)
             c.vidya_rmsnorm_apply(a.normed, a.ffn_rstd[i], mid, w.ffn_norm[i], T, d)
             c.vidya_matmul_backward_weight(g.ffn_up[i], a.activated, a.normed, T, 4 * d, d, 0)
             c.vidya_matmul_backward_input(a.dbranch, a.activated, w.ffn_up[i], T, 4 * d, d, 0)
@@ -361,7 +358,7 @@ class Model:
         c.vidya_embedding_backward(g.wte, a.dx, kernels.pointer(tokens), T, d)
         return float(c.vidya_sum(a.losses, T)) / counted
 
-    # ---- helpers ------------------------------------------------------------------
+    # ---- helpers -----------------------------------------------------------
 
     def _gradient_pointers(self) -> _Pointers:
         if self._g is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from vidya import kernels
-from vidya.model import Array, Model
+from vidya.model import Model
 
 
 class Adam:

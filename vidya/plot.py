@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from vidya.atomic import atomic_write
+from vidya.command_line import parse
 from vidya.errors import UserError, run_command
 from vidya.metrics import read_metrics
 
@@ -285,9 +286,7 @@ def main() -> int | None:
     """Draw the runs that the command line names."""
     import tyro
 
-    options = tyro.cli(
-        Plot, prog="python -m vidya.plot", config=(tyro.conf.PositionalRequiredArgs,)
-    )
+    options = parse(Plot, "plot", config=(tyro.conf.PositionalRequiredArgs,))
     if not options.runs:
         raise UserError("name at least one run folder or metrics.jsonl")
     runs = [read_run(path) for path in options.runs]

@@ -228,7 +228,7 @@ def _read_header(file: BinaryIO) -> _Header:
 def _check_content(file: BinaryIO, header: _Header) -> None:
     """ValueError unless what follows the header is what was written there."""
     if os.fstat(file.fileno()).st_size != header.file_bytes:
-        raise ValueError("it is cut short")
+        raise ValueError("it is cut short or too long")
     checksum = 0
     while chunk := file.read(_CHECK_BYTES):
         checksum = zlib.crc32(chunk, checksum)

@@ -35,8 +35,12 @@ if TYPE_CHECKING:
 
 MAX_VOCAB = 65_535
 """Tokens are stored as uint16."""
-TRAINING_BYTES = 24_000_000
-"""Merges are learned from at most this much text; learning takes 60 bytes of memory a byte."""
+TRAINING_BYTES = 12_000_000
+"""Merges are learned from at most this much text, evenly taken from the corpus.
+
+4,000 merges learned from 5, 10 and 20 MB of DailyDialog and chitchat make 4.377, 4.389
+and 4.387 bytes a token on held-out text, in 13, 26 and 58 s and 0.45, 0.8 and 1.5 GB.
+"""
 
 _PIECE = r"[^\n]{1,400}(?=\s|$)|[^\n]{1,400}|\n{1,400}"
 _BYTES = 256
@@ -467,10 +471,11 @@ def _read_all(files: Sequence[Path]) -> Iterator[str]:
 
 def main() -> int | None:
     """Run `python -m vidya.tokenizer`."""
-    import tyro
     from tyro.conf import Positional
 
-    app = tyro.extras.SubcommandApp()
+    from vidya.command_line import Subcommands
+
+    app = Subcommands("tokenizer", __doc__)
 
     @app.command
     def train(
@@ -518,7 +523,7 @@ def main() -> int | None:
         ids = loaded.encode_text(text) if plain else loaded.encode_marked(text)
         print(*ids)
 
-    app.cli(prog="python -m vidya.tokenizer", description=__doc__)
+    app.run()
     return 0
 
 

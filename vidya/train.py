@@ -11,6 +11,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
+from vidya.command_line import parse
 from vidya.errors import UserError, run_command
 from vidya.options import TrainOptions, resumed
 
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
 
 def main() -> int | None:
     """Parse the command line and run a training; see `TrainOptions` for the options."""
-    import tyro
-
-    options = tyro.cli(TrainOptions, prog="python -m vidya.train")
+    options = parse(TrainOptions, "train")
     options.check()
     # The imports below load NumPy and the kernels: not needed for --help.
     from vidya.run_folder import RunFolder

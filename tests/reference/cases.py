@@ -48,13 +48,22 @@ class Case:
     expected: Callable
     floors: tuple[float, ...] = (0.0, 0.0, 0.0)
 
-    def run(self, size, dtype, seed=0):
-        """The kernel's outputs, as arrays."""
-        return as_arrays(self.call(*self.arguments(np.random.default_rng(seed), dtype, size)))
+    def draw(self, size, dtype, seed=0):
+        """Arguments for `call` and `expected`."""
+        return self.arguments(np.random.default_rng(seed), dtype, size)
 
-    def reference(self, size, dtype, seed=0):
-        """The outputs that the same arguments should give, in float64."""
-        return as_arrays(self.expected(*self.arguments(np.random.default_rng(seed), dtype, size)))
+    def run(self, arguments):
+        """The kernel's outputs, as arrays; the arguments stay as they are."""
+        return as_arrays(self.call(*copies(arguments)))
+
+    def reference(self, arguments):
+        """The outputs that the kernel should give, in float64."""
+        return as_arrays(self.expected(*copies(arguments)))
+
+
+def copies(arguments):
+    """Arguments that a kernel may write to."""
+    return (a.copy() if isinstance(a, np.ndarray) else a for a in arguments)
 
 
 def as_arrays(outputs):

@@ -7,9 +7,11 @@ float64 goes out.
 Shapes: T tokens, d width, V vocabulary, H heads, hd columns a head.
 """
 
+import itertools
+
 import numpy as np
 
-# ---- matrix multiplication ------------------------------------------------
+# ---- matrix multiplication --------------------------------------------------
 
 
 def matmul(x, w):
@@ -27,7 +29,7 @@ def matmul_backward_weight(dy, x):
     return f64(dy).T @ f64(x)
 
 
-# ---- token embedding ------------------------------------------------------
+# ---- token embedding --------------------------------------------------------
 
 
 def embedding(tokens, wte):
@@ -142,8 +144,8 @@ def documents(qkv, offsets, n_head):
 
 
 def split_documents(rows, offsets):
-    pairs = zip(offsets[:-1], offsets[1:], strict=True)
-    return [f64(rows)[begin:end] for begin, end in pairs if end > begin]
+    spans = itertools.pairwise(offsets)
+    return [f64(rows)[begin:end] for begin, end in spans if end > begin]
 
 
 def split_heads(x, n_head):
@@ -160,7 +162,7 @@ def transposed(x):
     return np.swapaxes(x, -1, -2)
 
 
-# ---- GELU, tanh form ----------------------------------------------------------
+# ---- GELU, tanh form --------------------------------------------------------
 
 
 def gelu(x):
@@ -188,7 +190,7 @@ def gelu_gate(x):
         return 1 / (1 + np.exp(-2 * u))
 
 
-# ---- dropout ------------------------------------------------------------------
+# ---- dropout ----------------------------------------------------------------
 
 
 def philox4x32_10(counter, key):
@@ -224,7 +226,7 @@ def dropout_add(residual, x, p, seed, stream):
     return dropped if residual is None else f64(residual) + dropped
 
 
-# ---- final projection + cross-entropy ---------------------------------------------
+# ---- final projection + cross-entropy ---------------------------------------
 
 
 def linear_cross_entropy(x, w, targets):
@@ -245,7 +247,7 @@ def linear_cross_entropy_backward(x, w, targets, scale=1.0):
     return linear_cross_entropy(x, w, targets), dlogits @ w, dlogits.T @ x
 
 
-# ---- over flat buffers --------------------------------------------------------------
+# ---- over flat buffers ------------------------------------------------------
 
 
 def adam(param, m, v, grad, *, lr, step, beta1=0.9, beta2=0.999, eps=1e-8, grad_scale=1.0):

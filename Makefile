@@ -1,0 +1,55 @@
+# vidya: `make` installs and builds, then `python -m vidya.train` trains.
+#
+#   make PYTHON=python3.12      another Python than the one on PATH
+#   make V=1                    show what pip and the compiler do
+#   VIDYA_BLAS=system make      the system's OpenBLAS instead of the wheel's
+#   make test ARGS="-k gelu"    options for pytest
+
+PYTHON ?= $(shell for p in python python3; do \
+    "$$p" -c "" >/dev/null 2>&1 && command -v "$$p" && break; done)
+ARGS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+INSTALL = $(PYTHON) tools/install.py $(if $(V),--verbose)
+NOT_SUPPORTED = import sys; sys.version_info >= (3, 10) or sys.exit( \
+    "error: vidya needs Python 3.10 or newer, and %s is %s: name a newer one, make PYTHON=..." \
+    % (sys.executable, sys.version.split()[0]))
+
+.PHONY: install test lint bench sanitize wheel clean python
+.DEFAULT_GOAL := install
+
+install: python
+	@$(INSTALL)
+
+test: python
+	@$(INSTALL) --extra test
+	@$(PYTHON) -m pytest $(ARGS)
+
+lint: python
+	@$(INSTALL) --extra lint
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(PYTHON) tools/check_c.py
+
+bench: python
+	@$(INSTALL) --extra test
+	@mkdir -p build
+	@$(PYTHON) -m pytest bench --benchmark-json=build/bench.json $(ARGS)
+
+sanitize: python
+	@$(INSTALL) --extra test
+	@$(PYTHON) tools/sanitize.py $(ARGS)
+
+wheel: python
+	@rm -rf build/lib* build/bdist* dist
+	@$(PYTHON) -m pip wheel $(if $(V),--verbose,--quiet) --no-deps --wheel-dir dist .
+	@ls dist/*.whl
+
+clean:
+	rm -rf build dist *.egg-info vidya/*.so
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+python:
+	@test -n "$(PYTHON)" || { echo "error: no Python on PATH: install Python 3.10 or newer" >&2; exit 2; }
+	@$(PYTHON) -c '$(NOT_SUPPORTED)'

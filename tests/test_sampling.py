@@ -1,0 +1,112 @@
+"""Choosing tokens: what may be chosen, how often, and that a seed fixes it."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from vidya.errors import UserError
+from vidya.sampling import Sampling, choose
+
+logits_of_any_size = arrays(
+    np.float32, st.integers(1, 60), elements=st.floats(-30, 30, width=32) | st.sampled_from([0, 1])
+)
+
+
+def draws(logits, sampling, count, banned=()):
+    rng = sampling.rng()
+    return [choose(logits, sampling, rng, banned) for _ in range(count)]
+
+
+@given(logits_of_any_size, st.sampled_from([0, 1, 5]))
+def test_temperature_0_takes_the_largest_logit_and_of_equal_ones_the_lowest_id(logits, top_k):
+    largest = min(i for i, x in enumerate(logits) if x == logits.max())
+    assert draws(logits, Sampling(temperature=0, top_k=top_k), 2) == [largest, largest]
+
+
+@given(logits_of_any_size, st.integers(1, 70), st.floats(0.05, 50))
+def test_only_the_top_k_are_drawn_and_equal_ones_by_lowest_id(logits, top_k, temperature):
+    ranked = sorted(range(len(logits)), key=lambda i: (-logits[i], i))
+    assert set(draws(logits, Sampling(temperature, top_k), 40)) <= set(ranked[:top_k])
+
+
+@given(logits_of_any_size, st.data())
+def test_a_banned_id_is_never_drawn(logits, data):
+    banned = data.draw(st.sets(st.integers(0, len(logits) - 1), max_size=len(logits) - 1))
+    temperature = data.draw(st.sampled_from([0.0, 0.7, 100.0]))
+    before = logits.copy()
+    drawn = draws(logits, Sampling(temperature, data.draw(st.integers(0, 8))), 20, banned)
+    assert not banned & set(drawn)
+    np.testing.assert_array_equal(logits, before)
+
+
+def test_banned_ids_do_not_use_up_the_top_k():
+    logits = np.array([9, 8, 7, 0], np.float32)
+    assert set(draws(logits, Sampling(50.0, top_k=2), 200, banned=[0])) == {1, 2}
+
+
+@pytest.mark.parametrize("top_k", [0, 3])
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_ids_are_drawn_as_often_as_the_softmax_says(temperature, top_k):
+    logits = np.array([0.5, -1.0, 2.0, 1.0, 0.0], np.float32)
+    expected = np.exp(logits.astype(np.float64) / temperature)
+    if top_k:
+        expected[np.argsort(logits)[:-top_k]] = 0
+    expected /= expected.sum()
+    count = 20_000
+    drawn = draws(logits, Sampling(temperature, top_k, seed=3), count)
+    seen = np.bincount(drawn, minlength=5) / count
+    # five standard deviations of a binomial share
+    np.testing.assert_array_less(np.abs(seen - expected), 5 * math.sqrt(0.25 / count))
+    assert (seen[expected == 0] == 0).all()
+
+
+def test_a_seed_fixes_the_draws_and_another_changes_them():
+    logits = np.zeros(100, np.float32)
+    first = draws(logits, Sampling(1.0, 0, seed=1), 50)
+    assert draws(logits, Sampling(1.0, 0, seed=1), 50) == first
+    assert draws(logits, Sampling(1.0, 0, seed=2), 50) != first
+
+
+def test_a_tiny_temperature_is_greedy_and_a_huge_one_even():
+    logits = np.array([0, 1, 2], np.float32)
+    assert draws(logits, Sampling(5e-324, 0), 20) == [2] * 20
+    seen = np.bincount(draws(logits, Sampling(1e300, 0), 3000), minlength=3)
+    assert seen.min() > 850
+
+
+def test_minus_infinity_is_a_probability_of_zero():
+    logits = np.array([-np.inf, 0, -np.inf, 0], np.float32)
+    assert set(draws(logits, Sampling(1.0, 0), 100)) == {1, 3}
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_logits_of_a_diverged_model_are_refused(bad, temperature):
+    logits = np.array([1, bad, 2], np.float32)
+    with pytest.raises(UserError, match="not a number"):
+        draws(logits, Sampling(temperature), 1)
+
+
+def test_all_banned_is_refused():
+    with pytest.raises(ValueError, match="banned"):
+        draws(np.zeros(3, np.float32), Sampling(), 1, banned=[0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"temperature": -0.1},
+        {"temperature": math.nan},
+        {"temperature": math.inf},
+        {"top_k": -1},
+        {"seed": -1},
+        {"seed": 2**64},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(UserError, match=next(iter(wrong))):
+        Sampling(**wrong)

@@ -1,0 +1,108 @@
+"""Run the kernel tests on kernels built with AddressSanitizer and UBSan.
+
+The build goes to build/sanitize, so the ordinary kernels stay as they are. Python and
+OpenBLAS are not instrumented: the sanitizer's library is loaded before them, leaks
+(Python's own) are not looked for, and Python allocates with malloc so that an overrun
+of any array is seen. Arguments are passed on to pytest.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from vidya import _build  # noqa: E402 - found through the line above
+
+FOLDER = ROOT / "build" / "sanitize"
+SOURCE = FOLDER / "source"
+SITE = FOLDER / "site"
+PACKAGE = ("csrc", "vidya", "setup.py", "pyproject.toml", "README.md")
+CFLAGS = "-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
+# gcc and clang name the library differently, and each only knows its own.
+RUNTIMES = ("libasan.so", "libclang_rt.asan-x86_64.so", "libclang_rt.asan-aarch64.so")
+TESTS = "test_kernels*.py"
+CHECK = "from vidya import _kernels; print(_kernels.__file__)"
+
+
+def copy_sources() -> None:
+    """Lay out what the package is built from, without anything built."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    SOURCE.mkdir(parents=True)
+    built = shutil.ignore_patterns("*.so", "__pycache__")
+    for name in PACKAGE:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, SOURCE / name, ignore=built)
+        else:
+            shutil.copy(ROOT / name, SOURCE / name)
+    shutil.copytree(ROOT / "tests", SITE / "tests", ignore=built)
+    shutil.copy(ROOT / "pyproject.toml", SITE)
+
+
+def build(compiler: str, shared: list[str]) -> None:
+    """Install the instrumented package into build/sanitize/site."""
+    environment = {"CC": compiler, "VIDYA_CFLAGS": " ".join([CFLAGS, *shared])}
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    subprocess.run(
+        [*pip, "--upgrade", "--target", str(SITE), str(SOURCE)],
+        check=True,
+        env={**os.environ, **environment, "PIP_ROOT_USER_ACTION": "ignore"},
+    )
+
+
+def runtime(compiler: str) -> Path | None:
+    """The sanitizer's shared library, which must be loaded before Python's own."""
+    for name in RUNTIMES:
+        done = subprocess.run(
+            [*shlex.split(compiler), f"-print-file-name={name}"], capture_output=True, text=True
+        )
+        path = Path(done.stdout.strip())
+        if path.is_absolute() and path.exists():
+            return path
+    return None
+
+
+def test(library: Path, arguments: list[str]) -> int:
+    """Run the kernel tests on the instrumented package; pytest's exit status."""
+    environment = {
+        **os.environ,
+        "LD_PRELOAD": str(library),
+        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "PYTHONMALLOC": "malloc",
+        "PYTHONPATH": str(SITE),
+    }
+    tests = sorted(str(path) for path in (SITE / "tests").glob(TESTS))
+    where = subprocess.run(
+        [sys.executable, "-c", CHECK], cwd=SITE, env=environment, stdout=subprocess.PIPE, text=True
+    ).stdout.strip()
+    if Path(where).parent.parent != SITE or b"__asan_report" not in Path(where).read_bytes():
+        print(f"error: the kernels under test are not the instrumented ones: {where}")
+        return 1
+    print(f"AddressSanitizer and UBSan: {Path(where).relative_to(ROOT)}", flush=True)
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *tests, *arguments],
+        cwd=SITE,
+        env=environment,
+    ).returncode
+
+
+def main() -> int:
+    """Build, check that what is tested is instrumented, test."""
+    compiler = _build.find_compiler()
+    library = runtime(compiler) if compiler else None
+    if compiler is None or library is None:
+        print("error: needs gcc or clang with its sanitizers' libraries", file=sys.stderr)
+        return 2
+    copy_sources()
+    build(compiler, ["-shared-libasan"] if "clang_rt" in library.name else [])
+    return test(library, sys.argv[1:])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,75 @@
+"""The console script: `vidya NAME …` is `python -m vidya.NAME …`.
+
+Only the chosen command is imported, so that the others' weight costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+
+import vidya
+from vidya.errors import UserError, run_command
+
+COMMANDS = {
+    "train": "train a chat model from scratch, or go on with a run",
+    "chat": "talk to a model",
+    "data": "turn conversations and text into a corpus file",
+    "tokenizer": "train a tokenizer, measure it, or encode with it",
+    "plot": "draw the loss of runs as a picture",
+}
+"""Every module of the package that is a command, and what it does in a line."""
+
+_HELP = ("-h", "--help", "help")
+_VERSION = ("-V", "--version")
+
+
+def usage() -> str:
+    """The list of commands, as `vidya --help` shows it."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: vidya COMMAND [OPTIONS]",
+            "",
+            "Trains a small chat language model from scratch on the CPU you own.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "`vidya COMMAND --help` lists the options of a command.",
+        ]
+    )
+
+
+def main() -> int:
+    """Run the command that the arguments name and return its exit status."""
+    return run_command(_dispatch)
+
+
+def _dispatch() -> int | None:
+    name, *rest = sys.argv[1:] or ["--help"]
+    if name in _HELP:
+        print(usage())
+    elif name in _VERSION:
+        print(f"vidya {vidya.__version__}")
+    elif name in COMMANDS:
+        sys.argv = [f"vidya {name}", *rest]
+        command: Callable[[], int | None] = importlib.import_module(f"vidya.{name}").main
+        return command()
+    else:
+        raise UserError(f"unknown command '{name}': {_suggestion(name)}")
+    return 0
+
+
+def _suggestion(name: str) -> str:
+    """The command that was probably meant, or all of them."""
+    import difflib
+
+    close = difflib.get_close_matches(name, COMMANDS, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"choose one of {', '.join(COMMANDS)}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,137 @@
+"""Command lines from dataclasses and functions through tyro, with errors of one line."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from vidya.errors import UserError
+
+T = TypeVar("T")
+
+
+def parse(
+    target: Callable[..., T],
+    command: str,
+    *,
+    description: str | None = None,
+    config: Sequence[Any] | None = None,
+) -> T:
+    """What tyro makes of the command line for `target`.
+
+    Args:
+        target: a dataclass; its fields with their docstrings are the options.
+        command: as the user calls it: `train` in `python -m vidya.train`.
+        description: what --help says first; default: the docstring of `target`.
+        config: tyro's configuration markers.
+
+    Raises:
+        UserError: the command line is wrong; one line, where tyro draws a box.
+    """
+    import tyro
+
+    with _errors_in_one_line(command):
+        return tyro.cli(
+            target,
+            prog=f"python -m vidya.{command}",
+            description=description,
+            config=config,
+            registry=_registry(),
+        )
+
+
+class Subcommands:
+    """A command with subcommands, each a function whose parameters are its options."""
+
+    def __init__(self, command: str, description: str | None) -> None:
+        """`command` is `data` in `python -m vidya.data`."""
+        from tyro.extras import SubcommandApp
+
+        self._command, self._description = command, description
+        self._app = SubcommandApp()
+
+    def command(self, function: Callable[..., None]) -> Callable[..., None]:
+        """Decorator: `function` is a subcommand of its own name."""
+
+        # Parsing and running are kept apart: only the parser's words are shortened.
+        @functools.wraps(function)
+        def deferred(*args: Any, **kwargs: Any) -> Callable[[], None]:
+            return functools.partial(function, *args, **kwargs)
+
+        self._app.command(deferred)
+        return function
+
+    def run(self) -> None:
+        """Parse the command line and run the subcommand that it names.
+
+        Raises:
+            UserError: as `parse`, or what the subcommand raises.
+        """
+        with _errors_in_one_line(self._command):
+            chosen = self._app.cli(
+                prog=f"python -m vidya.{self._command}",
+                description=self._description,
+                registry=_registry(),
+            )
+        chosen()
+
+
+@contextlib.contextmanager
+def _errors_in_one_line(command: str) -> Iterator[None]:
+    """Turn tyro's box on stderr into a `UserError`; what it prints for --help passes."""
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            yield
+    except SystemExit as leaving:
+        if leaving.code == 2:
+            reason = _reason(box.getvalue())
+            raise UserError(f"{reason} (python -m vidya.{command} --help lists all)") from None
+        sys.stderr.write(box.getvalue())
+        raise
+
+
+def _reason(box: str) -> str:
+    """What a box of text says in its first part, and the options it suggests, in one line."""
+    lines = [line.strip("│ ") for line in box.splitlines() if line[:1] not in "╭╰"]
+    parts: list[list[str]] = [[]]
+    for line in lines:
+        if line.startswith("──"):
+            parts.append([])
+        elif line:
+            parts[-1].append(line)
+    reason = " ".join(parts[0]) or "the command line is wrong"
+    suggested = [
+        line.split()[0]
+        for part in parts[1:]
+        if part[:1] == ["Perhaps you meant:"]
+        for line in part
+        if line.startswith("--")
+    ]
+    return reason + (f": perhaps you meant {' or '.join(suggested)}" if suggested else "")
+
+
+def _registry() -> Any:
+    """Tyro's rules, but `X | None` reads and shows as X: None is what leaving it out means."""
+    from tyro.constructors import ConstructorRegistry, PrimitiveTypeInfo
+
+    registry = ConstructorRegistry()
+
+    @registry.primitive_rule
+    def optional(info: PrimitiveTypeInfo) -> Any:
+        if info.type_origin not in (typing.Union, types.UnionType):
+            return None
+        some = [part for part in typing.get_args(info.type) if part is not type(None)]
+        if len(some) != 1 or len(typing.get_args(info.type)) != 2:
+            return None
+        return ConstructorRegistry.get_primitive_spec(
+            PrimitiveTypeInfo.make(some[0], set(info.markers))
+        )
+
+    return registry

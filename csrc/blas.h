@@ -22,12 +22,16 @@ char *VD_BLAS(openblas_get_config)(void);
 
 #ifdef VIDYA_DOUBLE
 #define VD_GEMM VD_BLAS(cblas_dgemm)
+#define VD_GEMV VD_BLAS(cblas_dgemv)
 #else
 #define VD_GEMM VD_BLAS(cblas_sgemm)
+#define VD_GEMV VD_BLAS(cblas_sgemv)
 #endif
 
 void VD_GEMM(int order, int trans_a, int trans_b, int m, int n, int k, vd_real alpha,
              const vd_real *a, int lda, const vd_real *b, int ldb, vd_real beta, vd_real *c,
              int ldc);
+void VD_GEMV(int order, int trans, int m, int n, vd_real alpha, const vd_real *a, int lda,
+             const vd_real *x, int incx, vd_real beta, vd_real *y, int incy);
 
 #endif

@@ -10,6 +10,7 @@ enum {
     MIN_COLUMNS = 64,
     MIN_TILES = 8,             /* so that several cores find work in a small product */
     MIN_TILE_FLOPS = 1 << 20,  /* below this a tile costs more than it shares */
+    ROW_TILE_ELEMENTS = 1 << 16, /* of the weights, when x is a single row */
     ALIGNMENT = 16,            /* tiles begin at multiples of the micro-kernel's width */
 };
 
@@ -61,17 +62,45 @@ static void multiply_tile(int64_t i, void *context)
             (int)p->columns);
 }
 
-static void multiply(product *p)
+static void keep_blas_single_threaded(void)
 {
     if (VD_BLAS(openblas_get_num_threads)() != 1)
         VD_BLAS(openblas_set_num_threads)(1);
+}
+
+static void multiply(product *p)
+{
+    keep_blas_single_threaded();
     choose_tiles(p);
     vd_parallel(vd_ceil_div(p->rows, p->tile_rows) * p->tiles_across, multiply_tile, p);
+}
+
+static void multiply_row_tile(int64_t i, void *context)
+{
+    const product *p = context;
+    int64_t first = i * p->tile_rows;
+    VD_GEMV(VD_ROW_MAJOR, VD_NO_TRANS, (int)vd_min(p->tile_rows, p->rows - first), (int)p->inner,
+            1, p->a + first * p->inner, (int)p->inner, p->b, 1, p->beta, p->c + first, 1);
+}
+
+/* y [n] = w [n, k] * x [k], as in generation: every weight is read once and used
+ * once, so the work is cut by bytes, not by arithmetic. */
+static void multiply_row(vd_real *y, const vd_real *x, const vd_real *w, int64_t n, int64_t k,
+                         int accumulate)
+{
+    product p = {.c = y, .a = w, .b = x, .rows = n, .inner = k, .beta = accumulate ? 1 : 0};
+    keep_blas_single_threaded();
+    p.tile_rows = vd_max(ALIGNMENT, ROW_TILE_ELEMENTS / k / ALIGNMENT * ALIGNMENT);
+    vd_parallel(vd_ceil_div(n, p.tile_rows), multiply_row_tile, &p);
 }
 
 void vidya_matmul_forward(vd_real *y, const vd_real *x, const vd_real *w, int64_t m, int64_t n,
                           int64_t k, int accumulate)
 {
+    if (m == 1) {
+        multiply_row(y, x, w, n, k, accumulate);
+        return;
+    }
     product p = {.c = y, .a = x, .b = w, .trans_a = VD_NO_TRANS, .trans_b = VD_TRANS,
                  .rows = m, .columns = n, .inner = k, .lda = k, .ldb = k,
                  .beta = accumulate ? 1 : 0};

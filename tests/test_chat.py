@@ -16,10 +16,11 @@ from vidya import checkpoint
 from vidya.chat import Conversation, printable
 from vidya.checkpoint import CheckpointError
 from vidya.config import ModelConfig, describe
+from vidya.conversation import chat_prompt, stream_text
 from vidya.corpus import MARKERS, conversation
 from vidya.errors import UserError
 from vidya.model import Model
-from vidya.pretrained import Pretrained, chat_prompt, load_pretrained, stream_text
+from vidya.pretrained import Pretrained, load_pretrained
 from vidya.sampling import Sampling
 from vidya.tokenizer import Tokenizer
 

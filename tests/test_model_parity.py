@@ -53,7 +53,7 @@ CASES = {
     "empty documents": (ModelConfig(24, 1, 2, 32, 50), [0, 9, 0, 0, 5, 0], 1.0),
     "odd sizes": (ModelConfig(30, 2, 3, 77, 131), [77, 13, 1, 1, 55], 1.0),
     "longer than a block": (ModelConfig(16, 2, 1, 200, 300), [7, 200, 65], 1.0),
-    "many short documents": (ModelConfig(32, 2, 1, 16, 40), [1, 2, 3] * 30, 1.0),
+    "many short documents": (ModelConfig(32, 2, 1, 16, 40), [1, 2, 3] * 10, 1.0),
     "head of two columns": (ModelConfig(6, 2, 3, 20, 11), [20, 3], 1.0),
     "some not counted": (ModelConfig(32, 2, 2, 50, 64), [50, 1, 20], 0.6),
     "nano's shape": (ModelConfig(128, 4, 4, 256, 1259), [120, 256, 31], 1.0),
@@ -88,20 +88,10 @@ def test_loss_and_every_gradient_agree_with_pytorch(case, dtype):
     assert loss == pytest.approx(expected_loss, rel=LIMITS[dtype])
     assert model.gradients.keys() == expected.keys() == model.parameters.keys()
     errors = {
-        name: relative_error(gradient, expected[name], floor=floor(name, case))
-        for name, gradient in model.gradients.items()
+        name: relative_error(gradient, expected[name]) for name, gradient in model.gradients.items()
     }
     too_large = {name: error for name, error in errors.items() if not error <= LIMITS[dtype]}
     assert not too_large
-
-
-def floor(name, case):
-    """The size of the terms that cancel where a gradient is zero but for rounding.
-
-    One token alone: whatever it asks for, it finds itself, so queries and keys have
-    no gradient, but values have.
-    """
-    return 0.0
 
 
 @every_case
@@ -221,9 +211,7 @@ def test_gradients_with_dropout_are_those_of_the_same_masks():
     rng, h, start = np.random.default_rng(9), 1e-6, model.flat.copy()
     for _ in range(5):
         direction = normal(rng, start.shape)
-        ahead, behind = (
-            loss_at(model, batch, start + s * direction, options) for s in (h, -h)
-        )
+        ahead, behind = (loss_at(model, batch, start + s * direction, options) for s in (h, -h))
         error = abs((ahead - behind) / (2 * h) - np.sum(gradient * direction))
         assert error <= 1e-6 * np.linalg.norm(gradient)
 
@@ -279,25 +267,45 @@ def test_bad_batches_are_refused(name, method):
         getattr(model, method)(batch)
 
 
+def reshaped(**changes):
+    """A good batch with some of its arrays replaced by what a function makes of them."""
+    batch = draw_batch(np.random.default_rng(6), 61, [9, 20])
+    arrays = {name: getattr(batch, name) for name in ("tokens", "targets", "offsets")}
+    return Documents(**{n: changes.get(n, lambda a: a)(a) for n, a in arrays.items()})
+
+
+def strided(array):
+    return np.repeat(array, 2)[::2]
+
+
+WRONG_ARRAYS = {
+    "targets shorter": {"targets": lambda a: a[:-1].copy()},
+    "tokens shorter": {"tokens": lambda a: a[:-1].copy()},
+    "int64 tokens": {"tokens": lambda a: a.astype(np.int64)},
+    "int64 targets": {"targets": lambda a: a.astype(np.int64)},
+    "int32 offsets": {"offsets": lambda a: a.astype(np.int32)},
+    "strided tokens": {"tokens": strided},
+    "strided targets": {"targets": strided},
+    "strided offsets": {"offsets": strided},
+    "one offset": {"offsets": lambda a: a[:1].copy()},
+    "no tokens": {
+        "tokens": lambda a: a[:0],
+        "targets": lambda a: a[:0],
+        "offsets": lambda a: a * 0,
+    },
+    "a document over the context": {"offsets": lambda a: a[[0, 2]]},
+    "more tokens than the buffers hold": {
+        "tokens": lambda a: np.tile(a, 2),
+        "targets": lambda a: np.tile(a, 2),
+        "offsets": lambda a: np.array([0, 20, 40, 58]),
+    },
+}
+
+
+@pytest.mark.parametrize("name", WRONG_ARRAYS)
 @pytest.mark.parametrize("method", ["losses", "loss_and_gradients"])
-def test_batches_of_a_wrong_shape_are_refused(method):
-    model = draw_model(ModelConfig(32, 2, 4, 40, 61), np.float32, 5, 40)
-    whole = draw_batch(np.random.default_rng(6), 61, [9, 20])
-    tokens, targets, offsets = whole.tokens, whole.targets, whole.offsets
-    too_long, too_many = draw_batch(np.random.default_rng(6), 61, [41]), [30, 30]
-    none = np.zeros(0, np.int32)
-    for batch in (
-        Documents(tokens, targets[:-1].copy(), offsets),
-        Documents(tokens.astype(np.int64), targets, offsets),
-        Documents(tokens, targets.astype(np.int64), offsets),
-        Documents(tokens, targets, offsets.astype(np.int32)),
-        Documents(np.repeat(tokens, 2)[::2], targets, offsets),
-        Documents(tokens, np.repeat(targets, 2)[::2], offsets),
-        Documents(tokens, targets, np.repeat(offsets, 2)[::2]),
-        Documents(none, none, np.array([0, 0])),
-        Documents(tokens, targets, np.array([0])),
-        too_long,
-        draw_batch(np.random.default_rng(6), 61, too_many),
-    ):
-        with pytest.raises((ValueError, TypeError)):
-            getattr(model, method)(batch)
+def test_wrong_arrays_are_refused(name, method):
+    model = draw_model(ModelConfig(32, 2, 4, 25, 61), np.float32, 5, 40)
+    getattr(model, method)(reshaped())
+    with pytest.raises((ValueError, TypeError)):
+        getattr(model, method)(reshaped(**WRONG_ARRAYS[name]))

@@ -22,12 +22,13 @@ from vidya import _build  # noqa: E402 - found through the line above
 FOLDER = ROOT / "build" / "sanitize"
 SOURCE = FOLDER / "source"
 SITE = FOLDER / "site"
+REPORT = FOLDER / "report"  # not stderr, which pytest captures and takes to its grave
 PACKAGE = ("csrc", "vidya", "setup.py", "pyproject.toml", "README.md")
 CFLAGS = "-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
 # gcc and clang name the library differently, and each only knows its own.
 RUNTIMES = ("libasan.so", "libclang_rt.asan-x86_64.so", "libclang_rt.asan-aarch64.so")
 TESTS = "test_kernels*.py"
-CHECK = "from vidya import _kernels; print(_kernels.__file__)"
+CHECK = "from vidya import kernels, _kernels; print(_kernels.__file__)"
 
 
 def copy_sources() -> None:
@@ -72,8 +73,8 @@ def test(library: Path, arguments: list[str]) -> int:
     environment = {
         **os.environ,
         "LD_PRELOAD": str(library),
-        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0",
-        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "ASAN_OPTIONS": f"detect_leaks=0:log_path={REPORT}",
+        "UBSAN_OPTIONS": f"print_stacktrace=1:log_path={REPORT}",
         "PYTHONMALLOC": "malloc",
         "PYTHONPATH": str(SITE),
     }
@@ -85,11 +86,15 @@ def test(library: Path, arguments: list[str]) -> int:
         print(f"error: the kernels under test are not the instrumented ones: {where}")
         return 1
     print(f"AddressSanitizer and UBSan: {Path(where).relative_to(ROOT)}", flush=True)
-    return subprocess.run(
+    status = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *tests, *arguments],
         cwd=SITE,
         env=environment,
     ).returncode
+    reports = sorted(FOLDER.glob(f"{REPORT.name}.*"))  # one a process
+    for report in reports:
+        print(report.read_text(encoding="utf-8", errors="replace"), end="")
+    return status or int(bool(reports))
 
 
 def main() -> int:

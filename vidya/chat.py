@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidya.command_line import parse
 from vidya.errors import UserError, run_command
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Conversation:
 
     def reply(self, message: str) -> Generator[str, None, None]:
         """The reply to a message, in pieces as it is generated. Safe to close or interrupt."""
-        from vidya.pretrained import chat_prompt, stream_text
+        from vidya.conversation import chat_prompt, stream_text
 
         window = self._generator.window
         # A reply longer than a quarter of the context pushes out what stands before it.
@@ -119,7 +120,7 @@ def main() -> int | None:
         model: tyro.conf.Positional[Path | None] = None
         """A checkpoint or a run folder; by default the newest run in runs/."""
 
-    arguments = tyro.cli(Arguments, prog="python -m vidya.chat", description=__doc__)
+    arguments = parse(Arguments, "chat", description=__doc__)
     return run(arguments.model, arguments)
 
 

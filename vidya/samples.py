@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from vidya.conversation import chat_prompt, stream_text
 from vidya.generate import Generator
 from vidya.model import Model
 from vidya.sampling import Sampling
@@ -33,18 +34,11 @@ def sample_replies(
     for prompt in PROMPTS[:count]:
         if interrupted():
             break
-        ids = [
-            tokenizer.bos_id,
-            tokenizer.user_id,
-            *tokenizer.encode_text(f" {prompt} "),
-            tokenizer.assistant_id,
-        ]
         reply = generator.generate(
-            ids,
+            chat_prompt(tokenizer, [prompt], generator.window - MAX_TOKENS),
             max_new_tokens=MAX_TOKENS,
             sampling=Sampling(seed=seed),
             stop=tokenizer.special_ids,
-            banned=(),
         )
-        replies.append((prompt, tokenizer.decode(list(reply)).strip()))
+        replies.append((prompt, "".join(stream_text(tokenizer, reply))))
     return replies

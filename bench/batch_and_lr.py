@@ -1,0 +1,111 @@
+"""Which batch size and learning rate learn most in a fixed number of minutes.
+
+    python bench/batch_and_lr.py --minutes 3 --tokens 256 512 1024 4096 --lr 1e-3 3e-3
+
+First the speed of a step at every batch size is measured, alternating between the
+sizes in one run. That gives the number of steps that each size makes in the given
+minutes. Then every pair is trained for that many steps, schedule included, and its
+held-out loss is printed. A training's result does not depend on the load of the
+machine or on its threads, so the trainings themselves may share the processor:
+`--jobs 2` runs two at a time with one thread each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+
+from vidya import kernels
+from vidya.corpora import prepare
+from vidya.metrics import read_metrics
+from vidya.options import TrainOptions
+from vidya.run_folder import RunFolder
+from vidya.trainer import Trainer
+
+
+def measure(given: argparse.Namespace) -> dict[int, tuple[float, float]]:
+    """Median seconds and mean tokens of a step, by batch size, all sizes alternating."""
+    trainers = {}
+    with RunFolder(given.out / "speed") as run:
+        options = TrainOptions(preset=given.preset, data=tuple(given.data))
+        corpora = prepare(run, options, print, tokenizer_hash=None)
+        for tokens in given.tokens:
+            sized = TrainOptions(
+                preset=given.preset, data=tuple(given.data), tokens_per_step=tokens
+            )
+            trainers[tokens] = Trainer(run, sized, corpora)
+    kernels.set_num_threads(given.threads)
+    per_token: dict[int, list[float]] = {tokens: [] for tokens in given.tokens}
+    for turn in range(given.rounds + 1):
+        for tokens, trainer in trainers.items():
+            seen, start = 0, time.perf_counter()
+            # about as long for every size, so that noise falls on all alike
+            for step in range(max(1, max(given.tokens) // tokens)):
+                batch = trainer.plan.batch(step)
+                trainer.model.loss_and_gradients(batch, dropout_seed=0, step=step)
+                trainer.optimizer.update(0.0, trainer.optimizer.gradient_norm())
+                seen += len(batch.tokens)
+            if turn:
+                per_token[tokens].append((time.perf_counter() - start) / seen)
+    sizes = {
+        tokens: trainer.plan.tokens_in_epoch / trainer.plan.steps_in_epoch(0)
+        for tokens, trainer in trainers.items()
+    }
+    return {t: (statistics.median(per_token[t]) * sizes[t], sizes[t]) for t in given.tokens}
+
+
+def train(given: argparse.Namespace, tokens: int, lr: float, steps: int) -> float:
+    """Held-out bits per byte after `steps` steps."""
+    out = given.out / f"{tokens}_{lr:g}"
+    command = [
+        sys.executable, "-m", "vidya.train", "--preset", given.preset, "--out", str(out),
+        "--tokens-per-step", str(tokens), "--lr", str(lr), "--steps", str(steps),
+        "--eval-every", str(steps), "--eval-tokens", "65536", "--samples", "0",
+        "--checkpoint-every", str(steps), "--overwrite",
+        "--threads", str(given.threads if given.jobs == 1 else 1),
+        *(["--data", *map(str, given.data)] if given.data else []),
+    ]  # fmt: skip
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    lines = [line for line in read_metrics(out / "metrics.jsonl") if "val_bpb" in line]
+    return float(lines[-1]["val_bpb"])
+
+
+def main() -> None:
+    """Measure, train, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--preset", default="10m")
+    parser.add_argument("--data", nargs="*", type=Path, default=[])
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--tokens", nargs="+", type=int, default=[256, 512, 1024, 4096])
+    parser.add_argument("--lr", nargs="+", type=float, default=[1e-3, 3e-3])
+    parser.add_argument("--threads", type=int, default=kernels.usable_cores())
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("runs/batch_and_lr"))
+    given = parser.parse_args()
+    speeds = measure(given)
+    steps = {t: round(given.minutes * 60 / seconds) for t, (seconds, _) in speeds.items()}
+    for t, (seconds, size) in speeds.items():
+        print(
+            f"{t} tokens a step: {seconds:.3f} s, {size / seconds:,.0f} tokens/s, {steps[t]} steps"
+        )
+    pairs = list(product(given.tokens, given.lr))
+    with ThreadPoolExecutor(given.jobs) as pool:
+        results = pool.map(lambda pair: train(given, *pair, steps[pair[0]]), pairs)
+        print("| tokens a step | steps | peak lr | held-out bits per byte |\n|---|---|---|---|")
+        table = []
+        for (tokens, lr), bpb in zip(pairs, results, strict=True):
+            print(f"| {tokens} | {steps[tokens]} | {lr:g} | {bpb:.4f} |", flush=True)
+            table.append({"tokens": tokens, "lr": lr, "steps": steps[tokens], "val_bpb": bpb})
+    (given.out / "results.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -10,40 +10,41 @@ PYTHON ?= $(shell for p in python python3; do \
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-INSTALL = $(PYTHON) tools/install.py $(if $(V),--verbose)
+INSTALL = "$(PYTHON)" tools/install.py $(if $(V),--verbose)
 NOT_SUPPORTED = import sys; sys.version_info >= (3, 10) or sys.exit( \
     "error: vidya needs Python 3.10 or newer, and %s is %s: name a newer one, make PYTHON=..." \
     % (sys.executable, sys.version.split()[0]))
 
 .PHONY: install test lint bench sanitize wheel clean python
 .DEFAULT_GOAL := install
+.NOTPARALLEL:
 
 install: python
 	@$(INSTALL)
 
 test: python
 	@$(INSTALL) --extra test
-	@$(PYTHON) -m pytest $(ARGS)
+	@"$(PYTHON)" -m pytest $(ARGS)
 
 lint: python
 	@$(INSTALL) --extra lint
-	$(PYTHON) -m ruff check .
-	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m mypy
-	$(PYTHON) tools/check_c.py
+	"$(PYTHON)" -m ruff check .
+	"$(PYTHON)" -m ruff format --check .
+	"$(PYTHON)" -m mypy
+	"$(PYTHON)" tools/check_c.py
 
 bench: python
 	@$(INSTALL) --extra test
 	@mkdir -p build
-	@$(PYTHON) -m pytest bench --benchmark-json=build/bench.json $(ARGS)
+	@"$(PYTHON)" -m pytest bench --benchmark-json=build/bench.json $(ARGS)
 
 sanitize: python
 	@$(INSTALL) --extra test
-	@$(PYTHON) tools/sanitize.py $(ARGS)
+	@"$(PYTHON)" tools/sanitize.py $(ARGS)
 
 wheel: python
 	@rm -rf build/lib* build/bdist* dist
-	@$(PYTHON) -m pip wheel $(if $(V),--verbose,--quiet) --no-deps --wheel-dir dist .
+	@"$(PYTHON)" -m pip wheel $(if $(V),--verbose,--quiet) --no-deps --wheel-dir dist .
 	@ls dist/*.whl
 
 clean:
@@ -52,4 +53,4 @@ clean:
 
 python:
 	@test -n "$(PYTHON)" || { echo "error: no Python on PATH: install Python 3.10 or newer" >&2; exit 2; }
-	@$(PYTHON) -c '$(NOT_SUPPORTED)'
+	@"$(PYTHON)" -c '$(NOT_SUPPORTED)'

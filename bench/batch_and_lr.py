@@ -3,8 +3,9 @@
     python bench/batch_and_lr.py --minutes 3 --tokens 256 512 1024 4096 --lr 1e-3 3e-3
 
 First the speed of a step at every batch size is measured, alternating between the
-sizes in one run. That gives the number of steps that each size makes in the given
-minutes. Then every pair is trained for that many steps, schedule included, and its
+sizes in one run, in processor seconds of one thread (which the load of the machine
+hardly changes). That gives the number of steps that each size makes in the given
+minutes on `--threads` threads. Then every pair is trained for that many steps, schedule included, and its
 held-out loss is printed. A training's result does not depend on the load of the
 machine or on its threads, so the trainings themselves may share the processor:
 `--jobs 2` runs two at a time with one thread each.
@@ -31,7 +32,7 @@ from vidya.trainer import Trainer
 
 
 def measure(given: argparse.Namespace) -> dict[int, tuple[float, float]]:
-    """Median seconds and mean tokens of a step, by batch size, all sizes alternating."""
+    """Seconds (on all threads) and tokens of a step, by batch size."""
     trainers = {}
     with RunFolder(given.out / "speed") as run:
         options = TrainOptions(preset=given.preset, data=tuple(given.data))
@@ -41,11 +42,11 @@ def measure(given: argparse.Namespace) -> dict[int, tuple[float, float]]:
                 preset=given.preset, data=tuple(given.data), tokens_per_step=tokens
             )
             trainers[tokens] = Trainer(run, sized, corpora)
-    kernels.set_num_threads(given.threads)
+    kernels.set_num_threads(1)
     per_token: dict[int, list[float]] = {tokens: [] for tokens in given.tokens}
     for turn in range(given.rounds + 1):
         for tokens, trainer in trainers.items():
-            seen, start = 0, time.perf_counter()
+            seen, start = 0, time.process_time()
             # about as long for every size, so that noise falls on all alike
             for step in range(max(1, max(given.tokens) // tokens)):
                 batch = trainer.plan.batch(step)
@@ -53,7 +54,7 @@ def measure(given: argparse.Namespace) -> dict[int, tuple[float, float]]:
                 trainer.optimizer.update(0.0, trainer.optimizer.gradient_norm())
                 seen += len(batch.tokens)
             if turn:
-                per_token[tokens].append((time.perf_counter() - start) / seen)
+                per_token[tokens].append((time.process_time() - start) / seen / given.threads)
     sizes = {
         tokens: trainer.plan.tokens_in_epoch / trainer.plan.steps_in_epoch(0)
         for tokens, trainer in trainers.items()

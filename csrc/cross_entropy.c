@@ -7,7 +7,8 @@ typedef struct {
     vd_real *losses, *logits;
     const int32_t *targets;
     int64_t rows, V;
-    vd_real scale; /* 0: losses only */
+    int gradient; /* 0: losses only */
+    vd_real scale;
 } softmax_rows;
 
 enum { ROWS_PER_TASK = 8 };
@@ -18,15 +19,16 @@ static void do_rows(int64_t i, void *context)
     int64_t end = vd_min(p->rows, (i + 1) * ROWS_PER_TASK);
     for (int64_t t = i * ROWS_PER_TASK; t < end; t++)
         p->losses[t] = vd_micro_kernels()->cross_entropy_row(p->logits + t * p->V, p->V,
-                                                             p->targets[t], p->scale);
+                                                             p->targets[t], p->gradient, p->scale);
 }
 
-/* Losses of one chunk; leaves logits, or with scale != 0 their gradient, in scratch. */
+/* Losses of one chunk; with `gradient`, leaves that of the logits times scale in scratch. */
 static void do_chunk(vd_real *losses, vd_real *scratch, const vd_real *x, const vd_real *w,
-                     const int32_t *targets, int64_t rows, int64_t d, int64_t V, vd_real scale)
+                     const int32_t *targets, int64_t rows, int64_t d, int64_t V, int gradient,
+                     double scale)
 {
     vidya_matmul_forward(scratch, x, w, rows, V, d, 0);
-    softmax_rows p = {losses, scratch, targets, rows, V, scale};
+    softmax_rows p = {losses, scratch, targets, rows, V, gradient, (vd_real)scale};
     vd_parallel(vd_ceil_div(rows, ROWS_PER_TASK), do_rows, &p);
 }
 
@@ -35,7 +37,8 @@ void vidya_linear_cross_entropy_forward(vd_real *losses, vd_real *scratch, const
                                         int64_t d, int64_t V, int64_t chunk)
 {
     for (int64_t t = 0; t < T; t += chunk)
-        do_chunk(losses + t, scratch, x + t * d, w, targets + t, vd_min(chunk, T - t), d, V, 0);
+        do_chunk(losses + t, scratch, x + t * d, w, targets + t, vd_min(chunk, T - t), d, V, 0,
+                 0);
 }
 
 void vidya_linear_cross_entropy_backward(vd_real *losses, vd_real *dx, vd_real *dw,
@@ -45,7 +48,7 @@ void vidya_linear_cross_entropy_backward(vd_real *losses, vd_real *dx, vd_real *
 {
     for (int64_t t = 0; t < T; t += chunk) {
         int64_t rows = vd_min(chunk, T - t);
-        do_chunk(losses + t, scratch, x + t * d, w, targets + t, rows, d, V, (vd_real)scale);
+        do_chunk(losses + t, scratch, x + t * d, w, targets + t, rows, d, V, 1, scale);
         vidya_matmul_backward_input(dx + t * d, scratch, w, rows, V, d, 0);
         vidya_matmul_backward_weight(dw, scratch, x + t * d, rows, V, d, accumulate || t > 0);
     }

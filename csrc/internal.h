@@ -77,9 +77,10 @@ typedef struct {
     /* elements [first, first + n) of a dropout; first is a multiple of 4 */
     void (*dropout_add)(vd_real *y, const vd_real *residual, const vd_real *x, int64_t first,
                         int64_t n, double p, uint64_t seed, uint64_t stream);
-    /* one row of logits [V]: returns its loss and, if scale != 0, turns the row
+    /* one row of logits [V]: returns its loss and, if gradient != 0, turns the row
      * into its gradient times scale */
-    vd_real (*cross_entropy_row)(vd_real *logits, int64_t V, int64_t target, vd_real scale);
+    vd_real (*cross_entropy_row)(vd_real *logits, int64_t V, int64_t target, int gradient,
+                                 vd_real scale);
     double (*sum)(const vd_real *x, int64_t n);
     double (*sum_squares)(const vd_real *x, int64_t n);
     void (*adam)(vd_real *param, vd_real *m, vd_real *v, const vd_real *grad, int64_t n,

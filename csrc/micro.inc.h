@@ -564,29 +564,31 @@ static void dropout_add(vd_real *y, const vd_real *residual, const vd_real *x, i
                         int64_t n, double p, uint64_t seed, uint64_t stream)
 {
     uint32_t word[4 * COUNTERS];
-    const uint32_t threshold = (uint32_t)(p * 4294967296.0);
+    /* kept: word >= p * 2^32, that is word > last, the greatest integer below it */
+    const uint32_t last = p > 0 ? (uint32_t)(ceil(p * 4294967296.0) - 1) : 0;
     const vd_real scale = (vd_real)(1 / (1 - p));
     for (int64_t i = 0; i < n; i += 4 * COUNTERS) {
         int64_t some = vd_min(4 * COUNTERS, n - i);
-        if (threshold > 0)
+        if (p > 0)
             philox(word, (uint64_t)(first + i) / 4, stream, seed);
         else
             memset(word, 0xff, sizeof word);
         if (residual)
             for (int64_t e = 0; e < some; e++)
-                y[i + e] = residual[i + e] + (word[e] >= threshold ? x[i + e] * scale : 0);
+                y[i + e] = residual[i + e] + (word[e] > last ? x[i + e] * scale : 0);
         else
             for (int64_t e = 0; e < some; e++)
-                y[i + e] = word[e] >= threshold ? x[i + e] * scale : 0;
+                y[i + e] = word[e] > last ? x[i + e] * scale : 0;
     }
 }
 
 /* ---- cross-entropy ---------------------------------------------------------------------- */
 
-static vd_real cross_entropy_row(vd_real *logits, int64_t V, int64_t target, vd_real scale)
+static vd_real cross_entropy_row(vd_real *logits, int64_t V, int64_t target, int gradient,
+                                 vd_real scale)
 {
     if (target < 0) {
-        if (scale != 0)
+        if (gradient)
             memset(logits, 0, (size_t)V * sizeof *logits);
         return 0;
     }
@@ -604,7 +606,7 @@ static vd_real cross_entropy_row(vd_real *logits, int64_t V, int64_t target, vd_
         sums += load_part(logits + i, V - i);
     }
     vd_real sum = sum_lanes(sums);
-    if (scale != 0) {
+    if (gradient) {
         vd_real factor = scale / sum;
         for (i = 0; i < V; i++)
             logits[i] *= factor;

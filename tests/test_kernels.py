@@ -36,6 +36,7 @@ def pointers(*arrays):
 
 @given(m=sizes, n=sizes, k=sizes, dtype=dtypes, rng=rngs)
 @example(m=1, n=1, k=1, dtype=np.float32, rng=np.random.default_rng(0))
+@example(m=1, n=4259, k=257, dtype=np.float32, rng=np.random.default_rng(0))
 @example(m=513, n=1030, k=33, dtype=np.float32, rng=np.random.default_rng(0))
 @example(m=2100, n=1100, k=5, dtype=np.float64, rng=np.random.default_rng(0))
 def test_matmul(m, n, k, dtype, rng):
@@ -46,6 +47,9 @@ def test_matmul(m, n, k, dtype, rng):
 
 
 @given(m=sizes, n=sizes, k=sizes, dtype=dtypes, rng=rngs)
+@example(m=1, n=1000, k=384, dtype=np.float32, rng=np.random.default_rng(0))
+@example(m=257, n=1, k=384, dtype=np.float64, rng=np.random.default_rng(0))
+@example(m=64, n=384, k=1, dtype=np.float32, rng=np.random.default_rng(0))
 def test_matmul_accumulates_and_overwrites(m, n, k, dtype, rng):
     x, w, dy = normal(rng, (m, k), dtype), normal(rng, (n, k), dtype), normal(rng, (m, n), dtype)
     for function, a, b in (
@@ -324,17 +328,23 @@ def test_sum_and_norm_show_what_is_no_number(n, dtype):
         np.testing.assert_equal(kernels.sum(x), value)
 
 
-@given(n=flat_sizes, step=st.sampled_from((1, 2, 10, 1000, 10**7)),
-       grad_scale=st.sampled_from((1.0, 1e-3)), dtype=dtypes, rng=rngs)  # fmt: skip
+@given(
+    n=flat_sizes,
+    step=st.sampled_from((1, 2, 10, 1000, 10**7)),
+    grad_scale=st.sampled_from((1.0, 1e-3)),
+    dtype=dtypes,
+    rng=rngs,
+)
 def test_adam(n, step, grad_scale, dtype, rng):
-    m, grad = normal(rng, n, dtype), normal(rng, n, dtype)
+    zeros, m, grad = np.zeros(n, dtype), normal(rng, n, dtype), normal(rng, n, dtype)
     v = normal(rng, n, dtype) ** 2
-    settings = {"lr": 1e-3, "step": step, "grad_scale": grad_scale}
-    # From zero, so that the update itself is compared, then from a usual parameter.
-    for param in (np.zeros_like(m), normal(rng, n, dtype)):
-        expected = reference.adam(param, m, v, grad, **settings)
-        updated = param.copy(), m.copy(), v.copy()
-        assert kernels.adam(*updated, grad, **settings) is None
+    options = {"lr": 1e-3, "step": step, "grad_scale": grad_scale}
+    # A parameter from zero shows the update itself, and moments from zero the weight
+    # of the gradient; from elsewhere both would drown in what was there.
+    for start in ((zeros, m, v), (zeros, zeros, zeros), (m, m, v)):
+        expected = reference.adam(*start, grad, **options)
+        updated = tuple(array.copy() for array in start)
+        assert kernels.adam(*updated, grad, **options) is None
         for array, wanted in zip(updated, expected, strict=True):
             assert_close(array, wanted)
 

@@ -45,8 +45,8 @@ def settings() -> dict[str, str]:
 # ---- is there anything to do? ----------------------------------------------------------------
 
 
-def is_current(extras: list[str]) -> str | None:
-    """One line about the installation if nothing has changed since it was made, else None."""
+def built() -> str | None:
+    """A line about the installation if nothing has changed since it was made, else None."""
     installed = _record()
     if installed is None or not _is_newer(installed, [ROOT / name for name in DECLARED_BY]):
         return None
@@ -59,12 +59,12 @@ def is_current(extras: list[str]) -> str | None:
         libraries, line = describe()
     except RuntimeError:
         return None
-    sources = [*_build.CSRC.iterdir(), ROOT / "setup.py", ROOT / "vidya" / "_build.py"]
+    sources = [*(ROOT / "csrc").iterdir(), ROOT / "setup.py", ROOT / "vidya" / "_build.py"]
     for library in libraries:
         # A library newer than the stamp was built by somebody else, with settings of their own.
         if not (_is_newer(library, sources) and _is_newer(STAMP, [library])):
             return None
-    return line if _requirements_met(extras) else None
+    return line
 
 
 def describe() -> tuple[list[Path], str]:
@@ -104,21 +104,21 @@ def _record() -> Path | None:
     return Path(str(record)) if record else None
 
 
-def _requirements_met(extras: list[str]) -> bool:
-    """Whether everything that the installation declares, for `extras` too, is there."""
-    try:
-        from pip._vendor.packaging.requirements import Requirement
-    except ImportError:
-        return False  # pip will find out
-    distribution = _installation()
-    for line in (distribution.requires if distribution else None) or []:
-        need = Requirement(line)
-        wanted = need.marker is None or any(
-            need.marker.evaluate({"extra": extra}) for extra in ("", *extras)
-        )
+def missing(extras: list[str]) -> list[str]:
+    """The requirements that the installation declares, for `extras` too, and are not met.
+
+    Raises ImportError if pip keeps the parser of requirements somewhere else.
+    """
+    from pip._vendor.packaging.requirements import Requirement
+
+    installation = _installation()
+    lacking = []
+    for need in map(Requirement, (installation.requires if installation else None) or []):
+        marker, need.marker = need.marker, None
+        wanted = marker is None or any(marker.evaluate({"extra": e}) for e in ("", *extras))
         if wanted and not _is_met(need.name, need.specifier):
-            return False
-    return True
+            lacking.append(str(need))
+    return lacking
 
 
 def _is_met(name: str, specifier: object) -> bool:
@@ -193,27 +193,48 @@ def check_compiler() -> None:
 # ---- doing it -----------------------------------------------------------------------------------
 
 
-def install(extras: list[str], verbose: bool) -> str:
-    """Install with pip and return a line about the installation."""
-    what = f"[{','.join(extras)}]" if extras else ""
-    print(
-        f"Installing vidya{what} and what it needs into {sys.prefix} "
-        "(a minute or two, the first time) ...",
-        flush=True,
-    )
-    command = [sys.executable, "-m", "pip", "install", "--editable", f"{ROOT}{what}"]
+def pip_install(what: str, arguments: list[str], verbose: bool) -> None:
+    """Run pip, quietly unless `verbose`; say before what it does, and stop if it fails."""
+    print(f"Installing {what} into {sys.prefix} (this takes a while) ...", flush=True)
     environment = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
     done = subprocess.run(
-        [*command, *(["--verbose"] if verbose else ["--quiet"])], env={**os.environ, **environment}
+        [sys.executable, "-m", "pip", "install", "--verbose" if verbose else "--quiet", *arguments],
+        env={**os.environ, **environment},
     )
     if done.returncode:
-        raise SystemExit("error: pip could not install vidya, see above (`make V=1` shows more)")
+        raise SystemExit(f"error: pip could not install {what}, see above (`make V=1` shows more)")
+
+
+def install(extras: list[str], verbose: bool) -> str:
+    """Build and install the package, and return a line about it."""
+    check_managed()
+    check_pip()
+    check_compiler()
+    if _build.blas_choice() == "system":
+        _build.pkg_config("--libs")
+    what = f"[{','.join(extras)}]" if extras else ""
+    pip_install(f"vidya{what} and what it needs", ["--editable", f"{ROOT}{what}"], verbose)
     try:
         _, line = describe()
     except RuntimeError as error:
         raise SystemExit(f"error: vidya is installed but does not load: {error}") from error
     STAMP.parent.mkdir(exist_ok=True)
     STAMP.write_text(json.dumps(settings()), encoding="utf-8")
+    return line
+
+
+def bring_up_to_date(extras: list[str], verbose: bool) -> str:
+    """Do as little as is needed, and return a line about the installation."""
+    line = built()
+    if line is None:
+        return install(extras, verbose)
+    try:
+        needs = missing(extras)
+    except ImportError:
+        return install(extras, verbose)  # pip itself knows
+    if needs:
+        check_managed()
+        pip_install(", ".join(needs), needs, verbose)
     return line
 
 
@@ -224,18 +245,10 @@ def main() -> int:
     parser.add_argument("--verbose", action="store_true", help="show what pip and compiler do")
     arguments = parser.parse_args()
     try:
-        line = is_current(arguments.extra)
-        if line is None:
-            check_managed()
-            check_pip()
-            check_compiler()
-            if _build.blas_choice() == "system":
-                _build.pkg_config("--libs")
-            line = install(arguments.extra, arguments.verbose)
+        print(bring_up_to_date(arguments.extra, arguments.verbose))
     except SystemExit as stop:
         print(stop, file=sys.stderr)
         return 2
-    print(line)
     return 0
 
 

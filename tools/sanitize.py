@@ -22,7 +22,6 @@ from vidya import _build  # noqa: E402 - found through the line above
 FOLDER = ROOT / "build" / "sanitize"
 SOURCE = FOLDER / "source"
 SITE = FOLDER / "site"
-REPORT = FOLDER / "report"  # not stderr, which pytest captures and takes to its grave
 PACKAGE = ("csrc", "vidya", "setup.py", "pyproject.toml", "README.md")
 CFLAGS = "-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
 # gcc and clang name the library differently, and each only knows its own.
@@ -73,8 +72,8 @@ def test(library: Path, arguments: list[str]) -> int:
     environment = {
         **os.environ,
         "LD_PRELOAD": str(library),
-        "ASAN_OPTIONS": f"detect_leaks=0:log_path={REPORT}",
-        "UBSAN_OPTIONS": f"print_stacktrace=1:log_path={REPORT}",
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
         "PYTHONMALLOC": "malloc",
         "PYTHONPATH": str(SITE),
     }
@@ -86,15 +85,11 @@ def test(library: Path, arguments: list[str]) -> int:
         print(f"error: the kernels under test are not the instrumented ones: {where}")
         return 1
     print(f"AddressSanitizer and UBSan: {Path(where).relative_to(ROOT)}", flush=True)
-    status = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *tests, *arguments],
-        cwd=SITE,
-        env=environment,
+    # A report ends the process: pytest must not be holding it back, as it does by default.
+    options = ["--capture=sys", "-p", "no:cacheprovider"]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *tests, *arguments], cwd=SITE, env=environment
     ).returncode
-    reports = sorted(FOLDER.glob(f"{REPORT.name}.*"))  # one a process
-    for report in reports:
-        print(report.read_text(encoding="utf-8", errors="replace"), end="")
-    return status or int(bool(reports))
 
 
 def main() -> int:

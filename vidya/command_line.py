@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import io
 import sys
@@ -22,6 +23,7 @@ def parse(
     *,
     description: str | None = None,
     config: Sequence[Any] | None = None,
+    default: Any = None,
 ) -> T:
     """What tyro makes of the command line for `target`.
 
@@ -30,18 +32,21 @@ def parse(
         command: as the user calls it: `train` in `python -m vidya.train`.
         description: what --help says first; default: the docstring of `target`.
         config: tyro's configuration markers.
+        default: what options have that are not given; default: what `target` says.
 
     Raises:
         UserError: the command line is wrong; one line, where tyro draws a box.
     """
     import tyro
 
+    _refuse_repeated(target, command, sys.argv[1:])
     with _errors_in_one_line(command):
         return tyro.cli(
             target,
             prog=f"python -m vidya.{command}",
             description=description,
             config=config,
+            default=tyro.MISSING_NONPROP if default is None else default,
             registry=_registry(),
         )
 
@@ -80,6 +85,20 @@ class Subcommands:
                 registry=_registry(),
             )
         chosen()
+
+
+def _refuse_repeated(target: Any, command: str, arguments: Sequence[str]) -> None:
+    """Options that take several values may be given once: of two, tyro would drop the first."""
+    if not dataclasses.is_dataclass(target):
+        return
+    given = [word.partition("=")[0] for word in arguments]
+    for field in dataclasses.fields(target):
+        flag = "--" + field.name.replace("_", "-")
+        if isinstance(field.default, tuple) and given.count(flag) > 1:
+            raise UserError(
+                f"{flag} is given {given.count(flag)} times: give it once, with all its values "
+                f"after it (python -m vidya.{command} --help lists all)"
+            )
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from vidya import corpus
 from vidya.errors import UserError
@@ -38,7 +39,7 @@ def _all_documents(options: TrainOptions) -> Documents:
 
 
 def _split(options: TrainOptions) -> tuple[Documents, Documents | None]:
-    """The training documents and the held-out ones."""
+    """The training documents, and the held-out ones if any are to be."""
     everything = _all_documents(options)
     if options.val is not None:
         val: Path = options.val
@@ -56,8 +57,47 @@ def _name(options: TrainOptions) -> str:
     return ", ".join(map(str, options.data)) if options.data else "chitchat"
 
 
+@dataclass(frozen=True)
+class Source:
+    """Documents that have been read once and found good."""
+
+    documents: Documents
+    summary: corpus.CorpusSummary
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a run is to train on, as text."""
+
+    train: Source
+    held_out: Source | None
+
+
+def survey(options: TrainOptions) -> Sources:
+    """Read the corpora once and find out whether a run can use them. Writes nothing.
+
+    Raises:
+        UserError: a file cannot be read or is not UTF-8, no documents, nothing held out.
+    """
+    train, held_out = _split(options)
+    summary = corpus.summarize(train())
+    if summary.documents == 0:
+        _refuse_empty(options)
+    if held_out is None:
+        return Sources(Source(train, summary), None)
+    held_out_summary = corpus.summarize(held_out())
+    if held_out_summary.documents == 0:
+        _refuse_nothing_held_out(options)
+    return Sources(Source(train, summary), Source(held_out, held_out_summary))
+
+
 def prepare(
-    run: RunFolder, options: TrainOptions, say: Callable[[str], None], *, tokenizer_hash: str | None
+    run: RunFolder,
+    options: TrainOptions,
+    say: Callable[[str], None],
+    *,
+    tokenizer_hash: str | None,
+    sources: Sources | None = None,
 ) -> Corpora:
     """Train or load the tokenizer, build or open the caches in the run folder.
 
@@ -67,14 +107,13 @@ def prepare(
         say: takes lines that tell the user what is going on.
         tokenizer_hash: of the tokenizer that the checkpoint to resume was trained
             with; the folder's tokenizer must be that one and is not retrained.
+        sources: of a survey already made.
 
     Raises:
-        UserError: no documents, nothing held out, another tokenizer, a full disk.
+        UserError: as `survey`; another tokenizer, a full disk.
     """
-    train, held_out = _split(options)
-    summary = corpus.summarize(train())
-    if summary.documents == 0:
-        _refuse_empty(options)
+    sources = sources or survey(options)
+    train, summary = sources.train.documents, sources.train.summary
     show = sys.stderr.isatty()
 
     def train_tokenizer() -> Tokenizer:
@@ -90,7 +129,8 @@ def prepare(
         if tokenizer.hash != tokenizer_hash:
             raise UserError(
                 f"{run.tokenizer} is not the tokenizer that the checkpoint was trained with: "
-                f"its hash is {tokenizer.hash[:12]}, not {tokenizer_hash[:12]}"
+                f"its hash is {tokenizer.hash[:12]}, not {tokenizer_hash[:12]}: put that one "
+                "back, or start another run with --out"
             )
     train_cache = open_or_build(
         run.cache("train"), train, tokenizer, summary.hash, progress=show, total_bytes=summary.bytes
@@ -103,27 +143,28 @@ def prepare(
         f"vocabulary {tokenizer.vocab_size}, {per_token:.2f} characters per token"
     )
     return Corpora(
-        tokenizer, train_cache, _held_out_cache(run, options, held_out, tokenizer), summary.hash
+        tokenizer, train_cache, _held_out_cache(run, sources.held_out, tokenizer), summary.hash
     )
 
 
 def _held_out_cache(
-    run: RunFolder, options: TrainOptions, documents: Documents | None, tokenizer: Tokenizer
+    run: RunFolder, source: Source | None, tokenizer: Tokenizer
 ) -> TokenCache | None:
-    if documents is None:
+    if source is None:
         return None
-    summary = corpus.summarize(documents())
-    if summary.documents == 0:
-        if options.val is not None:
-            raise UserError(f"{options.val} holds no document to evaluate on")
-        raise UserError(
-            f"none of the corpus's documents falls into the held-out {options.val_fraction:g}: "
-            "raise --val-fraction, give --val FILE, or hold out nothing with --val-fraction 0"
-        )
-    return open_or_build(run.cache("val"), documents, tokenizer, summary.hash)
+    return open_or_build(run.cache("val"), source.documents, tokenizer, source.summary.hash)
 
 
-def _refuse_empty(options: TrainOptions) -> None:
+def _refuse_nothing_held_out(options: TrainOptions) -> NoReturn:
+    if options.val is not None:
+        raise UserError(f"{options.val} holds no document to evaluate on: put some text into it")
+    raise UserError(
+        f"none of the corpus's documents falls into the held-out {options.val_fraction:g}: "
+        "raise --val-fraction, give --val FILE, or hold out nothing with --val-fraction 0"
+    )
+
+
+def _refuse_empty(options: TrainOptions) -> NoReturn:
     for path in options.data:
         next(corpus.require_documents(corpus.read_documents(path), str(path)))
     if next(_all_documents(options)(), None) is None:

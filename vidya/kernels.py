@@ -89,6 +89,15 @@ def _module(dtype: np.dtype[Any]) -> Any:
     raise TypeError(f"kernels take float32 or float64 arrays, not {dtype}")
 
 
+def _dtype(name: str, array: Array) -> np.dtype[Any]:
+    """The dtype that decides which library a call goes to."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, not {type(array).__name__}")
+    if array.dtype not in (_FLOAT32, _FLOAT64):
+        raise TypeError(f"{name} must be float32 or float64, not {array.dtype}")
+    return array.dtype
+
+
 def _check(name: str, array: Array, shape: tuple[int | None, ...], dtype: DTypeLike) -> None:
     """Raise unless `array` is contiguous, of `dtype` and of `shape` (None: any length)."""
     if not isinstance(array, np.ndarray):
@@ -106,6 +115,12 @@ def _check(name: str, array: Array, shape: tuple[int | None, ...], dtype: DTypeL
         raise ValueError(f"{name} is empty: shape {array.shape}")
 
 
+def _shape(name: str, array: Array) -> tuple[int, ...]:
+    """The shape of an array that may have any."""
+    _dtype(name, array)
+    return array.shape
+
+
 def _output(
     name: str,
     out: Array | None,
@@ -113,8 +128,12 @@ def _output(
     dtype: DTypeLike,
     *inputs: Array,
     accumulate: bool = False,
+    may_be: Array | None = None,
 ) -> Array:
-    """`out` checked against shape, dtype and overlap with `inputs`, or a new array."""
+    """`out` checked against shape, dtype and overlap with `inputs`, or a new array.
+
+    `may_be` is the one of the inputs that `out` may be, whole.
+    """
     if out is None:
         if accumulate:
             raise ValueError(f"accumulate needs {name}, the array to add to")
@@ -123,7 +142,7 @@ def _output(
     if not out.flags.writeable:
         raise ValueError(f"{name} is read-only")
     for array in inputs:
-        if np.may_share_memory(out, array):
+        if array is not may_be and np.may_share_memory(out, array):
             raise ValueError(f"{name} must not overlap the inputs")
     return out
 
@@ -149,7 +168,7 @@ def _heads(width: int, n_head: int) -> int:
     if n_head < 1 or width % n_head:
         raise ValueError(f"{width} columns cannot be split into {n_head} heads")
     head_dim = width // n_head
-    if head_dim % 2 or head_dim > MAX_HEAD_DIM:
+    if head_dim % 2 or not 0 < head_dim <= MAX_HEAD_DIM:
         raise ValueError(f"head_dim must be even and at most {MAX_HEAD_DIM}, not {head_dim}")
     return head_dim
 
@@ -230,7 +249,7 @@ def usable_cores() -> int:
 
 def matmul(x: Array, w: Array, *, out: Array | None = None, accumulate: bool = False) -> Array:
     """Y [m, n] = x [m, k] @ w [n, k].T, added to `out` if `accumulate`."""
-    dtype = x.dtype
+    dtype = _dtype("x", x)
     _check("x", x, (None, None), dtype)
     m, k = x.shape
     _check("w", w, (None, k), dtype)
@@ -246,7 +265,7 @@ def matmul_backward_input(
     dy: Array, w: Array, *, out: Array | None = None, accumulate: bool = False
 ) -> Array:
     """Dx [m, k] = dy [m, n] @ w [n, k], added to `out` if `accumulate`."""
-    dtype = dy.dtype
+    dtype = _dtype("dy", dy)
     _check("dy", dy, (None, None), dtype)
     m, n = dy.shape
     _check("w", w, (n, None), dtype)
@@ -262,7 +281,7 @@ def matmul_backward_weight(
     dy: Array, x: Array, *, out: Array | None = None, accumulate: bool = False
 ) -> Array:
     """Dw [n, k] = dy [m, n].T @ x [m, k], added to `out` if `accumulate`."""
-    dtype = dy.dtype
+    dtype = _dtype("dy", dy)
     _check("dy", dy, (None, None), dtype)
     m, n = dy.shape
     _check("x", x, (m, None), dtype)
@@ -279,7 +298,7 @@ def matmul_backward_weight(
 
 def embedding(tokens: Array, wte: Array, *, out: Array | None = None) -> Array:
     """Y [T, d] = wte [V, d] at the rows tokens [T] (int32)."""
-    _check("wte", wte, (None, None), wte.dtype)
+    _check("wte", wte, (None, None), _dtype("wte", wte))
     _check_ids("tokens", tokens, (None,), wte.shape[0], 0)
     T, d = len(tokens), wte.shape[1]
     y = _output("out", out, (T, d), wte.dtype, wte)
@@ -289,9 +308,10 @@ def embedding(tokens: Array, wte: Array, *, out: Array | None = None) -> Array:
 
 def embedding_backward(dy: Array, tokens: Array, dwte: Array) -> Array:
     """Add dy [T, d] to the rows tokens [T] of dwte [V, d], in place; returns dwte."""
-    _check("dy", dy, (None, None), dy.dtype)
+    _check("dy", dy, (None, None), _dtype("dy", dy))
     T, d = dy.shape
-    _output("dwte", dwte, (dwte.shape[0], d), dy.dtype, dy)
+    _check("dwte", dwte, (None, d), dy.dtype)
+    _output("dwte", dwte, dwte.shape, dy.dtype, dy)
     _check_ids("tokens", tokens, (T,), dwte.shape[0], 0)
     library(dy.dtype).vidya_embedding_backward(pointer(dwte), pointer(dy), pointer(tokens), T, d)
     return dwte
@@ -305,7 +325,7 @@ def rmsnorm(x: Array, gain: Array, *, eps: float = RMSNORM_EPS) -> tuple[Array, 
 
     Zhang and Sennrich 2019. x [T, d], gain [d].
     """
-    _check("x", x, (None, None), x.dtype)
+    _check("x", x, (None, None), _dtype("x", x))
     T, d = x.shape
     _check("gain", gain, (d,), x.dtype)
     y, rstd = np.empty_like(x), np.empty(T, x.dtype)
@@ -317,7 +337,7 @@ def rmsnorm(x: Array, gain: Array, *, eps: float = RMSNORM_EPS) -> tuple[Array, 
 
 def rmsnorm_backward(dy: Array, x: Array, rstd: Array, gain: Array) -> tuple[Array, Array]:
     """Dx [T, d] and dgain [d] from dy [T, d] and what `rmsnorm` took and gave."""
-    _check("dy", dy, (None, None), dy.dtype)
+    _check("dy", dy, (None, None), _dtype("dy", dy))
     T, d = dy.shape
     _check("x", x, (T, d), dy.dtype)
     _check("rstd", rstd, (T,), dy.dtype)
@@ -355,14 +375,15 @@ def rope(
     i + hd/2 are a pair. `inverse=True` rotates back, which is the backward pass.
     cos, sin [context, hd/2] come from `rope_table`. `out` may be x itself.
     """
-    _check("x", x, (None, None, None), x.dtype)
+    _check("x", x, (None, None, None), _dtype("x", x))
     T, n_head, head_dim = x.shape
     _heads(head_dim, 1)
     _check("cos", cos, (None, head_dim // 2), x.dtype)
     _check("sin", sin, cos.shape, x.dtype)
     _check_ids("positions", positions, (T,), len(cos), 0)
-    if out is not x:
-        out = _output("out", out, x.shape, x.dtype, x, cos, sin)
+    in_place = out is x
+    out = _output("out", out, x.shape, x.dtype, x, cos, sin, may_be=x if in_place else None)
+    if not in_place:
         out[...] = x
     library(x.dtype).vidya_rope(
         pointer(out), pointer(positions), pointer(cos), pointer(sin), T, n_head * head_dim,
@@ -384,7 +405,7 @@ def attention(qkv: Array, offsets: Array, n_head: int) -> tuple[Array, Array]:
     through an online softmax (Milakov and Gimelshein 2018; Dao et al. 2022), so no
     T x T matrix exists.
     """
-    _check("qkv", qkv, (None, None), qkv.dtype)
+    _check("qkv", qkv, (None, None), _dtype("qkv", qkv))
     T, width = qkv.shape
     if width % 3:
         raise ValueError(f"qkv must have 3 * d columns, not {width}")
@@ -402,7 +423,7 @@ def attention_backward(
     dout: Array, out: Array, lse: Array, qkv: Array, offsets: Array, n_head: int
 ) -> Array:
     """Dqkv [T, 3d] from dout [T, d] and what `attention` took and gave."""
-    _check("qkv", qkv, (None, None), qkv.dtype)
+    _check("qkv", qkv, (None, None), _dtype("qkv", qkv))
     T, width = qkv.shape
     if width % 3:
         raise ValueError(f"qkv must have 3 * d columns, not {width}")
@@ -421,7 +442,7 @@ def attention_backward(
 
 def attention_decode(q: Array, keys: Array, values: Array, n_head: int) -> Array:
     """Out [d]: one query q [d] over cached keys and values [n, d]."""
-    _check("q", q, (None,), q.dtype)
+    _check("q", q, (None,), _dtype("q", q))
     d = len(q)
     head_dim = _heads(d, n_head)
     _check("keys", keys, (None, d), q.dtype)
@@ -441,15 +462,15 @@ def gelu(x: Array, *, out: Array | None = None) -> Array:
 
     Hendrycks and Gimpel 2016, the tanh form.
     """
-    _check("x", x, x.shape, x.dtype)
-    y = x if out is x else _output("out", out, x.shape, x.dtype, x)
+    _check("x", x, _shape("x", x), x.dtype)
+    y = _output("out", out, x.shape, x.dtype, x, may_be=x if out is x else None)
     library(x.dtype).vidya_gelu_forward(pointer(y), pointer(x), x.size)
     return y
 
 
 def gelu_backward(dy: Array, x: Array) -> Array:
     """Dx = dy * gelu'(x), for the x that `gelu` took."""
-    _check("x", x, x.shape, x.dtype)
+    _check("x", x, _shape("x", x), x.dtype)
     _check("dy", dy, x.shape, x.dtype)
     dx = np.empty_like(x)
     library(x.dtype).vidya_gelu_backward(pointer(dx), NULL, pointer(dy), pointer(x), x.size)
@@ -470,7 +491,7 @@ def dropout_add(
     stream (both 64-bit) and i alone, so the backward pass is
     `dropout_add(None, dy, p, seed, stream)`. `out` may be x or residual.
     """
-    _check("x", x, x.shape, x.dtype)
+    _check("x", x, _shape("x", x), x.dtype)
     if residual is not None:
         _check("residual", residual, x.shape, x.dtype)
     if not 0.0 <= p < 1.0:
@@ -478,9 +499,9 @@ def dropout_add(
     for name, value in (("seed", seed), ("stream", stream)):
         if not 0 <= value < 2**64:
             raise ValueError(f"{name} must be in [0, 2**64), not {value}")
-    if out is None or not (out is x or out is residual):
-        others = (x,) if residual is None else (x, residual)
-        out = _output("out", out, x.shape, x.dtype, *others)
+    inputs = (x,) if residual is None else (x, residual)
+    may_be = out if out is x or out is residual else None
+    out = _output("out", out, x.shape, x.dtype, *inputs, may_be=may_be)
     library(x.dtype).vidya_dropout_add(
         pointer(out), NULL if residual is None else pointer(residual), pointer(x), x.size, p,
         seed, stream,
@@ -525,7 +546,7 @@ def linear_cross_entropy_backward(
 def _cross_entropy_arguments(
     x: Array, w: Array, targets: Array, chunk: int
 ) -> tuple[int, int, int, Array]:
-    _check("x", x, (None, None), x.dtype)
+    _check("x", x, (None, None), _dtype("x", x))
     T, d = x.shape
     _check("w", w, (None, d), x.dtype)
     V = len(w)
@@ -540,13 +561,13 @@ def _cross_entropy_arguments(
 
 def sum(x: Array) -> float:
     """Sum of all elements, added in double in a fixed order."""
-    _check("x", x, x.shape, x.dtype)
+    _check("x", x, _shape("x", x), x.dtype)
     return float(library(x.dtype).vidya_sum(pointer(x), x.size))
 
 
 def norm(x: Array) -> float:
     """Euclidean norm of all elements, added in double in a fixed order."""
-    _check("x", x, x.shape, x.dtype)
+    _check("x", x, _shape("x", x), x.dtype)
     return float(library(x.dtype).vidya_norm(pointer(x), x.size))
 
 
@@ -560,11 +581,12 @@ def adam(
     grad * grad_scale: clipping to a global norm c is
     `grad_scale=min(1, c / norm(grad))`.
     """
-    _check("grad", grad, grad.shape, grad.dtype)
+    _check("grad", grad, _shape("grad", grad), grad.dtype)
     if step < 1:
         raise ValueError(f"step counts from 1, not {step}")
     arrays = {"param": param, "m": m, "v": v}
     for name, array in arrays.items():
+        _check(name, array, grad.shape, grad.dtype)
         others = [other for key, other in arrays.items() if key != name]
         _output(name, array, grad.shape, grad.dtype, grad, *others)
     library(grad.dtype).vidya_adam(

@@ -288,6 +288,7 @@ class Model:
     def losses(self, batch: Documents) -> Array:
         """Loss of each token in nats, [T]; 0 where the target is negative. No dropout."""
         T, config = len(batch.tokens), self.config
+        self._check_targets(batch.targets, T)
         a = self.forward(batch.tokens, batch.offsets)
         self._c.vidya_linear_cross_entropy_forward(
             a.losses, a.logits, a.hidden, self._w.wte, kernels.pointer(batch.targets),
@@ -303,6 +304,7 @@ class Model:
     ) -> float:
         """Mean loss over the counted tokens, in nats; its gradients fill `gradients`."""
         tokens, targets, offsets = batch.tokens, batch.targets, batch.offsets
+        self._check_targets(targets, len(tokens))
         a = self.forward(tokens, offsets, training=True, dropout_seed=dropout_seed, step=step)
         c, w, g, config = self._c, self._w, self._gradient_pointers(), self.config
         T, d, heads, hd = len(tokens), config.n_embd, config.n_head, config.head_dim
@@ -376,15 +378,28 @@ class Model:
 
     def _check_batch(self, tokens: Array, offsets: Array) -> None:
         """Raise ValueError for what would read or write beyond a buffer."""
+        _require_ids("tokens", tokens, self.config.vocab_size, np.int32)
         T = len(tokens)
-        if not 0 < T <= self.max_tokens:
-            raise ValueError(f"a batch must hold 1 to {self.max_tokens} tokens, not {T}")
-        if tokens.dtype != np.int32 or offsets.dtype != np.int64:
-            raise TypeError("tokens must be int32 and offsets int64")
-        if int(tokens.min()) < 0 or int(tokens.max()) >= self.config.vocab_size:
-            raise ValueError(f"token ids must lie in [0, {self.config.vocab_size})")
+        if T > self.max_tokens or int(tokens.min()) < 0:
+            raise ValueError(
+                f"a batch must hold 1 to {self.max_tokens} tokens, none negative, not {T}"
+            )
+        _require_ids("offsets", offsets, T + 1, np.int64)
         lengths = np.diff(offsets)
-        if offsets[0] != 0 or offsets[-1] != T or lengths.min() < 0:
+        if len(offsets) < 2 or offsets[0] != 0 or offsets[-1] != T or int(lengths.min()) < 0:
             raise ValueError(f"offsets must rise from 0 to {T}")
         if int(lengths.max()) > self.config.context:
             raise ValueError(f"a document is longer than the context, {self.config.context}")
+
+    def _check_targets(self, targets: Array, T: int) -> None:
+        _require_ids("targets", targets, self.config.vocab_size, np.int32)
+        if len(targets) != T:
+            raise ValueError(f"there must be a target for each of the {T} tokens")
+
+
+def _require_ids(name: str, ids: Array, below: int, dtype: DTypeLike) -> None:
+    """Raise unless `ids` is a contiguous, filled vector of `dtype` with values under `below`."""
+    if ids.dtype != np.dtype(dtype) or ids.ndim != 1 or not ids.flags.c_contiguous:
+        raise ValueError(f"{name} must be a contiguous vector of {np.dtype(dtype)}")
+    if ids.size == 0 or int(ids.max()) >= below:
+        raise ValueError(f"{name} must not be empty, and below {below}")

@@ -165,45 +165,46 @@ class TrainOptions:
 
 
 MAY_CHANGE = frozenset(
-    "out resume overwrite steps threads eval_every eval_tokens samples checkpoint_every keep "
-    "tensorboard minutes passes".split()
+    "data val out resume overwrite steps threads eval_every eval_tokens samples checkpoint_every "
+    "keep tensorboard minutes passes".split()
 )
-"""Options that a resumed run may be given anew; all others are part of what it is."""
+"""Options that a resumed run may be given anew; all others are part of what it is.
+
+`data` and `val` name files, which may have moved: a hash tells whether they are the same.
+"""
 
 
-def resumed(given: TrainOptions, saved: dict[str, object]) -> TrainOptions:
-    """The options of a run that goes on: the saved ones, and what may change of the given.
+def resumed(given: TrainOptions, saved: TrainOptions) -> TrainOptions:
+    """The options of a run that goes on.
+
+    Args:
+        given: the command line, read with `saved` for what it leaves out.
+        saved: the options of the run.
 
     Raises:
         UserError: an option was given that would make it another run.
     """
-    defaults = TrainOptions().plain()
-    asked, known = given.plain(), TrainOptions().plain() | saved
-    changed = {}
+    asked, known = given.plain(), saved.plain()
     for name, value in asked.items():
-        if name in ("out", "resume") or value == defaults[name]:
-            continue
-        if name in MAY_CHANGE:
-            changed[name] = value
-        elif value != known[name]:
+        if name not in MAY_CHANGE and value != known[name]:
             raise UserError(
                 f"{_flag(name)} is {known[name]} in the run to resume and cannot become {value}: "
                 "leave it out, or start another run with --out"
             )
-    merged = known | changed | {"resume": True, "out": str(given.folder()), "overwrite": False}
-    return from_plain(merged)
+    given.check()
+    return given
 
 
 def from_plain(values: dict[str, object]) -> TrainOptions:
-    """The options that `plain` turned into JSON values."""
-    data = values["data"]
+    """The options that `plain` turned into JSON values; one that is not there is the default."""
+    known = {field.name for field in dataclasses.fields(TrainOptions)}
+    merged = TrainOptions().plain() | {k: v for k, v in values.items() if k in known}
+    data = merged.pop("data")
     assert isinstance(data, list)
     paths = {
-        name: None if values[name] is None else Path(str(values[name])) for name in ("val", "out")
+        name: None if merged[name] is None else Path(str(merged[name])) for name in ("val", "out")
     }
-    known = {field.name for field in dataclasses.fields(TrainOptions)}
-    rest = {name: value for name, value in values.items() if name in known}
-    return TrainOptions(**{**rest, "data": tuple(map(Path, data)), **paths})  # type: ignore[arg-type]
+    return TrainOptions(**{**merged, "data": tuple(map(Path, data)), **paths})  # type: ignore[arg-type]
 
 
 def _flag(name: str) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
 
+from vidya.atomic import atomic_write
 from vidya.conversation import chat_prompt, stream_text
+from vidya.errors import UserError
 from vidya.generate import Generator
 from vidya.model import Model
 from vidya.sampling import Sampling
@@ -42,3 +46,38 @@ def sample_replies(
         )
         replies.append((prompt, "".join(stream_text(tokenizer, reply))))
     return replies
+
+
+def append_samples(path: Path, step: int, lines: list[str]) -> None:
+    """Append a block, ended by a blank line, to the samples file.
+
+    Raises:
+        UserError: it cannot be written: a full disk, for example.
+    """
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write("\n".join([f"step {step}", *lines]) + "\n\n")
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror}: free some space or use another --out"
+        ) from error
+
+
+def truncate_samples(path: Path, step: int) -> None:
+    """Drop the blocks of steps after `step`, which a run that resumes there writes again."""
+    if not path.exists():
+        return
+    blocks = [block for block in path.read_bytes().split(b"\n\n") if block]
+    kept = [block for block in blocks if _step_of(block) <= step]
+    if kept == blocks:
+        return
+
+    def write(file: BinaryIO) -> None:
+        file.writelines(block + b"\n\n" for block in kept)
+
+    atomic_write(path, write)
+
+
+def _step_of(block: bytes) -> int:
+    number = block.partition(b"\n")[0].removeprefix(b"step ")
+    return int(number) if number.isdigit() else 0

@@ -7,13 +7,15 @@ run, trains, and says how to talk to the model. `--resume` goes on with a run.
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidya.command_line import parse
 from vidya.errors import UserError, run_command
-from vidya.options import TrainOptions, resumed
+from vidya.options import TrainOptions, from_plain, resumed
 
 if TYPE_CHECKING:
     from vidya.run_folder import RunFolder
@@ -24,12 +26,20 @@ def main() -> int | None:
     """Parse the command line and run a training; see `TrainOptions` for the options."""
     options = parse(TrainOptions, "train")
     options.check()
+    if options.resume and not options.folder().is_dir():
+        raise UserError(f"there is no folder {options.folder()} to resume: name it with --out")
     # The imports below load NumPy and the kernels: not needed for --help.
     from vidya.run_folder import RunFolder
 
     with RunFolder(options.folder()) as run:
-        trainer = _resume(run, options) if options.resume else _start(run, options)
-        return _train(run, trainer)
+        try:
+            trainer = _resume(run, options) if options.resume else _start(run, options)
+            return _train(run, trainer)
+        except MemoryError as error:
+            raise UserError(
+                "not enough memory: choose a smaller --preset, --n-embd, --n-layer, --context or "
+                "--tokens-per-step"
+            ) from error
 
 
 def _say(text: str) -> None:
@@ -38,13 +48,20 @@ def _say(text: str) -> None:
 
 def _start(run: RunFolder, options: TrainOptions) -> Trainer:
     """A fresh run, its length chosen."""
-    from vidya import schedule
-    from vidya.corpora import prepare
-    from vidya.trainer import Trainer, use_threads
+    from vidya.corpora import prepare, survey
+    from vidya.tokenizer import check_merges
+    from vidya.trainer import Trainer, summary_writer, use_threads
 
-    _make_room(run, options)
+    _refuse_occupied(run, options)
+    check_merges(options.n_merges())
+    if options.tensorboard:
+        summary_writer()
+    sources = survey(options)
+    # Nothing is deleted before all that the user gave has been looked at.
+    _clear(run)
     use_threads(options.threads)
-    trainer = Trainer(run, options, prepare(run, options, _say, tokenizer_hash=None))
+    corpora = prepare(run, options, _say, tokenizer_hash=None, sources=sources)
+    trainer = Trainer(run, options, corpora)
     _describe_model(trainer)
     if options.steps is None:
         steps, seconds = trainer.measure_length()
@@ -55,51 +72,56 @@ def _start(run: RunFolder, options: TrainOptions) -> Trainer:
             f"{steps:,} steps, {steps * tokens / trainer.plan.tokens_in_epoch:.2f} passes, about "
             f"{steps * seconds / 60:.0f} minutes; --steps {steps} repeats this run exactly"
         )
-    assert options.steps is not None
-    schedule.learning_rate(
-        0,
-        total_steps=options.steps,
-        peak=options.peak_lr(),
-        warmup_steps=schedule.fit_warmup(options.warmup_steps(), options.steps),
-        floor=options.lr_floor,
-    )
-    run.metrics.unlink(missing_ok=True)
     return trainer
 
 
-def _make_room(run: RunFolder, options: TrainOptions) -> None:
-    """Refuse a folder that holds a run already, or empty it if that was asked for."""
-    there = sorted(run.path.glob("microgpt_chat_*.bin"))
-    if not there:
-        return
-    if not options.overwrite:
+def _models(run: RunFolder) -> list[Path]:
+    return sorted(run.path.glob("microgpt_chat_*.bin"))
+
+
+def _refuse_occupied(run: RunFolder, options: TrainOptions) -> None:
+    """Refuse a folder that holds a run already, unless that is to be replaced."""
+    there = _models(run)
+    if there and not options.overwrite:
         raise UserError(
             f"{run.path} already holds a run ({there[-1].name}): go on with it with --resume, "
             "choose another --out, or replace it with --overwrite"
         )
-    for path in [*there, run.metrics, run.samples]:
+
+
+def _clear(run: RunFolder) -> None:
+    """Delete what an earlier run wrote, even one that came to no checkpoint."""
+    for path in [*_models(run), run.metrics, run.samples, *run.path.glob("tensorboard/events.*")]:
         path.unlink(missing_ok=True)
 
 
 def _resume(run: RunFolder, options: TrainOptions) -> Trainer:
     """The run that the folder holds, at its newest whole checkpoint."""
     from vidya import checkpoint, metrics
-    from vidya.corpora import prepare
+    from vidya.corpora import prepare, survey
+    from vidya.samples import truncate_samples
     from vidya.trainer import Trainer, use_threads
 
     base = _base_to_resume(run, options)
     path, tensors, meta = checkpoint.load_newest(
         run.path, base, lambda _, reason: _say(f"passing over a damaged checkpoint: {reason}")
     )
-    saved = dict(meta["options"])
-    if options.preset == TrainOptions().preset:
-        options = dataclasses.replace(options, preset=saved["preset"], out=run.path)
-    options = resumed(options, saved)
+    _require_this_run(run, meta, path)
+    options = _options_to_resume(run, meta["options"])
     use_threads(options.threads)
-    corpora = prepare(run, options, _say, tokenizer_hash=meta["tokenizer_hash"])
+    sources = survey(options)
+    if sources.train.summary.hash != meta["corpus_hash"]:
+        raise UserError(
+            f"{path} was trained on another corpus than the one given: "
+            "give the same --data, or start another run with --out"
+        )
+    tokenizer_hash = meta["tokenizer_hash"]
+    corpora = prepare(run, options, _say, tokenizer_hash=tokenizer_hash, sources=sources)
     trainer = Trainer(run, options, corpora)
     trainer.restore(tensors, meta, path)
+    _refuse_finished(run, trainer)
     metrics.truncate_after(run.metrics, trainer.progress.step)
+    truncate_samples(run.samples, trainer.progress.step)
     _describe_model(trainer)
     _say(f"going on from {path}, step {trainer.progress.step:,} of {options.steps:,}")
     return trainer
@@ -124,6 +146,37 @@ def _base_to_resume(run: RunFolder, options: TrainOptions) -> str:
     return base
 
 
+def _require_this_run(run: RunFolder, meta: dict[str, Any], path: Path) -> None:
+    """Refuse a checkpoint of another run that came to lie under the name of this one's."""
+    from vidya import checkpoint, metrics
+
+    if meta.get("kind") != "training":
+        raise UserError(f"{path} is no training checkpoint: move it away to resume without it")
+    if not run.metrics.exists():
+        return
+    first = next(iter(metrics.read_metrics(run.metrics, on_damaged=lambda _: None)), {})
+    if first.get("kind") == "run":
+        checkpoint.require_same(
+            meta, config=first["config"], tokenizer_hash=first["tokenizer_hash"], path=path
+        )
+
+
+def _options_to_resume(run: RunFolder, saved: dict[str, object]) -> TrainOptions:
+    """What the command line says, and the run's own options where it says nothing."""
+    known = dataclasses.replace(from_plain(saved), out=run.path, overwrite=False)
+    given = parse(TrainOptions, "train", default=known)
+    return resumed(dataclasses.replace(given, out=run.path), known)
+
+
+def _refuse_finished(run: RunFolder, trainer: Trainer) -> None:
+    step, total = trainer.progress.step, trainer.options.steps
+    assert total is not None
+    if step >= total:
+        raise UserError(
+            f"the run in {run.path} is finished (step {step}): give it more with --steps {2 * step}"
+        )
+
+
 def _describe_model(trainer: Trainer) -> None:
     from vidya import kernels
 
@@ -142,11 +195,6 @@ def _train(run: RunFolder, trainer: Trainer) -> int:
 
     total, interruption = trainer.options.steps, trainer.interrupted
     assert total is not None
-    if trainer.progress.step >= total:
-        raise UserError(
-            f"the run in {run.path} is finished (step {trainer.progress.step}): "
-            f"give it more with --steps {2 * trainer.progress.step}"
-        )
     with (
         interruption.watching(),
         MetricsWriter(run.metrics) as log,
@@ -154,8 +202,6 @@ def _train(run: RunFolder, trainer: Trainer) -> int:
     ):
         log.write(_description(trainer))
         trainer.train(log, display)
-        if trainer.progress.step == total:
-            trainer.save_final()
     return _farewell(run, trainer, interruption.signal)
 
 
@@ -178,7 +224,8 @@ def _farewell(run: RunFolder, trainer: Trainer, signal_number: int | None) -> in
     """Say where things are and what can be done next; returns the exit status."""
     from vidya.progress import duration
 
-    progress, total, out = trainer.progress, trainer.options.steps, run.path
+    progress, total = trainer.progress, trainer.options.steps
+    out = shlex.quote(str(run.path))
     assert total is not None
     if progress.step < total:
         _say(

@@ -12,7 +12,7 @@ import dataclasses
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -30,7 +30,7 @@ from vidya.optimizer import Adam
 from vidya.options import TrainOptions
 from vidya.progress import Display
 from vidya.run_folder import RunFolder
-from vidya.samples import sample_replies
+from vidya.samples import append_samples, sample_replies
 
 EVALUATIONS = 10
 """Evaluations, and checkpoints, in a run whose options do not say how often."""
@@ -50,6 +50,8 @@ class Progress:
     """Tokens trained on."""
     time_s: float = 0.0
     """Seconds of training, over all sessions."""
+    evaluated: int = -1
+    """Step of the last evaluation that was not cut short."""
 
 
 class Interruption:
@@ -106,6 +108,7 @@ class Trainer:
         self.base = config.checkpoint_base(options.preset)
         self.interrupted = Interruption()
         self.last_held_out: HeldOut | None = None
+        self._saved_step = -1
 
     # ---- checkpoints -----------------------------------------------------------
 
@@ -124,12 +127,33 @@ class Trainer:
             "corpus_hash": self.corpora.corpus_hash,
         }
 
+    def _state(self) -> dict[str, Any]:
+        """All arrays that a run goes on from."""
+        return self.model.parameters | {"adam_m": self.optimizer.m, "adam_v": self.optimizer.v}
+
     def save_training(self) -> None:
-        """Write the training checkpoint of this step, and delete old ones beyond --keep."""
-        tensors = self.model.parameters | {"adam_m": self.optimizer.m, "adam_v": self.optimizer.v}
+        """Write the training checkpoint of this step, and delete old ones beyond --keep.
+
+        Raises:
+            UserError: the model of this step cannot be trained on; nothing is written.
+        """
+        self._require_good()
         path = self.run.checkpoint(self.base, self.progress.step)
-        checkpoint.save(path, tensors, self._meta("training"))
+        checkpoint.save(path, self._state(), self._meta("training"))
         checkpoint.prune(self.run.path, self.base, self.options.keep)
+        self._saved_step = self.progress.step
+
+    def _require_good(self) -> None:
+        """Refuse weights that the next step fails on: they would push out a good checkpoint.
+
+        The loss of such weights may still be finite. To be sure, the next step is tried:
+        one pass for each checkpoint, of which there are few.
+        """
+        step = self.progress.step
+        loss = self.model.loss_and_gradients(
+            self.plan.batch(step), dropout_seed=self.options.seed, step=step
+        )
+        self._require_finite(step + 1, loss, self.optimizer.gradient_norm())
 
     def save_final(self) -> None:
         """Write the weights alone, as the model to use."""
@@ -140,8 +164,7 @@ class Trainer:
         """Continue from a training checkpoint.
 
         Raises:
-            CheckpointError: it is of another architecture or tokenizer.
-            UserError: the corpus is another one than it was trained on.
+            CheckpointError: it is of another architecture or tokenizer, or holds NaN.
         """
         checkpoint.require_same(
             meta,
@@ -149,17 +172,23 @@ class Trainer:
             tokenizer_hash=self.corpora.tokenizer.hash,
             path=str(path),
         )
-        if meta["corpus_hash"] != self.corpora.corpus_hash:
-            raise UserError(
-                f"{path} was trained on another corpus than the one given: "
-                "give the same --data, or start another run with --out"
-            )
-        for name, values in self.model.parameters.items():
+        for name, values in self._state().items():
+            there = tensors[name].shape if name in tensors else "absent"
+            if there != values.shape:
+                raise checkpoint.CheckpointError(
+                    f"{path}: {name} should be {values.shape} by its own description but is "
+                    f"{there}: move that checkpoint away"
+                )
+            if not np.isfinite(tensors[name]).all():
+                raise checkpoint.CheckpointError(
+                    f"{path}: {name} holds NaN or infinity: move that checkpoint away to resume "
+                    "from the one before it"
+                )
             values[...] = tensors[name]
-        self.optimizer.m[...] = tensors["adam_m"]
-        self.optimizer.v[...] = tensors["adam_v"]
-        self.optimizer.steps = meta["step"]
-        self.progress = Progress(meta["step"], meta["tokens"], meta["time_s"])
+        self.optimizer.steps = self._saved_step = meta["step"]
+        self.progress = Progress(
+            meta["step"], meta["tokens"], meta["time_s"], meta.get("evaluated", meta["step"])
+        )
 
     # ---- the length of a run ------------------------------------------------------
 
@@ -206,17 +235,25 @@ class Trainer:
             1, min(MOST_CHECKPOINT_STEPS, total // EVALUATIONS)
         )
         with ExitStack() as stack:
-            board = stack.enter_context(_tensorboard(self.run, self.options.tensorboard))
-            if self.progress.step == 0:
+            step = self.progress.step
+            board = stack.enter_context(_tensorboard(self.run, self.options.tensorboard, step))
+            # Also what a signal cut short before the checkpoint of this step was written.
+            if step % eval_every == 0 and step != self.progress.evaluated:
                 self._evaluate(log, display, board)
-            while self.progress.step < total and not self.interrupted():
+            while step < total and not self.interrupted():
                 self._step(total, log, display, board)
                 step = self.progress.step
                 if step % eval_every == 0 or step == total:
                     self._evaluate(log, display, board)
-                if step % save_every == 0 or step == total or self.interrupted():
+                # The weights first: a run whose last training checkpoint is there is finished.
+                if step == total:
+                    self.save_final()
+                if step % save_every == 0 or step == total:
                     log.sync()
                     self.save_training()
+            if step != self._saved_step:
+                log.sync()
+                self.save_training()
 
     def _step(self, total: int, log: metrics.MetricsWriter, display: Display, board: Any) -> None:
         start = time.perf_counter()
@@ -224,8 +261,7 @@ class Trainer:
         batch = self.plan.batch(step)
         loss = self.model.loss_and_gradients(batch, dropout_seed=options.seed, step=step)
         norm = self.optimizer.gradient_norm()
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise UserError(self._not_finite(step + 1, loss, norm))
+        self._require_finite(step + 1, loss, norm)
         rate = schedule.learning_rate(
             step,
             total_steps=total,
@@ -254,7 +290,10 @@ class Trainer:
         _to_board(board, "train", line)
         display.step(progress.step, loss, tokens, seconds, rss)
 
-    def _not_finite(self, step: int, loss: float, norm: float) -> str:
+    def _require_finite(self, step: int, loss: float, norm: float) -> None:
+        """Stop the run at `step`, before it changes anything, unless both are finite."""
+        if math.isfinite(loss) and math.isfinite(norm):
+            return
         what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient norm is {norm}"
         saved = checkpoint.training_checkpoints(self.run.path, self.base)
         then = (
@@ -262,58 +301,78 @@ class Trainer:
             if saved
             else "no checkpoint had been written yet"
         )
-        return f"stopped at step {step}: {what}; {then}; try a lower --lr"
+        raise UserError(
+            f"stopped at step {step}: {what}; {then}; start again with a lower --lr, and with "
+            "--overwrite or another --out"
+        )
 
     def _evaluate(self, log: metrics.MetricsWriter, display: Display, board: Any) -> None:
-        """Held-out loss and sampled replies at this step."""
-        cache, tokenizer = self.corpora.held_out, self.corpora.tokenizer
-        start = time.perf_counter()
-        if cache is not None:
-            result = evaluate(
-                self.model, tokenizer, cache,
-                max_tokens=self.options.eval_tokens, interrupted=self.interrupted,
-            )  # fmt: skip
-            if result is None:
-                return
-            self.last_held_out = result
-            line = {
-                "step": self.progress.step,
-                "tokens": self.progress.tokens,
-                "time_s": self.progress.time_s,
-                "val_loss": result.loss,
-                "val_bpb": result.bits_per_byte,
-            }
-            log.write(line)
-            _to_board(board, "held_out", line)
-            display.held_out(self.progress.step, result.loss, result.bits_per_byte)
-        if self.options.samples and self.progress.step and not self.interrupted():
-            self._sample(display)
-        # part of the run's length, as a person experiences it
-        self.progress.time_s += time.perf_counter() - start
+        """Held-out loss and sampled replies at this step.
 
-    def _sample(self, display: Display) -> None:
-        replies = sample_replies(
-            self.model, self.corpora.tokenizer, self.options.samples, interrupted=self.interrupted
-        )
-        lines = [f"  {prompt!r} → {reply!r}" for prompt, reply in replies]
-        for line in lines:
-            display.say(line)
-        with open(self.run.samples, "a", encoding="utf-8") as file:
-            file.write("\n".join([f"step {self.progress.step}", *lines]) + "\n\n")
+        A signal cuts it short and nothing is written: the run does it again when it goes
+        on. Only the last step's is always done, since no more comes after it.
+        """
+        progress, tokenizer = self.progress, self.corpora.tokenizer
+        last = progress.step == self.options.steps
+        interrupted: Callable[[], bool] = (lambda: False) if last else self.interrupted
+        start = time.perf_counter()
+        held_out = None
+        if self.corpora.held_out is not None:
+            held_out = evaluate(
+                self.model, tokenizer, self.corpora.held_out,
+                max_tokens=self.options.eval_tokens, interrupted=interrupted,
+            )  # fmt: skip
+        count = self.options.samples if progress.step else 0
+        replies = sample_replies(self.model, tokenizer, count, interrupted=interrupted)
+        if interrupted():
+            return
+        if held_out is not None:
+            self._report(held_out, log, display, board)
+        if replies:
+            lines = [f"  {prompt!r} → {reply!r}" for prompt, reply in replies]
+            for line in lines:
+                display.say(line)
+            append_samples(self.run.samples, progress.step, lines)
+        progress.evaluated = progress.step
+        # part of the run's length, as a person experiences it
+        progress.time_s += time.perf_counter() - start
+
+    def _report(
+        self, held_out: HeldOut, log: metrics.MetricsWriter, display: Display, board: Any
+    ) -> None:
+        self.last_held_out = held_out
+        line = {
+            "step": self.progress.step,
+            "tokens": self.progress.tokens,
+            "time_s": self.progress.time_s,
+            "val_loss": held_out.loss,
+            "val_bpb": held_out.bits_per_byte,
+        }
+        log.write(line)
+        _to_board(board, "held_out", line)
+        display.held_out(self.progress.step, held_out.loss, held_out.bits_per_byte)
 
 
 @contextmanager
-def _tensorboard(run: RunFolder, wanted: bool) -> Iterator[Any]:
+def _tensorboard(run: RunFolder, wanted: bool, done: int) -> Iterator[Any]:
     """A tensorboardX writer in the run folder, or None."""
     if not wanted:
         yield None
         return
+    # What a session wrote after the checkpoint that this one goes on from is not shown.
+    purge = done + 1 if done else None
+    SummaryWriter = summary_writer()
+    with SummaryWriter(str(run.path / "tensorboard"), purge_step=purge) as writer:
+        yield writer
+
+
+def summary_writer() -> Any:
+    """The class that writes for TensorBoard; `UserError` where it is not installed."""
     try:
         from tensorboardX import SummaryWriter
     except ImportError:
         raise UserError("--tensorboard needs tensorboardX: pip install tensorboardX") from None
-    with SummaryWriter(str(run.path / "tensorboard")) as writer:
-        yield writer
+    return SummaryWriter
 
 
 def _to_board(board: Any, group: str, line: dict[str, Any]) -> None:

@@ -29,6 +29,7 @@ class Size:
 
 
 TINY = Size(T=1, H=1, hd=2, V=1)
+ONE_ROW = Size(T=1, H=6, hd=32, V=4259)
 ODD = Size(T=37, H=3, hd=10, V=53)
 LARGE = Size(T=1100, H=6, hd=32, V=1503)
 """Several tiles of every kernel, none of them whole at the end."""

@@ -18,6 +18,7 @@ enum { VD_ROW_MAJOR = 101, VD_NO_TRANS = 111, VD_TRANS = 112 };
 
 void VD_BLAS(openblas_set_num_threads)(int n);
 int VD_BLAS(openblas_get_num_threads)(void);
+int VD_BLAS(openblas_get_parallel)(void);
 char *VD_BLAS(openblas_get_config)(void);
 
 #ifdef VIDYA_DOUBLE

@@ -375,13 +375,18 @@ INLINE vd_real max_row(const vd_real *row, int64_t valid, vd_real so_far)
     return result;
 }
 
+/* Blocks live on the stack, which may be a small one: they are as wide as the head
+ * (100 KB for hd = 32 in float, at most 1.1 MB for hd = 256 in double). A NaN or an
+ * infinity in a row of v reaches the whole block of queries before it, as 0 * NaN. */
+#define ALIGNED __attribute__((aligned(64)))
+
 /* The queries [q0, q0 + nq) of a head, over all blocks of keys that they see. */
 INLINE void attend_block(const vd_attention_head *head, int64_t q0, int64_t nq)
 {
-    _Alignas(64) vd_real q[BLOCK * MAX_HD], kt[MAX_HD * BLOCK], v[BLOCK * MAX_HD];
-    _Alignas(64) vd_real o[BLOCK * MAX_HD], s[BLOCK * BLOCK];
-    vd_real most[BLOCK], total[BLOCK];
     const int64_t hd = head->hd, width = padded(hd);
+    vd_real q[BLOCK * width] ALIGNED, kt[BLOCK * width] ALIGNED, v[BLOCK * width] ALIGNED;
+    vd_real o[BLOCK * width] ALIGNED, s[BLOCK * BLOCK] ALIGNED;
+    vd_real most[BLOCK], total[BLOCK];
 
     pack_rows(q, width, head->q + q0 * head->stride, head->stride, nq, hd,
               1 / VD_SQRT((vd_real)hd));
@@ -433,11 +438,11 @@ INLINE void attention_delta(const vd_attention_head *head)
  * dk and dv whole, and their part of dq. */
 INLINE void attend_block_backward(const vd_attention_head *head, int64_t k0, int64_t nk)
 {
-    _Alignas(64) vd_real q[BLOCK * MAX_HD], k[BLOCK * MAX_HD], kt[MAX_HD * BLOCK];
-    _Alignas(64) vd_real vt[MAX_HD * BLOCK], dout[BLOCK * MAX_HD], dq[BLOCK * MAX_HD];
-    _Alignas(64) vd_real dk[BLOCK * MAX_HD], dv[BLOCK * MAX_HD];
-    _Alignas(64) vd_real p[BLOCK * BLOCK], ds[BLOCK * BLOCK];
     const int64_t hd = head->hd, width = padded(hd), stride = head->stride;
+    vd_real q[BLOCK * width] ALIGNED, k[BLOCK * width] ALIGNED, kt[BLOCK * width] ALIGNED;
+    vd_real vt[BLOCK * width] ALIGNED, dout[BLOCK * width] ALIGNED, dq[BLOCK * width] ALIGNED;
+    vd_real dk[BLOCK * width] ALIGNED, dv[BLOCK * width] ALIGNED;
+    vd_real p[BLOCK * BLOCK] ALIGNED, ds[BLOCK * BLOCK] ALIGNED;
     const vd_real scale = 1 / VD_SQRT((vd_real)hd);
 
     pack_rows(k, width, head->k + k0 * stride, stride, nk, hd, 1);
@@ -553,9 +558,11 @@ INLINE void philox(uint32_t word[4 * COUNTERS], uint64_t first, uint64_t stream,
         *(uvec_at *)pair[0] = (c0[g] & low) | (c1[g] << 32);
         *(uvec_at *)pair[1] = (c2[g] & low) | (c3[g] << 32);
         for (int l = 0; l < WIDE; l++) {
-            /* little-endian: the first word of a pair is its lower half */
-            memcpy(word + 4 * (g * WIDE + l), &pair[0][l], 8);
-            memcpy(word + 4 * (g * WIDE + l) + 2, &pair[1][l], 8);
+            uint32_t *to = word + 4 * (g * WIDE + l);
+            to[0] = (uint32_t)pair[0][l];
+            to[1] = (uint32_t)(pair[0][l] >> 32);
+            to[2] = (uint32_t)pair[1][l];
+            to[3] = (uint32_t)(pair[1][l] >> 32);
         }
     }
 }

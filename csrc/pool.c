@@ -6,6 +6,7 @@
  * when every claimed task is done), so a late thread can neither run a task of
  * a job that has ended nor miss one of the job that follows.
  */
+#define _GNU_SOURCE /* sched_getaffinity */
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -36,9 +37,10 @@ static struct {
     void (*task)(int64_t, void *);
     void *context;
     int64_t base; /* index of task 0 of this round */
-    int n_threads;
+    atomic_int n_threads;
     int n_workers; /* started ones */
-    int spins;
+    int refused;   /* the system gave no more threads */
+    atomic_int spins;
     pthread_t workers[MAX_THREADS];
 } pool = {
     .run = PTHREAD_MUTEX_INITIALIZER,
@@ -129,6 +131,7 @@ static void after_fork_in_child(void)
     atomic_store(&pool.stopping, 0);
     atomic_store(&pool.word, 0);
     pool.n_workers = 0;
+    pool.refused = 0;
 }
 
 static void register_fork_handler(void)
@@ -140,16 +143,17 @@ static void register_fork_handler(void)
  * give a thread gets the work done by fewer. */
 static void start_workers(void)
 {
+    if (pool.n_workers == pool.n_threads - 1 || pool.refused)
+        return;
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, register_fork_handler);
-    /* spinning helps only while every thread has a core of its own */
-    pool.spins = pool.n_threads <= sysconf(_SC_NPROCESSORS_ONLN) ? SPINS : 0;
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     while (pool.n_workers < pool.n_threads - 1 &&
            pthread_create(&pool.workers[pool.n_workers], &attributes, worker, NULL) == 0)
         pool.n_workers++;
+    pool.refused = pool.n_workers < pool.n_threads - 1;
     pthread_attr_destroy(&attributes);
 }
 
@@ -185,12 +189,26 @@ void vd_parallel(int64_t n_tasks, void (*task)(int64_t, void *), void *context)
         task(i, context);
 }
 
+/* Cores that this process may run on. */
+static int usable_cores(void)
+{
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        return CPU_COUNT(&set);
+#endif
+    return (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
 void vidya_set_num_threads(int n)
 {
     n = (int)vd_max(1, vd_min(n, MAX_THREADS));
     pthread_mutex_lock(&pool.run);
     if (n != pool.n_threads)
         stop_workers();
+    pool.refused = 0;
+    /* spinning helps only while every thread has a core of its own */
+    pool.spins = n <= usable_cores() ? SPINS : 0;
     pool.n_threads = n;
     pthread_mutex_unlock(&pool.run);
 }

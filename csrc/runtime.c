@@ -67,6 +67,11 @@ int vidya_openblas_get_num_threads(void)
     return VD_BLAS(openblas_get_num_threads)();
 }
 
+int vidya_openblas_get_parallel(void)
+{
+    return VD_BLAS(openblas_get_parallel)();
+}
+
 const char *vidya_openblas_config(void)
 {
     return VD_BLAS(openblas_get_config)();

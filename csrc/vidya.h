@@ -12,6 +12,9 @@
  * The same numbers, however many threads: work is cut into tiles that depend
  * on the shapes alone, and partial sums are added in a fixed order.
  *
+ * Sizes are at least 1 (n_docs may count empty documents) and rows and columns
+ * are below 2^31, which is as far as OpenBLAS counts.
+ *
  * T tokens (rows), d width (columns), V vocabulary, H heads, hd = d / H.
  */
 #ifndef VIDYA_H
@@ -39,10 +42,12 @@ int vidya_get_num_threads(void);
 void vidya_openblas_set_num_threads(int n);
 int vidya_openblas_get_num_threads(void);
 const char *vidya_openblas_config(void);
+/* 0 serial, 1 its own threads, 2 OpenMP: the last would not stay single-threaded */
+int vidya_openblas_get_parallel(void);
 
 /* Instruction set of the micro-kernels: "avx512", "avx2" or "generic". The
  * best that the processor has is chosen at load; setting one that it does not
- * have returns -1 and changes nothing, else 0. */
+ * have returns -1 and changes nothing, else 0. Not while a kernel runs. */
 const char *vidya_get_isa(void);
 int vidya_set_isa(const char *name);
 

@@ -59,6 +59,12 @@ except ImportError as error:  # not built, or built for another Python
         f"the C kernels are not usable here ({error}): run `make` in vidya's folder"
     ) from None
 
+if _kernels.lib.vidya_openblas_get_parallel() == 2:
+    raise UserError(
+        "this OpenBLAS is built with OpenMP, whose threads would fight with vidya's: "
+        "build against the wheel (make without VIDYA_BLAS) or a pthreads OpenBLAS"
+    )
+
 NULL = _kernels.ffi.NULL
 _FLOAT32 = np.dtype(np.float32)
 _FLOAT64 = np.dtype(np.float64)
@@ -75,10 +81,10 @@ def library(dtype: DTypeLike = np.float32) -> Any:
 def pointer(array: Array) -> Any:
     """A C pointer to the array's data. The caller keeps the array alive."""
     module = _kernels_f64 if array.dtype == _FLOAT64 else _kernels
-    return module.ffi.cast(_C_TYPES[array.dtype.char], array.ctypes.data)
+    return module.ffi.cast(_C_TYPES[array.dtype.str[1:]], array.ctypes.data)
 
 
-_C_TYPES = {"f": "float *", "d": "double *", "i": "int32_t *", "l": "int64_t *", "q": "int64_t *"}
+_C_TYPES = {"f4": "float *", "f8": "double *", "i4": "int32_t *", "i8": "int64_t *"}
 
 
 def _module(dtype: np.dtype[Any]) -> Any:
@@ -109,6 +115,12 @@ def _check(name: str, array: Array, shape: tuple[int | None, ...], dtype: DTypeL
     ):
         wanted = ", ".join("any" if n is None else str(n) for n in shape)
         raise ValueError(f"{name} must have shape ({wanted}), not {array.shape}")
+    if type(array) not in (np.ndarray, np.memmap):  # a masked array hides values from the checks
+        raise TypeError(f"{name} must be a plain NumPy array, not {type(array).__name__}")
+    if not array.flags.aligned:
+        raise ValueError(f"{name} is not aligned in memory: pass {name}.copy()")
+    if max(array.shape, default=1) >= 2**31:
+        raise ValueError(f"{name} has an axis of 2**31 or more, which OpenBLAS cannot count")
     if not array.flags.c_contiguous:
         raise ValueError(f"{name} must be C-contiguous: pass np.ascontiguousarray({name})")
     if array.size == 0:
@@ -159,7 +171,12 @@ def _check_ids(
 
 def _check_offsets(offsets: Array, tokens: int) -> None:
     _check("offsets", offsets, (None,), np.int64)
-    if len(offsets) < 2 or offsets[0] != 0 or offsets[-1] != tokens or np.any(np.diff(offsets) < 0):
+    if (
+        len(offsets) < 2
+        or offsets[0] != 0
+        or offsets[-1] != tokens
+        or np.any(offsets[1:] < offsets[:-1])
+    ):
         raise ValueError(f"offsets must rise from 0 to the number of tokens, {tokens}")
 
 
@@ -301,7 +318,7 @@ def embedding(tokens: Array, wte: Array, *, out: Array | None = None) -> Array:
     _check("wte", wte, (None, None), _dtype("wte", wte))
     _check_ids("tokens", tokens, (None,), wte.shape[0], 0)
     T, d = len(tokens), wte.shape[1]
-    y = _output("out", out, (T, d), wte.dtype, wte)
+    y = _output("out", out, (T, d), wte.dtype, wte, tokens)
     library(wte.dtype).vidya_embedding_forward(pointer(y), pointer(wte), pointer(tokens), T, d)
     return y
 
@@ -311,8 +328,8 @@ def embedding_backward(dy: Array, tokens: Array, dwte: Array) -> Array:
     _check("dy", dy, (None, None), _dtype("dy", dy))
     T, d = dy.shape
     _check("dwte", dwte, (None, d), dy.dtype)
-    _output("dwte", dwte, dwte.shape, dy.dtype, dy)
     _check_ids("tokens", tokens, (T,), dwte.shape[0], 0)
+    _output("dwte", dwte, dwte.shape, dy.dtype, dy, tokens)
     library(dy.dtype).vidya_embedding_backward(pointer(dwte), pointer(dy), pointer(tokens), T, d)
     return dwte
 
@@ -382,7 +399,9 @@ def rope(
     _check("sin", sin, cos.shape, x.dtype)
     _check_ids("positions", positions, (T,), len(cos), 0)
     in_place = out is x
-    out = _output("out", out, x.shape, x.dtype, x, cos, sin, may_be=x if in_place else None)
+    out = _output(
+        "out", out, x.shape, x.dtype, x, cos, sin, positions, may_be=x if in_place else None
+    )
     if not in_place:
         out[...] = x
     library(x.dtype).vidya_rope(

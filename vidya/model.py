@@ -399,7 +399,9 @@ class Model:
 
 def _require_ids(name: str, ids: Array, below: int, dtype: DTypeLike) -> None:
     """Raise unless `ids` is a contiguous, filled vector of `dtype` with values under `below`."""
-    if ids.dtype != np.dtype(dtype) or ids.ndim != 1 or not ids.flags.c_contiguous:
+    # a masked array would hide values from the checks
+    plain = type(ids) in (np.ndarray, np.memmap)
+    if not plain or ids.dtype != np.dtype(dtype) or ids.ndim != 1 or not ids.flags.c_contiguous:
         raise ValueError(f"{name} must be a contiguous vector of {np.dtype(dtype)}")
     if ids.size == 0 or int(ids.max()) >= below:
         raise ValueError(f"{name} must not be empty, and below {below}")

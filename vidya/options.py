@@ -44,7 +44,7 @@ class TrainOptions:
     """Length of the run when --steps is not given, at the speed measured at its start."""
     passes: float = 3.0
     """Most passes over the corpus when --steps is not given."""
-    tokens_per_step: int = 1024
+    tokens_per_step: int = 512
     """A step takes whole documents as long as they fit this many tokens."""
     docs_per_step: int | None = None
     """A step takes this many documents instead (1: the plan's one-document steps)."""

@@ -30,6 +30,13 @@ def size(n: float) -> str:
     return f"{n / 1e6:.0f} MB" if n < 1e9 else f"{n / 1e9:.1f} GB"
 
 
+def fitting(parts: list[str], width: int) -> str:
+    """The first of `parts`, side by side, and as many more as `width` columns hold."""
+    while len(parts) > 1 and len(" · ".join(parts)) > width:
+        parts = parts[:-1]
+    return " · ".join(parts)
+
+
 class _Average:
     """Exponential running average, without the bias of its start."""
 
@@ -52,11 +59,11 @@ class Display:
         self._total = total
         self._step = done
         self._loss, self._tokens, self._seconds = _Average(), _Average(), _Average()
-        self._held_out = ""
+        self._held_out: list[str] = []
         self._next_line = time.monotonic() + LINE_SECONDS
         self._bar: Any = None
         if sys.stderr.isatty():
-            self._bar, self._task = _make_bar(total, done)
+            self._bar, self._task, self._beside_status = _make_bar(total, done)
 
     def __enter__(self) -> Display:
         if self._bar:
@@ -75,7 +82,9 @@ class Display:
     def say(self, text: str) -> None:
         """Print a line, above the bar if there is one."""
         if self._bar:
-            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(
+                text, markup=False, emoji=False, highlight=False, soft_wrap=True
+            )
         else:
             print(text, file=sys.stderr, flush=True)
 
@@ -88,10 +97,15 @@ class Display:
         speed = self._tokens.value / max(1e-9, self._seconds.value)
         left = duration((self._total - step) * self._seconds.value)
         if self._bar:
-            status = f"loss {self._loss.value:.3f}{self._held_out} · {speed:,.0f} tok/s"
-            self._bar.update(
-                self._task, completed=step, status=f"{status} · {left} left · {size(rss)}"
-            )
+            parts = [
+                f"loss {self._loss.value:.3f}",
+                f"{left} left",
+                *self._held_out,
+                f"{speed:,.0f} tok/s",
+                size(rss),
+            ]
+            room = self._bar.console.width - self._beside_status
+            self._bar.update(self._task, completed=step, status=fitting(parts, room))
         elif time.monotonic() >= self._next_line or step == self._total:
             self._next_line = time.monotonic() + LINE_SECONDS
             self.say(
@@ -101,20 +115,23 @@ class Display:
 
     def held_out(self, step: int, loss: float, bits_per_byte: float) -> None:
         """Show an evaluation."""
-        self._held_out = f" · held-out {bits_per_byte:.3f} bits/byte"
+        self._held_out = [f"{bits_per_byte:.3f} bits/byte"]
         self.say(f"step {step}: held-out loss {loss:.4f}, {bits_per_byte:.4f} bits per byte")
 
 
-def _make_bar(total: int, done: int) -> tuple[Any, Any]:
+def _make_bar(total: int, done: int) -> tuple[Any, Any, int]:
+    """A bar with a status beside it, its task, and the columns that the status cannot have."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+    console = Console(stderr=True)
+    bar_width = 20 if console.width >= 100 else 10
     bar = Progress(
-        TextColumn("training"),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=bar_width),
         MofNCompleteColumn(),
         TextColumn("{task.fields[status]}"),
-        console=Console(stderr=True),
+        console=console,
         refresh_per_second=4,
     )
-    return bar, bar.add_task("training", total=total, completed=done, status="")
+    task = bar.add_task("training", total=total, completed=done, status="")
+    return bar, task, bar_width + 2 * len(f" {total}") + 1

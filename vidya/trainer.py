@@ -134,10 +134,15 @@ class Trainer:
     def save_training(self) -> None:
         """Write the training checkpoint of this step, and delete old ones beyond --keep.
 
+        At the last step the weights to use are written first: a run whose last training
+        checkpoint is there counts as finished.
+
         Raises:
             UserError: the model of this step cannot be trained on; nothing is written.
         """
         self._require_good()
+        if self.progress.step == self.options.steps:
+            self._save_final()
         path = self.run.checkpoint(self.base, self.progress.step)
         checkpoint.save(path, self._state(), self._meta("training"))
         checkpoint.prune(self.run.path, self.base, self.options.keep)
@@ -155,7 +160,7 @@ class Trainer:
         )
         self._require_finite(step + 1, loss, self.optimizer.gradient_norm())
 
-    def save_final(self) -> None:
+    def _save_final(self) -> None:
         """Write the weights alone, as the model to use."""
         path = self.run.checkpoint(self.base)
         checkpoint.save(path, self.model.parameters, self._meta("final"))
@@ -209,15 +214,19 @@ class Trainer:
             times.append(time.perf_counter() - start)
         # the first pages all memory in
         seconds = float(np.mean(times[1:]))
-        forward = seconds / 3
-        evaluation = forward * self.options.eval_tokens / max(1, self.plan.max_tokens)
-        evaluations = EVALUATIONS + 1 if self.corpora.held_out is not None else 0
-        available = self.options.minutes * 60 - evaluations * evaluation
+        available = self.options.minutes * 60 - (EVALUATIONS + 1) * self._evaluation_steps * seconds
         most = 0
         for epoch in range(math.ceil(self.options.passes)):
             part = min(1.0, self.options.passes - epoch)
             most += math.ceil(self.plan.steps_in_epoch(epoch) * part)
         return max(1, min(most, int(available / seconds))), seconds
+
+    @property
+    def _evaluation_steps(self) -> float:
+        """Steps that take as long as an evaluation: its forward passes are a third of steps."""
+        held_out = self.corpora.held_out
+        tokens = 0 if held_out is None else min(self.options.eval_tokens, len(held_out.tokens))
+        return tokens / self.plan.max_tokens / 3
 
     # ---- the loop ---------------------------------------------------------------------
 
@@ -230,30 +239,31 @@ class Trainer:
         """
         total = self.options.steps
         assert total is not None
-        eval_every = self.options.eval_every or max(1, min(MOST_EVAL_STEPS, total // EVALUATIONS))
-        save_every = self.options.checkpoint_every or max(
-            1, min(MOST_CHECKPOINT_STEPS, total // EVALUATIONS)
-        )
+        tenth = max(1, total // EVALUATIONS)
+        eval_every = self.options.eval_every or min(MOST_EVAL_STEPS, tenth)
+        save_every = self.options.checkpoint_every or min(MOST_CHECKPOINT_STEPS, tenth)
         with ExitStack() as stack:
             step = self.progress.step
             board = stack.enter_context(_tensorboard(self.run, self.options.tensorboard, step))
-            # Also what a signal cut short before the checkpoint of this step was written.
+            # At step 0; later, when a signal cut the evaluation of this step short.
             if step % eval_every == 0 and step != self.progress.evaluated:
                 self._evaluate(log, display, board)
+                if step == self._saved_step:
+                    self._save(log)  # which then knows that the evaluation has been made
             while step < total and not self.interrupted():
                 self._step(total, log, display, board)
                 step = self.progress.step
                 if step % eval_every == 0 or step == total:
                     self._evaluate(log, display, board)
-                # The weights first: a run whose last training checkpoint is there is finished.
-                if step == total:
-                    self.save_final()
                 if step % save_every == 0 or step == total:
-                    log.sync()
-                    self.save_training()
+                    self._save(log)
             if step != self._saved_step:
-                log.sync()
-                self.save_training()
+                self._save(log)
+
+    def _save(self, log: metrics.MetricsWriter) -> None:
+        # A run goes on after the lines of its checkpoint's step, so these must be there.
+        log.sync()
+        self.save_training()
 
     def _step(self, total: int, log: metrics.MetricsWriter, display: Display, board: Any) -> None:
         start = time.perf_counter()

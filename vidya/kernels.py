@@ -24,12 +24,11 @@ import os
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
-from vidya.config import MAX_HEAD_DIM
+from vidya import arrays
+from vidya.arrays import Array
 from vidya.errors import UserError
-
-Array = NDArray[Any]
 
 RMSNORM_EPS = 1e-5
 ROPE_BASE = 10_000.0
@@ -66,11 +65,9 @@ if _kernels.lib.vidya_openblas_get_parallel() == 2:
     )
 
 NULL = _kernels.ffi.NULL
-_FLOAT32 = np.dtype(np.float32)
-_FLOAT64 = np.dtype(np.float64)
 
 
-# ---- pointers and checks ---------------------------------------------------
+# ---- pointers ---------------------------------------------------
 
 
 def library(dtype: DTypeLike = np.float32) -> Any:
@@ -80,7 +77,7 @@ def library(dtype: DTypeLike = np.float32) -> Any:
 
 def pointer(array: Array) -> Any:
     """A C pointer to the array's data. The caller keeps the array alive."""
-    module = _kernels_f64 if array.dtype == _FLOAT64 else _kernels
+    module = _kernels_f64 if array.dtype == arrays.FLOAT64 else _kernels
     return module.ffi.cast(_C_TYPES[array.dtype.str[1:]], array.ctypes.data)
 
 
@@ -88,106 +85,11 @@ _C_TYPES = {"f4": "float *", "f8": "double *", "i4": "int32_t *", "i8": "int64_t
 
 
 def _module(dtype: np.dtype[Any]) -> Any:
-    if dtype == _FLOAT32:
+    if dtype == arrays.FLOAT32:
         return _kernels
-    if dtype == _FLOAT64:
+    if dtype == arrays.FLOAT64:
         return _kernels_f64
     raise TypeError(f"kernels take float32 or float64 arrays, not {dtype}")
-
-
-def _dtype(name: str, array: Array) -> np.dtype[Any]:
-    """The dtype that decides which library a call goes to."""
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"{name} must be a NumPy array, not {type(array).__name__}")
-    if array.dtype not in (_FLOAT32, _FLOAT64):
-        raise TypeError(f"{name} must be float32 or float64, not {array.dtype}")
-    return array.dtype
-
-
-def _check(name: str, array: Array, shape: tuple[int | None, ...], dtype: DTypeLike) -> None:
-    """Raise unless `array` is contiguous, of `dtype` and of `shape` (None: any length)."""
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"{name} must be a NumPy array, not {type(array).__name__}")
-    if array.dtype != np.dtype(dtype):
-        raise TypeError(f"{name} must be {np.dtype(dtype)}, not {array.dtype}")
-    if array.ndim != len(shape) or any(
-        want is not None and want != have for want, have in zip(shape, array.shape, strict=True)
-    ):
-        wanted = ", ".join("any" if n is None else str(n) for n in shape)
-        raise ValueError(f"{name} must have shape ({wanted}), not {array.shape}")
-    if type(array) not in (np.ndarray, np.memmap):  # a masked array hides values from the checks
-        raise TypeError(f"{name} must be a plain NumPy array, not {type(array).__name__}")
-    if not array.flags.aligned:
-        raise ValueError(f"{name} is not aligned in memory: pass {name}.copy()")
-    if max(array.shape, default=1) >= 2**31:
-        raise ValueError(f"{name} has an axis of 2**31 or more, which OpenBLAS cannot count")
-    if not array.flags.c_contiguous:
-        raise ValueError(f"{name} must be C-contiguous: pass np.ascontiguousarray({name})")
-    if array.size == 0:
-        raise ValueError(f"{name} is empty: shape {array.shape}")
-
-
-def _shape(name: str, array: Array) -> tuple[int, ...]:
-    """The shape of an array that may have any."""
-    _dtype(name, array)
-    return array.shape
-
-
-def _output(
-    name: str,
-    out: Array | None,
-    shape: tuple[int, ...],
-    dtype: DTypeLike,
-    *inputs: Array,
-    accumulate: bool = False,
-    may_be: Array | None = None,
-) -> Array:
-    """`out` checked against shape, dtype and overlap with `inputs`, or a new array.
-
-    `may_be` is the one of the inputs that `out` may be, whole.
-    """
-    if out is None:
-        if accumulate:
-            raise ValueError(f"accumulate needs {name}, the array to add to")
-        return np.empty(shape, dtype)
-    _check(name, out, shape, dtype)
-    if not out.flags.writeable:
-        raise ValueError(f"{name} is read-only")
-    for array in inputs:
-        if array is not may_be and np.may_share_memory(out, array):
-            raise ValueError(f"{name} must not overlap the inputs")
-    return out
-
-
-def _check_ids(
-    name: str, ids: Array, shape: tuple[int | None, ...], below: int, least: int
-) -> None:
-    """Raise unless `ids` are int32, of `shape`, and all in [least, below)."""
-    _check(name, ids, shape, np.int32)
-    low, high = int(ids.min()), int(ids.max())
-    if low < least or high >= below:
-        raise ValueError(f"{name} must lie in [{least}, {below}), found {low} to {high}")
-
-
-def _check_offsets(offsets: Array, tokens: int) -> None:
-    _check("offsets", offsets, (None,), np.int64)
-    if (
-        len(offsets) < 2
-        or offsets[0] != 0
-        or offsets[-1] != tokens
-        or np.any(offsets[1:] < offsets[:-1])
-    ):
-        raise ValueError(f"offsets must rise from 0 to the number of tokens, {tokens}")
-
-
-def _heads(width: int, n_head: int) -> int:
-    """Columns a head, for `n_head` heads over `width` columns."""
-    if n_head < 1 or width % n_head:
-        raise ValueError(f"{width} columns cannot be split into {n_head} heads")
-    head_dim = width // n_head
-    if head_dim % 2 or not 0 < head_dim <= MAX_HEAD_DIM:
-        raise ValueError(f"head_dim must be even and at most {MAX_HEAD_DIM}, not {head_dim}")
-    return head_dim
 
 
 # ---- threads, instruction set, BLAS ----------------------------------------
@@ -266,12 +168,12 @@ def usable_cores() -> int:
 
 def matmul(x: Array, w: Array, *, out: Array | None = None, accumulate: bool = False) -> Array:
     """Y [m, n] = x [m, k] @ w [n, k].T, added to `out` if `accumulate`."""
-    dtype = _dtype("x", x)
-    _check("x", x, (None, None), dtype)
+    dtype = arrays.real_dtype("x", x)
+    arrays.require("x", x, (None, None), dtype)
     m, k = x.shape
-    _check("w", w, (None, k), dtype)
+    arrays.require("w", w, (None, k), dtype)
     n = w.shape[0]
-    y = _output("out", out, (m, n), dtype, x, w, accumulate=accumulate)
+    y = arrays.output("out", out, (m, n), dtype, x, w, accumulate=accumulate)
     library(dtype).vidya_matmul_forward(
         pointer(y), pointer(x), pointer(w), m, n, k, int(accumulate)
     )
@@ -282,12 +184,12 @@ def matmul_backward_input(
     dy: Array, w: Array, *, out: Array | None = None, accumulate: bool = False
 ) -> Array:
     """Dx [m, k] = dy [m, n] @ w [n, k], added to `out` if `accumulate`."""
-    dtype = _dtype("dy", dy)
-    _check("dy", dy, (None, None), dtype)
+    dtype = arrays.real_dtype("dy", dy)
+    arrays.require("dy", dy, (None, None), dtype)
     m, n = dy.shape
-    _check("w", w, (n, None), dtype)
+    arrays.require("w", w, (n, None), dtype)
     k = w.shape[1]
-    dx = _output("out", out, (m, k), dtype, dy, w, accumulate=accumulate)
+    dx = arrays.output("out", out, (m, k), dtype, dy, w, accumulate=accumulate)
     library(dtype).vidya_matmul_backward_input(
         pointer(dx), pointer(dy), pointer(w), m, n, k, int(accumulate)
     )
@@ -298,12 +200,12 @@ def matmul_backward_weight(
     dy: Array, x: Array, *, out: Array | None = None, accumulate: bool = False
 ) -> Array:
     """Dw [n, k] = dy [m, n].T @ x [m, k], added to `out` if `accumulate`."""
-    dtype = _dtype("dy", dy)
-    _check("dy", dy, (None, None), dtype)
+    dtype = arrays.real_dtype("dy", dy)
+    arrays.require("dy", dy, (None, None), dtype)
     m, n = dy.shape
-    _check("x", x, (m, None), dtype)
+    arrays.require("x", x, (m, None), dtype)
     k = x.shape[1]
-    dw = _output("out", out, (n, k), dtype, dy, x, accumulate=accumulate)
+    dw = arrays.output("out", out, (n, k), dtype, dy, x, accumulate=accumulate)
     library(dtype).vidya_matmul_backward_weight(
         pointer(dw), pointer(dy), pointer(x), m, n, k, int(accumulate)
     )
@@ -315,21 +217,21 @@ def matmul_backward_weight(
 
 def embedding(tokens: Array, wte: Array, *, out: Array | None = None) -> Array:
     """Y [T, d] = wte [V, d] at the rows tokens [T] (int32)."""
-    _check("wte", wte, (None, None), _dtype("wte", wte))
-    _check_ids("tokens", tokens, (None,), wte.shape[0], 0)
+    arrays.require("wte", wte, (None, None), arrays.real_dtype("wte", wte))
+    arrays.require_ids("tokens", tokens, (None,), wte.shape[0], 0)
     T, d = len(tokens), wte.shape[1]
-    y = _output("out", out, (T, d), wte.dtype, wte, tokens)
+    y = arrays.output("out", out, (T, d), wte.dtype, wte, tokens)
     library(wte.dtype).vidya_embedding_forward(pointer(y), pointer(wte), pointer(tokens), T, d)
     return y
 
 
 def embedding_backward(dy: Array, tokens: Array, dwte: Array) -> Array:
     """Add dy [T, d] to the rows tokens [T] of dwte [V, d], in place; returns dwte."""
-    _check("dy", dy, (None, None), _dtype("dy", dy))
+    arrays.require("dy", dy, (None, None), arrays.real_dtype("dy", dy))
     T, d = dy.shape
-    _check("dwte", dwte, (None, d), dy.dtype)
-    _check_ids("tokens", tokens, (T,), dwte.shape[0], 0)
-    _output("dwte", dwte, dwte.shape, dy.dtype, dy, tokens)
+    arrays.require("dwte", dwte, (None, d), dy.dtype)
+    arrays.require_ids("tokens", tokens, (T,), dwte.shape[0], 0)
+    arrays.output("dwte", dwte, dwte.shape, dy.dtype, dy, tokens)
     library(dy.dtype).vidya_embedding_backward(pointer(dwte), pointer(dy), pointer(tokens), T, d)
     return dwte
 
@@ -342,9 +244,9 @@ def rmsnorm(x: Array, gain: Array, *, eps: float = RMSNORM_EPS) -> tuple[Array, 
 
     Zhang and Sennrich 2019. x [T, d], gain [d].
     """
-    _check("x", x, (None, None), _dtype("x", x))
+    arrays.require("x", x, (None, None), arrays.real_dtype("x", x))
     T, d = x.shape
-    _check("gain", gain, (d,), x.dtype)
+    arrays.require("gain", gain, (d,), x.dtype)
     y, rstd = np.empty_like(x), np.empty(T, x.dtype)
     library(x.dtype).vidya_rmsnorm_forward(
         pointer(y), pointer(rstd), pointer(x), pointer(gain), T, d, eps
@@ -354,11 +256,11 @@ def rmsnorm(x: Array, gain: Array, *, eps: float = RMSNORM_EPS) -> tuple[Array, 
 
 def rmsnorm_backward(dy: Array, x: Array, rstd: Array, gain: Array) -> tuple[Array, Array]:
     """Dx [T, d] and dgain [d] from dy [T, d] and what `rmsnorm` took and gave."""
-    _check("dy", dy, (None, None), _dtype("dy", dy))
+    arrays.require("dy", dy, (None, None), arrays.real_dtype("dy", dy))
     T, d = dy.shape
-    _check("x", x, (T, d), dy.dtype)
-    _check("rstd", rstd, (T,), dy.dtype)
-    _check("gain", gain, (d,), dy.dtype)
+    arrays.require("x", x, (T, d), dy.dtype)
+    arrays.require("rstd", rstd, (T,), dy.dtype)
+    arrays.require("gain", gain, (d,), dy.dtype)
     dx, dgain = np.empty_like(x), np.empty_like(gain)
     library(dy.dtype).vidya_rmsnorm_backward(
         pointer(dx), pointer(dgain), pointer(dy), pointer(x), pointer(rstd), pointer(gain),
@@ -376,7 +278,7 @@ def rope_table(
     """Cos and sin [context, head_dim / 2] of position * base^(-2i / head_dim)."""
     if context < 1:
         raise ValueError(f"context must be at least 1, not {context}")
-    _heads(head_dim, 1)
+    arrays.head_columns(head_dim, 1)
     cos, sin = (np.empty((context, head_dim // 2), dtype) for _ in range(2))
     library(dtype).vidya_rope_table(pointer(cos), pointer(sin), context, head_dim, base)
     return cos, sin
@@ -392,14 +294,14 @@ def rope(
     i + hd/2 are a pair. `inverse=True` rotates back, which is the backward pass.
     cos, sin [context, hd/2] come from `rope_table`. `out` may be x itself.
     """
-    _check("x", x, (None, None, None), _dtype("x", x))
+    arrays.require("x", x, (None, None, None), arrays.real_dtype("x", x))
     T, n_head, head_dim = x.shape
-    _heads(head_dim, 1)
-    _check("cos", cos, (None, head_dim // 2), x.dtype)
-    _check("sin", sin, cos.shape, x.dtype)
-    _check_ids("positions", positions, (T,), len(cos), 0)
+    arrays.head_columns(head_dim, 1)
+    arrays.require("cos", cos, (None, head_dim // 2), x.dtype)
+    arrays.require("sin", sin, cos.shape, x.dtype)
+    arrays.require_ids("positions", positions, (T,), len(cos), 0)
     in_place = out is x
-    out = _output(
+    out = arrays.output(
         "out", out, x.shape, x.dtype, x, cos, sin, positions, may_be=x if in_place else None
     )
     if not in_place:
@@ -424,12 +326,12 @@ def attention(qkv: Array, offsets: Array, n_head: int) -> tuple[Array, Array]:
     through an online softmax (Milakov and Gimelshein 2018; Dao et al. 2022), so no
     T x T matrix exists.
     """
-    _check("qkv", qkv, (None, None), _dtype("qkv", qkv))
+    arrays.require("qkv", qkv, (None, None), arrays.real_dtype("qkv", qkv))
     T, width = qkv.shape
     if width % 3:
         raise ValueError(f"qkv must have 3 * d columns, not {width}")
-    head_dim = _heads(width // 3, n_head)
-    _check_offsets(offsets, T)
+    head_dim = arrays.head_columns(width // 3, n_head)
+    arrays.require_offsets(offsets, T)
     out, lse = np.empty((T, width // 3), qkv.dtype), np.empty((T, n_head), qkv.dtype)
     library(qkv.dtype).vidya_attention_forward(
         pointer(out), pointer(lse), pointer(qkv), pointer(offsets), len(offsets) - 1,
@@ -442,15 +344,15 @@ def attention_backward(
     dout: Array, out: Array, lse: Array, qkv: Array, offsets: Array, n_head: int
 ) -> Array:
     """Dqkv [T, 3d] from dout [T, d] and what `attention` took and gave."""
-    _check("qkv", qkv, (None, None), _dtype("qkv", qkv))
+    arrays.require("qkv", qkv, (None, None), arrays.real_dtype("qkv", qkv))
     T, width = qkv.shape
     if width % 3:
         raise ValueError(f"qkv must have 3 * d columns, not {width}")
-    head_dim = _heads(width // 3, n_head)
-    _check("dout", dout, (T, width // 3), qkv.dtype)
-    _check("out", out, (T, width // 3), qkv.dtype)
-    _check("lse", lse, (T, n_head), qkv.dtype)
-    _check_offsets(offsets, T)
+    head_dim = arrays.head_columns(width // 3, n_head)
+    arrays.require("dout", dout, (T, width // 3), qkv.dtype)
+    arrays.require("out", out, (T, width // 3), qkv.dtype)
+    arrays.require("lse", lse, (T, n_head), qkv.dtype)
+    arrays.require_offsets(offsets, T)
     dqkv, delta = np.empty_like(qkv), np.empty_like(lse)
     library(qkv.dtype).vidya_attention_backward(
         pointer(dqkv), pointer(delta), pointer(dout), pointer(out), pointer(lse), pointer(qkv),
@@ -461,11 +363,11 @@ def attention_backward(
 
 def attention_decode(q: Array, keys: Array, values: Array, n_head: int) -> Array:
     """Out [d]: one query q [d] over cached keys and values [n, d]."""
-    _check("q", q, (None,), _dtype("q", q))
+    arrays.require("q", q, (None,), arrays.real_dtype("q", q))
     d = len(q)
-    head_dim = _heads(d, n_head)
-    _check("keys", keys, (None, d), q.dtype)
-    _check("values", values, keys.shape, q.dtype)
+    head_dim = arrays.head_columns(d, n_head)
+    arrays.require("keys", keys, (None, d), q.dtype)
+    arrays.require("values", values, keys.shape, q.dtype)
     out = np.empty_like(q)
     library(q.dtype).vidya_attention_decode(
         pointer(out), pointer(q), pointer(keys), pointer(values), len(keys), n_head, head_dim
@@ -481,16 +383,16 @@ def gelu(x: Array, *, out: Array | None = None) -> Array:
 
     Hendrycks and Gimpel 2016, the tanh form.
     """
-    _check("x", x, _shape("x", x), x.dtype)
-    y = _output("out", out, x.shape, x.dtype, x, may_be=x if out is x else None)
+    arrays.require("x", x, arrays.real_shape("x", x), x.dtype)
+    y = arrays.output("out", out, x.shape, x.dtype, x, may_be=x if out is x else None)
     library(x.dtype).vidya_gelu_forward(pointer(y), pointer(x), x.size)
     return y
 
 
 def gelu_backward(dy: Array, x: Array) -> Array:
     """Dx = dy * gelu'(x), for the x that `gelu` took."""
-    _check("x", x, _shape("x", x), x.dtype)
-    _check("dy", dy, x.shape, x.dtype)
+    arrays.require("x", x, arrays.real_shape("x", x), x.dtype)
+    arrays.require("dy", dy, x.shape, x.dtype)
     dx = np.empty_like(x)
     library(x.dtype).vidya_gelu_backward(pointer(dx), NULL, pointer(dy), pointer(x), x.size)
     return dx
@@ -510,9 +412,9 @@ def dropout_add(
     stream (both 64-bit) and i alone, so the backward pass is
     `dropout_add(None, dy, p, seed, stream)`. `out` may be x or residual.
     """
-    _check("x", x, _shape("x", x), x.dtype)
+    arrays.require("x", x, arrays.real_shape("x", x), x.dtype)
     if residual is not None:
-        _check("residual", residual, x.shape, x.dtype)
+        arrays.require("residual", residual, x.shape, x.dtype)
     if not 0.0 <= p < 1.0:
         raise ValueError(f"p must be in [0, 1), not {p}")
     for name, value in (("seed", seed), ("stream", stream)):
@@ -520,7 +422,7 @@ def dropout_add(
             raise ValueError(f"{name} must be in [0, 2**64), not {value}")
     inputs = (x,) if residual is None else (x, residual)
     may_be = out if out is x or out is residual else None
-    out = _output("out", out, x.shape, x.dtype, *inputs, may_be=may_be)
+    out = arrays.output("out", out, x.shape, x.dtype, *inputs, may_be=may_be)
     library(x.dtype).vidya_dropout_add(
         pointer(out), NULL if residual is None else pointer(residual), pointer(x), x.size, p,
         seed, stream,
@@ -565,11 +467,11 @@ def linear_cross_entropy_backward(
 def _cross_entropy_arguments(
     x: Array, w: Array, targets: Array, chunk: int
 ) -> tuple[int, int, int, Array]:
-    _check("x", x, (None, None), _dtype("x", x))
+    arrays.require("x", x, (None, None), arrays.real_dtype("x", x))
     T, d = x.shape
-    _check("w", w, (None, d), x.dtype)
+    arrays.require("w", w, (None, d), x.dtype)
     V = len(w)
-    _check_ids("targets", targets, (T,), V, -(2**31))
+    arrays.require_ids("targets", targets, (T,), V, -(2**31))
     if chunk < 1:
         raise ValueError(f"chunk must be at least 1, not {chunk}")
     return T, d, V, np.empty((min(chunk, T), V), x.dtype)
@@ -580,13 +482,13 @@ def _cross_entropy_arguments(
 
 def sum(x: Array) -> float:
     """Sum of all elements, added in double in a fixed order."""
-    _check("x", x, _shape("x", x), x.dtype)
+    arrays.require("x", x, arrays.real_shape("x", x), x.dtype)
     return float(library(x.dtype).vidya_sum(pointer(x), x.size))
 
 
 def norm(x: Array) -> float:
     """Euclidean norm of all elements, added in double in a fixed order."""
-    _check("x", x, _shape("x", x), x.dtype)
+    arrays.require("x", x, arrays.real_shape("x", x), x.dtype)
     return float(library(x.dtype).vidya_norm(pointer(x), x.size))
 
 
@@ -600,14 +502,14 @@ def adam(
     grad * grad_scale: clipping to a global norm c is
     `grad_scale=min(1, c / norm(grad))`.
     """
-    _check("grad", grad, _shape("grad", grad), grad.dtype)
+    arrays.require("grad", grad, arrays.real_shape("grad", grad), grad.dtype)
     if step < 1:
         raise ValueError(f"step counts from 1, not {step}")
-    arrays = {"param": param, "m": m, "v": v}
-    for name, array in arrays.items():
-        _check(name, array, grad.shape, grad.dtype)
-        others = [other for key, other in arrays.items() if key != name]
-        _output(name, array, grad.shape, grad.dtype, grad, *others)
+    state = {"param": param, "m": m, "v": v}
+    for name, array in state.items():
+        arrays.require(name, array, grad.shape, grad.dtype)
+        others = [other for key, other in state.items() if key != name]
+        arrays.output(name, array, grad.shape, grad.dtype, grad, *others)
     library(grad.dtype).vidya_adam(
         pointer(param), pointer(m), pointer(v), pointer(grad), grad.size,
         lr, beta1, beta2, eps, step, grad_scale,

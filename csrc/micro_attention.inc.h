@@ -1,0 +1,250 @@
+/* micro_attention.inc.h - the part of micro.inc.h that computes attention: blocks of
+ * queries against blocks of keys, each block small enough for the first-level cache. */
+
+enum {
+    BLOCK = 64, /* queries and keys of a block */
+    MAX_HD = 256,
+    TILE_ROWS_SMALL = 4,
+};
+
+/* c [ROWS, VECTORS * L] (+)= a [ROWS, k] * b [k, VECTORS * L], a at rs, cs */
+#define SMALL_TILE(ROWS, VECTORS)                                                             \
+    do {                                                                                      \
+        vec sum[ROWS][VECTORS];                                                               \
+        _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++)                                \
+            _Pragma("GCC unroll 8") for (int w = 0; w < VECTORS; w++)                         \
+                sum[r][w] = accumulate ? load(c + (i + r) * ldc + j + w * L) : (vec){0};      \
+        for (int64_t p = 0; p < k; p++) {                                                     \
+            vec col[VECTORS];                                                                 \
+            _Pragma("GCC unroll 8") for (int w = 0; w < VECTORS; w++)                         \
+                col[w] = load(b + p * ldb + j + w * L);                                       \
+            _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++)                            \
+            {                                                                                 \
+                vd_real s = a[(i + r) * rs + p * cs];                                         \
+                _Pragma("GCC unroll 8") for (int w = 0; w < VECTORS; w++)                     \
+                    sum[r][w] += s * col[w];                                                  \
+            }                                                                                 \
+        }                                                                                     \
+        _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++)                                \
+            _Pragma("GCC unroll 8") for (int w = 0; w < VECTORS; w++)                         \
+                store(c + (i + r) * ldc + j + w * L, sum[r][w]);                              \
+    } while (0)
+
+/* c [m, n] (+)= a [m, k] * b [k, n] on blocks that fit the first-level cache.
+ * a's element (i, p) is at i * rs + p * cs; n is a multiple of VD_PAD. */
+static void small_matmul(vd_real *c, int64_t ldc, const vd_real *a, int64_t rs, int64_t cs,
+                         const vd_real *b, int64_t ldb, int64_t m, int64_t n, int64_t k,
+                         int accumulate)
+{
+    for (int64_t j = 0; j < n;) {
+        int wide = n - j >= 2 * L;
+        int64_t i = 0;
+        for (; i + TILE_ROWS_SMALL <= m; i += TILE_ROWS_SMALL) {
+            if (wide)
+                SMALL_TILE(4, 2);
+            else
+                SMALL_TILE(4, 1);
+        }
+        for (; i < m; i++) {
+            if (wide)
+                SMALL_TILE(1, 2);
+            else
+                SMALL_TILE(1, 1);
+        }
+        j += wide ? 2 * L : L;
+    }
+}
+
+/* to [BLOCK, width] = scale * n rows of hd columns, zeros around them */
+INLINE void pack_rows(vd_real *to, int64_t width, const vd_real *from, int64_t stride, int64_t n,
+                      int64_t hd, vd_real scale)
+{
+    for (int64_t t = 0; t < n; t++) {
+        for (int64_t c = 0; c < hd; c++)
+            to[t * width + c] = from[t * stride + c] * scale;
+        for (int64_t c = hd; c < width; c++)
+            to[t * width + c] = 0;
+    }
+    memset(to + n * width, 0, (size_t)((BLOCK - n) * width) * sizeof *to);
+}
+
+/* to [hd, BLOCK] = n rows of hd columns, transposed, zeros behind them */
+INLINE void pack_columns(vd_real *to, const vd_real *from, int64_t stride, int64_t n, int64_t hd)
+{
+    for (int64_t c = 0; c < hd; c++) {
+        for (int64_t t = 0; t < n; t++)
+            to[c * BLOCK + t] = from[t * stride + c];
+        for (int64_t t = n; t < BLOCK; t++)
+            to[c * BLOCK + t] = 0;
+    }
+}
+
+INLINE int64_t padded(int64_t hd) { return vd_ceil_div(hd, VD_PAD) * VD_PAD; }
+
+/* row = exp(row - shift) in its first `valid` columns and 0 in the rest of BLOCK;
+ * returns the sum. */
+INLINE vd_real exp_row(vd_real *row, vd_real shift, int64_t valid)
+{
+    vec sum = {0};
+    for (int64_t j = 0; j < BLOCK; j += L) {
+        if (j >= valid) {
+            store(row + j, (vec){0});
+            continue;
+        }
+        vec p = exp_vec(load(row + j) - shift);
+        if (j + L > valid) {
+            for (int l = 0; l < L; l++)
+                if (j + l >= valid)
+                    p[l] = 0;
+        }
+        store(row + j, p);
+        sum += p;
+    }
+    return sum_lanes(sum);
+}
+
+INLINE vd_real max_row(const vd_real *row, int64_t valid, vd_real so_far)
+{
+    vec most = splat(so_far);
+    int64_t j = 0;
+    for (; j + L <= valid; j += L)
+        most = max_vec(load(row + j), most);
+    vd_real result = max_lanes(most);
+    for (; j < valid; j++)
+        result = row[j] > result ? row[j] : result;
+    return result;
+}
+
+/* Blocks live on the stack, which may be a small one: they are as wide as the head
+ * (100 KB for hd = 32 in float, at most 1.1 MB for hd = 256 in double). A NaN or an
+ * infinity in a row of v reaches the whole block of queries before it, as 0 * NaN. */
+#define ALIGNED __attribute__((aligned(64)))
+
+/* The queries [q0, q0 + nq) of a head, over all blocks of keys that they see. */
+INLINE void attend_block(const vd_attention_head *head, int64_t q0, int64_t nq)
+{
+    const int64_t hd = head->hd, width = padded(hd);
+    vd_real q[BLOCK * width] ALIGNED, kt[BLOCK * width] ALIGNED, v[BLOCK * width] ALIGNED;
+    vd_real o[BLOCK * width] ALIGNED, s[BLOCK * BLOCK] ALIGNED;
+    vd_real most[BLOCK], total[BLOCK];
+
+    pack_rows(q, width, head->q + q0 * head->stride, head->stride, nq, hd,
+              1 / VD_SQRT((vd_real)hd));
+    memset(o, 0, (size_t)(nq * width) * sizeof *o);
+    for (int64_t i = 0; i < nq; i++) {
+        most[i] = (vd_real)-1e30;
+        total[i] = 0;
+    }
+    for (int64_t k0 = 0; k0 < q0 + nq; k0 += BLOCK) {
+        int64_t nk = vd_min(BLOCK, q0 + nq - k0);
+        pack_columns(kt, head->k + k0 * head->stride, head->stride, nk, hd);
+        pack_rows(v, width, head->v + k0 * head->stride, head->stride, nk, hd, 1);
+        small_matmul(s, BLOCK, q, width, 1, kt, BLOCK, nq, BLOCK, hd, 0);
+        for (int64_t i = 0; i < nq; i++) {
+            int64_t valid = vd_min(nk, q0 + i - k0 + 1);
+            vd_real peak = max_row(s + i * BLOCK, valid, most[i]);
+            vd_real sum = exp_row(s + i * BLOCK, peak, valid);
+            vd_real shrink = most[i] == peak ? 1 : VD_EXP(most[i] - peak);
+            total[i] = total[i] * shrink + sum;
+            most[i] = peak;
+            for (int64_t c = 0; c < width; c++)
+                o[i * width + c] *= shrink;
+        }
+        small_matmul(o, width, s, BLOCK, 1, v, width, nq, width, nk, 1);
+    }
+    for (int64_t i = 0; i < nq; i++) {
+        vd_real *out = head->out + (q0 + i) * head->out_stride;
+        for (int64_t c = 0; c < hd; c++)
+            out[c] = o[i * width + c] / total[i];
+        head->lse[(q0 + i) * head->lse_stride] = most[i] + VD_LOG(total[i]);
+    }
+}
+
+static void attention_forward(const vd_attention_head *head)
+{
+    for (int64_t q0 = 0; q0 < head->n; q0 += BLOCK)
+        attend_block(head, q0, vd_min(BLOCK, head->n - q0));
+}
+
+/* delta = rowsum(dout * out), which is what softmax's backward needs of them */
+INLINE void attention_delta(const vd_attention_head *head)
+{
+    for (int64_t t = 0; t < head->n; t++)
+        head->delta[t * head->lse_stride] =
+            dot(head->dout + t * head->out_stride, head->out + t * head->out_stride, head->hd);
+}
+
+/* Keys [k0, k0 + nk) of a head against all blocks of queries that see them:
+ * dk and dv whole, and their part of dq. */
+INLINE void attend_block_backward(const vd_attention_head *head, int64_t k0, int64_t nk)
+{
+    const int64_t hd = head->hd, width = padded(hd), stride = head->stride;
+    vd_real q[BLOCK * width] ALIGNED, k[BLOCK * width] ALIGNED, kt[BLOCK * width] ALIGNED;
+    vd_real vt[BLOCK * width] ALIGNED, dout[BLOCK * width] ALIGNED, dq[BLOCK * width] ALIGNED;
+    vd_real dk[BLOCK * width] ALIGNED, dv[BLOCK * width] ALIGNED;
+    vd_real p[BLOCK * BLOCK] ALIGNED, ds[BLOCK * BLOCK] ALIGNED;
+    const vd_real scale = 1 / VD_SQRT((vd_real)hd);
+
+    pack_rows(k, width, head->k + k0 * stride, stride, nk, hd, 1);
+    pack_columns(kt, head->k + k0 * stride, stride, nk, hd);
+    pack_columns(vt, head->v + k0 * stride, stride, nk, hd);
+    memset(dk, 0, (size_t)(nk * width) * sizeof *dk);
+    memset(dv, 0, (size_t)(nk * width) * sizeof *dv);
+    for (int64_t q0 = k0; q0 < head->n; q0 += BLOCK) {
+        int64_t nq = vd_min(BLOCK, head->n - q0);
+        pack_rows(q, width, head->q + q0 * stride, stride, nq, hd, scale);
+        pack_rows(dout, width, head->dout + q0 * head->out_stride, head->out_stride, nq, hd, 1);
+        small_matmul(p, BLOCK, q, width, 1, kt, BLOCK, nq, BLOCK, hd, 0);
+        small_matmul(ds, BLOCK, dout, width, 1, vt, BLOCK, nq, BLOCK, hd, 0);
+        for (int64_t i = 0; i < nq; i++) {
+            int64_t at = (q0 + i) * head->lse_stride;
+            exp_row(p + i * BLOCK, head->lse[at], vd_min(nk, q0 + i - k0 + 1));
+            for (int64_t j = 0; j < BLOCK; j++)
+                ds[i * BLOCK + j] = p[i * BLOCK + j] * (ds[i * BLOCK + j] - head->delta[at]);
+        }
+        small_matmul(dv, width, p, 1, BLOCK, dout, width, nk, width, nq, 1);
+        small_matmul(dk, width, ds, 1, BLOCK, q, width, nk, width, nq, 1);
+        small_matmul(dq, width, ds, BLOCK, 1, k, width, nq, width, nk, 0);
+        for (int64_t i = 0; i < nq; i++) {
+            vd_real *to = head->dq + (q0 + i) * stride;
+            for (int64_t c = 0; c < hd; c++)
+                to[c] = (k0 > 0 ? to[c] : 0) + scale * dq[i * width + c];
+        }
+    }
+    for (int64_t t = 0; t < nk; t++) {
+        memcpy(head->dk + (k0 + t) * stride, dk + t * width, (size_t)hd * sizeof *dk);
+        memcpy(head->dv + (k0 + t) * stride, dv + t * width, (size_t)hd * sizeof *dv);
+    }
+}
+
+static void attention_backward(const vd_attention_head *head)
+{
+    attention_delta(head);
+    for (int64_t k0 = 0; k0 < head->n; k0 += BLOCK)
+        attend_block_backward(head, k0, vd_min(BLOCK, head->n - k0));
+}
+
+static void attention_decode(vd_real *out, const vd_real *q, const vd_real *keys,
+                             const vd_real *values, int64_t n, int64_t stride, int64_t hd)
+{
+    vd_real o[MAX_HD] = {0}, s[BLOCK];
+    vd_real scale = 1 / VD_SQRT((vd_real)hd), most = (vd_real)-1e30, total = 0;
+    for (int64_t k0 = 0; k0 < n; k0 += BLOCK) {
+        int64_t nk = vd_min(BLOCK, n - k0);
+        for (int64_t j = 0; j < nk; j++)
+            s[j] = dot(q, keys + (k0 + j) * stride, hd) * scale;
+        vd_real peak = max_row(s, nk, most), shrink = VD_EXP(most - peak);
+        for (int64_t j = nk; j < BLOCK; j++)
+            s[j] = 0;
+        total = total * shrink + exp_row(s, peak, nk);
+        most = peak;
+        for (int64_t c = 0; c < hd; c++)
+            o[c] *= shrink;
+        for (int64_t j = 0; j < nk; j++)
+            for (int64_t c = 0; c < hd; c++)
+                o[c] += s[j] * values[(k0 + j) * stride + c];
+    }
+    for (int64_t c = 0; c < hd; c++)
+        out[c] = o[c] / total;
+}
+

@@ -1,14 +1,14 @@
 """Which batch size and learning rate learn most in a fixed number of minutes.
 
-    python bench/batch_and_lr.py --minutes 3 --tokens 256 512 1024 4096 --lr 1e-3 3e-3
+    python bench/batch_and_lr.py --minutes 3 --tokens 256 1024 --lr 1e-3 3e-3
 
 First the speed of a step at every batch size is measured, alternating between the
 sizes in one run, in processor seconds of one thread (which the load of the machine
 hardly changes). That gives the number of steps that each size makes in the given
-minutes on `--threads` threads. Then every pair is trained for that many steps, schedule included, and its
-held-out loss is printed. A training's result does not depend on the load of the
-machine or on its threads, so the trainings themselves may share the processor:
-`--jobs 2` runs two at a time with one thread each.
+minutes on `--threads` threads. Then every pair is trained for that many steps,
+schedule included, and its held-out loss is printed. A training's result does not
+depend on the load of the machine or on its threads, so the trainings themselves may
+share the processor: `--jobs 2` runs two at a time with one thread each.
 """
 
 from __future__ import annotations

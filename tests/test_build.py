@@ -137,7 +137,7 @@ def test_a_python_that_is_too_old(tmp_path):
     # Runs `-c CODE` as Python 3.9 would: the Makefile asks before any file of ours is read.
     old = tmp_path / "bin" / "python"
     pretend = "import sys; sys.version_info = (3, 9, 18); sys.version = '3.9.18 (old)'"
-    script(old, f'#!/bin/sh\nexec '{sys.executable}' -c "{pretend}\n$2"\n')
+    script(old, f"#!/bin/sh\nexec '{sys.executable}' -c \"{pretend}\n$2\"\n")
     done = run("make", f"PYTHON={old}", cwd=ROOT)
     assert done.returncode == 2
     ours, *makes = done.stderr.splitlines()

@@ -7,8 +7,20 @@ import subprocess
 import numpy as np
 import pytest
 from training import (
-    BASE, TINY, checkpoints, conversations, curve, is_root, refused, running, snapshot, train,
-    training_lines, wait_for_step, weights, write_corpus,
+    BASE,
+    TINY,
+    checkpoints,
+    conversations,
+    curve,
+    is_root,
+    refused,
+    running,
+    snapshot,
+    train,
+    training_lines,
+    wait_for_step,
+    weights,
+    write_corpus,
 )  # fmt: skip
 
 from vidya import checkpoint

@@ -1,5 +1,6 @@
 """Tiny trainings: a corpus, the command as a process, and what it leaves on the disk."""
 
+import atexit
 import contextlib
 import functools
 import json
@@ -50,6 +51,11 @@ def command(*arguments):
 # child then runs the module as `python -m` does, in a process of its own.
 _NURSERY = """
 import json, os, resource, runpy, signal, sys
+class NoTorch:  # where it is installed, tensorboardX spends seconds importing it
+    def find_spec(self, name, *_):
+        if name == "torch":
+            raise ImportError(name)
+sys.meta_path.insert(0, NoTorch())
 import numpy, tokenizers, tyro, vidya.corpora, vidya.progress, vidya.samples, vidya.trainer
 for line in sys.stdin:
     job = json.loads(line)
@@ -61,6 +67,8 @@ for line in sys.stdin:
             os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), number)
         if job["file_limit"]:
             resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_limit"],) * 2)
+        if job["timing_seconds"]:
+            vidya.trainer.TIMING_SECONDS = job["timing_seconds"]
         sys.argv[1:] = job["arguments"]
         runpy.run_module("vidya.train", run_name="__main__", alter_sys=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
@@ -69,22 +77,26 @@ for line in sys.stdin:
 
 @functools.cache
 def _nursery():
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", _NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    atexit.register(process.communicate)  # the end of its input ends it
+    return process
 
 
-def run_forked(arguments, cwd, file_limit=None):
+def run_forked(arguments, cwd, file_limit=None, timing_seconds=None):
     """The command's outcome, as `subprocess.run` has it.
 
     `file_limit`: no file may grow past so many bytes, as on a disk that is full.
+    `timing_seconds`: how long the speed of a step is measured, where it is.
     """
     nursery = _nursery()
     with tempfile.TemporaryDirectory() as folder:
         outputs = {name: os.path.join(folder, name) for name in ("stdout", "stderr")}
         job = {
             "arguments": [str(argument) for argument in arguments], "cwd": str(cwd),
-            "timeout": TIMEOUT, "file_limit": file_limit, **outputs,
+            "timeout": TIMEOUT, "file_limit": file_limit, "timing_seconds": timing_seconds,
+            **outputs,
         }  # fmt: skip
         print(json.dumps(job), file=nursery.stdin, flush=True)
         status = int(nursery.stdout.readline())

@@ -50,13 +50,31 @@ def _preload_openblas() -> None:
         ctypes.CDLL(path)
 
 
-_preload_openblas()
-try:
+def _load_kernels() -> tuple[Any, Any]:
+    """The extension modules in float and in double.
+
+    One built against the system's OpenBLAS loads as it is; one built against the
+    wheel asks for a library that is not on the linker's path until it is preloaded.
+    """
+    try:
+        return _import_kernels()
+    except ImportError:
+        _preload_openblas()
+    try:
+        return _import_kernels()
+    except ImportError as error:  # not built, or built for another Python
+        raise UserError(
+            f"the C kernels are not usable here ({error}): run `make` in vidya's folder"
+        ) from None
+
+
+def _import_kernels() -> tuple[Any, Any]:
     from vidya import _kernels, _kernels_f64
-except ImportError as error:  # not built, or built for another Python
-    raise UserError(
-        f"the C kernels are not usable here ({error}): run `make` in vidya's folder"
-    ) from None
+
+    return _kernels, _kernels_f64
+
+
+_kernels, _kernels_f64 = _load_kernels()
 
 if _kernels.lib.vidya_openblas_get_parallel() == 2:
     raise UserError(

@@ -128,7 +128,7 @@ def _curve(lines: list[dict[str, Any]], field: str) -> Curve:
         for line in lines
         if all(isinstance(line.get(key), (int, float)) for key in ("tokens", "time_s", field))
     ]
-    table = np.array(rows, np.float64).reshape(-1, 3)
+    table: Floats = np.array(rows, np.float64).reshape(-1, 3)
     table = table[np.isfinite(table).all(axis=1)]
     return Curve(table[:, 0], table[:, 1], table[:, 2])
 

@@ -1,0 +1,143 @@
+"""The held-out loss against the whole model in NumPy float64, a window at a time."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from reference import kernels as reference
+from training import conversations
+
+from vidya.config import ModelConfig
+from vidya.evaluate import evaluate
+from vidya.model import Model
+from vidya.tokenizer import Tokenizer
+
+CONTEXT = 16
+
+
+@dataclass(frozen=True)
+class Cache:
+    tokens: np.ndarray
+    offsets: np.ndarray
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return Tokenizer.train(conversations(40), 20)
+
+
+@pytest.fixture(scope="module")
+def documents(tokenizer):
+    """Token ids of documents shorter and longer than the context, Unicode in them."""
+    texts = [*conversations(5, seed=9), "a", "naïve 東京 🎈 " * 4]
+    return tokenizer.encode_documents(texts)
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer):
+    model = Model(ModelConfig(16, 2, 2, CONTEXT, tokenizer.vocab_size, 0.1), max_tokens=64)
+    model.init(5)
+    model.flat *= 1.5  # far from uniform
+    return model
+
+
+def cache_of(documents):
+    return Cache(np.concatenate(documents), np.cumsum([0, *map(len, documents)]))
+
+
+def windows(documents):
+    """(inputs, targets) of every window, in order: no token is predicted twice."""
+    for document in documents:
+        for start in range(0, len(document) - 1, CONTEXT):
+            piece = document[start : start + CONTEXT + 1].astype(np.int64)
+            yield piece[:-1], piece[1:]
+
+
+def forward(model, tokens):
+    """Losses' last input [T, d], written down from the architecture."""
+    p, config = model.parameters, model.config
+    offsets, positions = np.array([0, len(tokens)]), np.arange(len(tokens))
+    cos, sin = reference.rope_table(config.context, config.head_dim)
+    x, _ = reference.rmsnorm(reference.embedding(tokens, p["wte"]), p["embed_norm"])
+    for i in range(config.n_layer):
+        layer = {name: p[f"layers.{i}.{name}"] for name in (
+            "attn_norm", "attn_qkv", "attn_out", "ffn_norm", "ffn_up", "ffn_down",
+        )}  # fmt: skip
+        normed, _ = reference.rmsnorm(x, layer["attn_norm"])
+        q, k, v = np.split(reference.matmul(normed, layer["attn_qkv"]), 3, axis=1)
+        q, k = (turned(part, positions, cos, sin, config) for part in (q, k))
+        attended, _ = reference.attention(np.hstack([q, k, v]), offsets, config.n_head)
+        x = x + reference.matmul(attended, layer["attn_out"])
+        normed, _ = reference.rmsnorm(x, layer["ffn_norm"])
+        hidden = reference.gelu(reference.matmul(normed, layer["ffn_up"]))
+        x = x + reference.matmul(hidden, layer["ffn_down"])
+    return reference.rmsnorm(x, p["final_norm"])[0]
+
+
+def turned(x, positions, cos, sin, config):
+    """RoPE over the two halves of every head."""
+    half = config.head_dim // 2
+    heads = x.reshape(len(x), config.n_head, 2, half)
+    c, s = cos[positions][:, None], sin[positions][:, None]
+    a, b = heads[:, :, 0], heads[:, :, 1]
+    return np.stack([a * c - b * s, b * c + a * s], axis=2).reshape(x.shape)
+
+
+def plain_nats(model, inputs, targets):
+    hidden = forward(model, inputs)
+    return reference.linear_cross_entropy(hidden, model.parameters["wte"], targets).sum()
+
+
+def test_against_plain_numpy(model, tokenizer, documents):
+    result = evaluate(model, tokenizer, cache_of(documents))
+    pieces = list(windows(documents))
+    nats = sum(plain_nats(model, *piece) for piece in pieces)
+    predictions = sum(len(document) - 1 for document in documents)
+    assert predictions == sum(len(targets) for _, targets in pieces) == result.tokens
+    assert result.loss == pytest.approx(nats / predictions, rel=1e-5)
+    text_bytes = sum(len(tokenizer.decode_bytes(d, skip_special=True)) for d in documents)
+    assert result.bits_per_byte == pytest.approx(nats / math.log(2) / text_bytes, rel=1e-5)
+
+
+@pytest.mark.parametrize("limit", [1, 16, 40, 100])
+def test_a_limit_takes_whole_windows_from_the_front(model, tokenizer, documents, limit):
+    taken, count = [], 0
+    for inputs, targets in windows(documents):
+        if taken and count + len(targets) > limit:
+            break
+        taken.append((inputs, targets))
+        count += len(targets)
+    result = evaluate(model, tokenizer, cache_of(documents), max_tokens=limit)
+    assert result.tokens == count
+    nats = sum(plain_nats(model, *piece) for piece in taken)
+    assert result.loss == pytest.approx(nats / count, rel=1e-5)
+
+
+def test_the_size_of_batches_changes_nothing_to_speak_of(model, tokenizer, documents):
+    small = Model(model.config, max_tokens=CONTEXT)
+    small.flat[:] = model.flat
+    one, other = (evaluate(m, tokenizer, cache_of(documents)) for m in (model, small))
+    assert one.tokens == other.tokens
+    assert one.loss == pytest.approx(other.loss, rel=1e-6)
+
+
+def test_no_dropout_and_no_change(model, tokenizer, documents):
+    before = model.flat.copy()
+    first, second = (evaluate(model, tokenizer, cache_of(documents)) for _ in range(2))
+    assert first == second and np.array_equal(model.flat, before)
+
+
+def test_an_interruption_between_two_batches(model, tokenizer, documents):
+    calls = iter([False, True])
+    assert evaluate(
+        model, tokenizer, cache_of(documents), interrupted=lambda: next(calls)
+    ) is None  # fmt: skip
+    assert next(calls, None) is None  # it went past the first batch
+
+
+def test_documents_without_a_byte_of_text(model, tokenizer):
+    """Two markers: a loss, and bits over no byte, which must not divide by zero."""
+    markers = [np.array([tokenizer.bos_id, tokenizer.bos_id], np.uint16)]
+    result = evaluate(model, tokenizer, cache_of(markers))
+    assert result.tokens == 1 and math.isfinite(result.bits_per_byte)

@@ -112,6 +112,10 @@ def test_a_limit_takes_whole_windows_from_the_front(model, tokenizer, documents,
     assert result.tokens == count
     nats = sum(plain_nats(model, *piece) for piece in taken)
     assert result.loss == pytest.approx(nats / count, rel=1e-5)
+    # of what was predicted, not of what was read
+    text_bytes = sum(len(tokenizer.decode_bytes(t, skip_special=True)) for _, t in taken)
+    bits = nats / math.log(2) / max(1, text_bytes)
+    assert result.bits_per_byte == pytest.approx(bits, rel=1e-5)
 
 
 def test_the_size_of_batches_changes_nothing_to_speak_of(model, tokenizer, documents):

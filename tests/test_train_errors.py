@@ -1,5 +1,6 @@
 """What a user can do wrong with a training: one line, status 2, and nothing on disk is lost."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -180,10 +181,11 @@ def test_output_where_no_folder_can_be_made(work):
     assert "cannot create folder /proc/self/run" in line and "use another --out" in line
 
 
-@pytest.mark.skipif(is_root(), reason="root may write anywhere")
 def test_output_without_permission(work):
     (work / "run").chmod(0o555)
     try:
+        if os.access(work / "run", os.W_OK):
+            pytest.skip("root may write anywhere")
         line = refused(*TINY, "--data", "small.txt", "--out", "run", "--overwrite", cwd=work)
     finally:
         (work / "run").chmod(0o755)

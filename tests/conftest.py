@@ -1,9 +1,14 @@
 """Settings that all tests share."""
 
 import os
+import signal
 
 import hypothesis
 import pytest
+
+# A test runner started in the background ignores SIGINT, and so would every program
+# that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("vidya", deadline=None, max_examples=25)
 hypothesis.settings.register_profile("ci", parent=hypothesis.settings.get_profile("vidya"),

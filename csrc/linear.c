@@ -18,6 +18,7 @@ enum {
     TASKS = 8,              /* so that several cores find work in a small product */
     PACK_COLUMNS = 64,      /* of B that a task packs; a multiple of every width */
     PACK_ROWS = 72,         /* of A, likewise */
+    MOST_STEPS = 4 * INNER, /* that are packed at one time where sums may be added to C */
     PACKED = 1536 * 1536,   /* elements of a factor that are packed at one time */
     ALIGNMENT = 64,
 };
@@ -28,6 +29,7 @@ typedef struct {
     int64_t rows, columns, inner;
     int64_t ldc;
     int half;
+    int plain; /* C takes sums as they are, or added */
     char *packed_b, *packed_a;        /* panels of the part below; A's may be missing */
     int64_t column0, part_columns;    /* which part: columns, */
     int64_t inner0, part_inner;       /* steps */
@@ -87,45 +89,81 @@ static void pack_rows(int64_t i, void *context)
 
 /* ---- a task: some rows by some columns ---------------------------------------------- */
 
-/* block [rows, columns] = the part's rows from `row` on by its columns from `column` on.
- * `own` is the task's room for A; *own_is_packed tells whether all of A is there. */
-static void multiply_block(const product *p, vd_real *block, int64_t row, int64_t rows,
-                           int64_t column, int64_t columns, char *own, int *own_is_packed)
+/* Rows of the part from `row` on by columns from `column` on. */
+typedef struct {
+    int64_t row, rows, column, columns;
+} cut;
+
+/* Where a tile of the cut at (r, j) is summed: in C itself where nothing but sums goes
+ * there and the tile is whole, else in the task's block. */
+static vd_real *tile_at(const product *p, const cut *c, int64_t r, int64_t j, vd_real *block,
+                        int64_t *ld, int *add)
 {
     const vd_micro *micro = vd_micro_kernels();
-    int64_t mr = micro->mr, nr = micro->nr;
+    if (p->plain && r + micro->mr <= c->rows && j + micro->nr <= c->columns) {
+        *ld = p->ldc;
+        *add = p->to.accumulate;
+        return (vd_real *)p->to.data + (p->row0 + c->row + r) * p->ldc + p->column0 + c->column + j;
+    }
+    *ld = BLOCK_COLUMNS;
+    *add = 0;
+    return block + r * BLOCK_COLUMNS + j;
+}
+
+/* The products of a cut, in C or in block. `own` is the task's room for A;
+ * *own_is_packed tells whether all of A is there. */
+static void multiply_cut(const product *p, const cut *c, vd_real *block, char *own,
+                         int *own_is_packed)
+{
+    const vd_micro *micro = vd_micro_kernels();
+    int64_t mr = micro->mr, nr = micro->nr, ld;
     for (int64_t inner = 0; inner < p->part_inner; inner += INNER) {
         int64_t steps = vd_min(INNER, p->part_inner - inner);
         int64_t panel = mr * (steps + (steps & 1)) * element_bytes(p);
-        const char *a = p->packed_a ? panel_of_a(p, row, inner) : own;
+        const char *a = p->packed_a ? panel_of_a(p, c->row, inner) : own;
         if (!p->packed_a && !*own_is_packed)
-            micro->pack(own, mr, p->a, p->row0 + row, rows, p->inner0 + inner, steps, p->half);
+            micro->pack(own, mr, p->a, p->row0 + c->row, c->rows, p->inner0 + inner, steps,
+                        p->half);
         *own_is_packed = p->part_inner <= INNER;
-        for (int64_t j = 0; j < columns; j += nr)
-            for (int64_t r = 0; r < rows; r += mr)
+        for (int64_t j = 0; j < c->columns; j += nr)
+            for (int64_t r = 0; r < c->rows; r += mr) {
+                int add;
+                vd_real *to = tile_at(p, c, r, j, block, &ld, &add);
                 (p->half ? micro->multiply_half : micro->multiply)(
-                    block + r * BLOCK_COLUMNS + j, BLOCK_COLUMNS, a + r / mr * panel,
-                    panel_of_b(p, column + j, inner), steps, inner > 0);
+                    to, ld, a + r / mr * panel, panel_of_b(p, c->column + j, inner), steps,
+                    add || inner > 0);
+            }
+    }
+}
+
+/* What of a cut stands in block goes where it belongs. */
+static void finish_cut(const product *p, const cut *c, vd_real *block)
+{
+    const vd_micro *micro = vd_micro_kernels();
+    int64_t done_rows = p->plain ? c->rows / micro->mr * micro->mr : 0;
+    int64_t done_columns = c->columns / micro->nr * micro->nr;
+    for (int64_t r = 0; r < c->rows; r++) {
+        int64_t first = r < done_rows ? done_columns : 0;
+        if (first < c->columns)
+            micro->finish(&p->to, block + r * BLOCK_COLUMNS + first, p->row0 + c->row + r,
+                          p->column0 + c->column + first, c->columns - first, p->ldc);
     }
 }
 
 static void multiply_task(int64_t i, void *context)
 {
     const product *p = context;
-    const vd_micro *micro = vd_micro_kernels();
     char own[BLOCK_ROWS * INNER * sizeof(vd_real)] __attribute__((aligned(ALIGNMENT)));
     vd_real block[BLOCK_ROWS * BLOCK_COLUMNS] __attribute__((aligned(ALIGNMENT)));
     int64_t row = i / p->tasks_across * p->task_rows;
     int64_t first = i % p->tasks_across * p->task_columns;
-    int64_t rows = vd_min(p->task_rows, p->part_rows - row);
     int64_t end = vd_min(p->part_columns, first + p->task_columns);
     int own_is_packed = 0;
     for (int64_t column = first; column < end; column += BLOCK_COLUMNS) {
-        int64_t columns = vd_min(BLOCK_COLUMNS, end - column);
-        multiply_block(p, block, row, rows, column, columns, own, &own_is_packed);
-        for (int64_t r = 0; r < rows; r++)
-            micro->finish(&p->to, block + r * BLOCK_COLUMNS, p->row0 + row + r,
-                          p->column0 + column, columns, p->ldc);
+        cut c = {row, vd_min(p->task_rows, p->part_rows - row), column,
+                 vd_min(BLOCK_COLUMNS, end - column)};
+        multiply_cut(p, &c, block, own, &own_is_packed);
+        finish_cut(p, &c, block);
     }
 }
 
@@ -152,20 +190,28 @@ static void multiply_part(product *p)
     vd_parallel(vd_ceil_div(p->part_rows, p->task_rows) * p->tasks_across, multiply_task, p);
 }
 
+/* Elements of a packed factor at most: the last panel may lack lanes, and the widest
+ * panels have VD_PAD * 4. A multiple of ALIGNMENT bytes. */
+static int64_t packed_elements(int64_t steps, int64_t lanes)
+{
+    return round_up(steps, 2) * (round_up(lanes, 4 * VD_PAD) + VD_PAD);
+}
+
 /* In parts that fit the workspace. Where C takes sums as they are, a part of B is some
  * steps of many columns and C is added to; else it is all steps of some columns. */
 static void multiply(product *p, void *workspace)
 {
     int64_t mr = vd_micro_kernels()->mr, nr = vd_micro_kernels()->nr;
-    int plain = !p->c->half && !p->c->residual && !p->c->gelu_of;
-    int64_t steps = plain ? vd_min(p->inner, 4 * INNER) : p->inner;
+    int plain = p->plain = !p->c->half && !p->c->residual && !p->c->gelu_of;
+    int64_t steps = plain ? vd_min(p->inner, MOST_STEPS) : p->inner;
     int64_t columns = vd_max(nr, PACKED / round_up(steps, 2) / nr * nr);
     /* A's rows are read once by each task: where they are steps, or there are more of
      * these than a task keeps, it is packed once for all */
     int share_a = plain && (!p->a->lanes_are_rows || (steps > INNER && p->columns > BLOCK_COLUMNS));
     int64_t rows = share_a ? PACKED / round_up(steps, 2) / mr * mr : p->rows;
+    int64_t most_b = packed_elements(steps, vd_min(columns, p->columns));
     p->packed_b = workspace;
-    p->packed_a = share_a ? p->packed_b + PACKED * sizeof(vd_real) : 0;
+    p->packed_a = share_a ? p->packed_b + most_b * (int64_t)sizeof(vd_real) : 0;
     for (p->column0 = 0; p->column0 < p->columns; p->column0 += columns)
         for (p->inner0 = 0; p->inner0 < p->inner; p->inner0 += steps) {
             p->part_columns = vd_min(columns, p->columns - p->column0);
@@ -182,9 +228,21 @@ static void multiply(product *p, void *workspace)
         }
 }
 
-int64_t vidya_workspace_bytes(void)
+/* Elements that a product of these sizes packs at most. */
+static int64_t workspace_elements(int64_t rows, int64_t columns, int64_t inner)
 {
-    return 2 * (int64_t)PACKED * (int64_t)sizeof(vd_real);
+    int64_t least = packed_elements(inner, 1); /* of B, where all steps must be there */
+    int64_t b = vd_min(packed_elements(inner, columns), PACKED + PACKED / 8);
+    int64_t a = vd_min(packed_elements(vd_min(inner, MOST_STEPS), rows), PACKED + PACKED / 8);
+    return vd_max(b, least) + a;
+}
+
+int64_t vidya_workspace_bytes(int64_t T, int64_t n, int64_t k)
+{
+    int64_t most = workspace_elements(T, n, k);
+    most = vd_max(most, workspace_elements(T, k, n));
+    most = vd_max(most, workspace_elements(n, k, T));
+    return most * (int64_t)sizeof(vd_real);
 }
 
 void vidya_linear_forward(const vidya_output *y, const vidya_input *x, const vd_real *w, int64_t T,

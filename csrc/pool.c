@@ -6,11 +6,9 @@
  * when every claimed task is done), so a late thread can neither run a task of
  * a job that has ended nor miss one of the job that follows.
  */
-#define _GNU_SOURCE /* sched_getaffinity */
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <unistd.h>
 
 #include "internal.h"
 
@@ -189,18 +187,7 @@ void vd_parallel(int64_t n_tasks, void (*task)(int64_t, void *), void *context)
         task(i, context);
 }
 
-/* Cores that this process may run on. */
-static int usable_cores(void)
-{
-#if defined(__linux__)
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0)
-        return CPU_COUNT(&set);
-#endif
-    return (int)sysconf(_SC_NPROCESSORS_ONLN);
-}
-
-void vidya_set_num_threads(int n)
+void vidya_set_num_threads(int n, int cores)
 {
     n = (int)vd_max(1, vd_min(n, MAX_THREADS));
     pthread_mutex_lock(&pool.run);
@@ -208,7 +195,7 @@ void vidya_set_num_threads(int n)
         stop_workers();
     pool.refused = 0;
     /* spinning helps only while every thread has a core of its own */
-    pool.spins = n <= usable_cores() ? SPINS : 0;
+    pool.spins = n <= cores ? SPINS : 0;
     pool.n_threads = n;
     pthread_mutex_unlock(&pool.run);
 }

@@ -33,9 +33,10 @@ typedef float vd_real;
 
 /* ---- threads, instruction set, BLAS (runtime.c, pool.c) ---------------- */
 
-/* Threads that the kernels use, at least 1. OpenBLAS itself is always called
- * single-threaded, on tiles, from this one pool. */
-void vidya_set_num_threads(int n);
+/* Threads that the kernels use, at least 1, on a process that may use `cores` cores:
+ * with more threads than that, one that waits lets go of its core. OpenBLAS itself is
+ * always called single-threaded, on tiles, from this one pool. */
+void vidya_set_num_threads(int n, int cores);
 int vidya_get_num_threads(void);
 
 /* Threads of OpenBLAS's own pool, for scripts that call it directly. */
@@ -76,7 +77,8 @@ void vidya_matmul_backward_weight(vd_real *dw, const vd_real *dy, const vd_real 
  * half != 0 in a product: the factors are rounded to bfloat16 (to nearest even)
  * and summed in float. half != 0 in a matrix: it is stored as bfloat16.
  *
- * workspace holds vidya_workspace_bytes() bytes, aligned to 64. */
+ * workspace holds vidya_workspace_bytes(T, n, k) bytes, aligned to 64; what is enough for
+ * some T is enough for fewer. */
 
 /* A matrix that a product reads, [rows, columns]: x, or x * rstd * gain, or gelu(x). */
 typedef struct {
@@ -99,7 +101,7 @@ typedef struct {
     int accumulate; /* not with half, residual or gelu_of */
 } vidya_output;
 
-int64_t vidya_workspace_bytes(void);
+int64_t vidya_workspace_bytes(int64_t T, int64_t n, int64_t k);
 /* y [T, n] = x [T, k] * w^T */
 void vidya_linear_forward(const vidya_output *y, const vidya_input *x, const vd_real *w, int64_t T,
                           int64_t n, int64_t k, int half, void *workspace);

@@ -8,6 +8,7 @@ from reference import kernels as reference
 from reference.check import (
     DTYPES,
     EDGES,
+    ISAS,
     TOLERANCE,
     assert_close,
     assert_gradients,
@@ -17,6 +18,7 @@ from reference.check import (
     normal,
     seeds,
     sizes,
+    use_isa,
 )
 
 from vidya import kernels
@@ -217,6 +219,74 @@ def test_nan_stays_nan(column, T, dtype):
         assert np.isnan(lse[at]).all()
     dqkv = kernels.attention_backward(dout, out, lse, qkv, offsets_of(T), 1)
     assert np.isnan(dqkv[at]).any()
+
+
+# ---- bfloat16 -----------------------------------------------------------------
+
+
+@pytest.fixture(params=ISAS)
+def isa(request, kernel_settings):
+    use_isa(request.param)
+
+
+def check_half(offsets, H, hd, rng):
+    """Loads are exact: so all but the rounding of out is that of float32, bit for bit."""
+    qkv, dout = draw(rng, offsets, H, hd, np.float32)
+    stored = kernels.to_bf16(qkv)
+    rounded = kernels.from_bf16(stored)
+    out, lse = kernels.attention(stored, offsets, H)
+    plain_out, plain_lse = kernels.attention(rounded, offsets, H)
+    assert out.dtype == np.uint16 and np.array_equal(out, kernels.to_bf16(plain_out))
+    assert np.array_equal(lse, plain_lse)
+    dqkv = kernels.attention_backward(dout, out, lse, stored, offsets, H)
+    out = kernels.from_bf16(out)
+    plain = kernels.attention_backward(dout, out, plain_lse, rounded, offsets, H)
+    assert dqkv.dtype == np.float32 and np.array_equal(dqkv, plain)
+    expected_out, expected_lse = reference.attention(rounded, offsets, H)
+    assert np.all(np.abs(out - expected_out) <= 2**-8 * np.abs(expected_out) + 1e-5)
+    assert_close(lse, expected_lse, floor=1.0)
+    expected = reference.attention_backward(dout, rounded, offsets, H, out=out)
+    assert_close(dqkv, expected)
+
+
+@given(offsets=document_offsets(), H=n_heads, hd=head_dims, rng=rngs)
+@example(offsets_of(0, 0, 1, 0), 1, 256, np.random.default_rng(0))
+@example(offsets_of(600, 0, 3), 1, 34, np.random.default_rng(0))
+def test_half(offsets, H, hd, rng):
+    check_half(offsets, H, hd, rng)
+
+
+@pytest.mark.parametrize("T", [1, 7, 8, 63, 64, 65, 200])
+def test_half_on_every_instruction_set(isa, T):
+    check_half(offsets_of(T, 3), 2, 34, np.random.default_rng(T))
+
+
+def test_half_of_nan_stays_nan(isa):
+    qkv, dout = draw(np.random.default_rng(0), offsets_of(70), 1, 8, np.float32)
+    for column in (0, 8, 16):
+        stored = kernels.to_bf16(qkv)
+        stored[35, column] = 0x7F81  # a signalling NaN
+        out, lse = kernels.attention(stored, offsets_of(70), 1)
+        assert np.isnan(kernels.from_bf16(out)[35]).any()
+        dqkv = kernels.attention_backward(dout, out, lse, stored, offsets_of(70), 1)
+        assert np.isnan(dqkv[35]).any()
+
+
+def test_half_in_the_double_build_is_read_and_written_as_well():
+    offsets, H = offsets_of(70, 1, 9), 2
+    qkv, dout = draw(np.random.default_rng(1), offsets, H, 10, np.float64)
+    stored = kernels.to_bf16(qkv.astype(np.float32))
+    rounded = kernels.from_bf16(stored).astype(np.float64)
+    plain, plain_lse = kernels.attention(rounded, offsets, H)
+    out, lse = np.zeros(dout.shape, np.uint16), np.full_like(plain_lse, np.nan)
+    pointers = [kernels.pointer(array) for array in (out, lse, stored, offsets)]
+    library = kernels.library(np.float64)
+    library.vidya_attention_forward(*pointers, len(offsets) - 1, H, 10, 1)
+    assert np.array_equal(out, kernels.to_bf16(plain.astype(np.float32)))
+    assert np.array_equal(lse, plain_lse)
+    dqkv = kernels.attention_backward(dout, out, lse, stored, offsets, H)
+    out = kernels.from_bf16(out).astype(np.float64)
+    assert np.array_equal(dqkv, kernels.attention_backward(dout, out, lse, rounded, offsets, H))
 
 
 # ---- one query against a cache ----------------------------------------------

@@ -5,7 +5,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from reference import kernels as reference
-from reference.check import DTYPES, assert_close, assert_gradients, dtypes, normal, seeds, sizes
+from reference.check import (
+    DTYPES,
+    assert_close,
+    assert_gradients,
+    dtypes,
+    normal,
+    relative_error,
+    seeds,
+    sizes,
+)
 
 from vidya import kernels
 
@@ -73,12 +82,32 @@ def test_the_weight_gradient_accumulates(T, d, V, chunk, dtype, rng):
     chunk = min(chunk, T)
     scratch = np.full((chunk, V), np.nan, dtype)
     arrays = (kernels.pointer(a) for a in (losses, dx, dw, scratch, x, w, targets))
-    room = kernels.workspace(dtype)
+    room = kernels.workspace(dtype, T, [(V, d)])
     kernels.library(dtype).vidya_linear_cross_entropy_backward(
         *arrays, T, d, V, chunk, 1.0, 1, 0, kernels.pointer(room)
     )
     assert np.array_equal(losses, plain[0]) and np.array_equal(dx, plain[1])
     assert_close(dw, reference.f64(before) + reference.f64(plain[2]), floor=1.0)
+
+
+@settings(max_examples=10)
+@given(T=sizes, d=sizes, V=sizes, chunk=chunks, rng=rngs)
+def test_half(T, d, V, chunk, rng):
+    """Losses are those of the rounded factors; the gradients round that of the logits, too."""
+    x, w, targets = draw(rng, T, d, V, np.float32)
+    options, bf16 = {"chunk": chunk, "precision": "bf16"}, reference.round_to_bf16
+    losses = reference.linear_cross_entropy(bf16(x), bf16(w), targets)
+    dlogits = reference.softmax(bf16(x) @ bf16(w).T)[0]
+    dlogits[np.arange(T), np.maximum(targets, 0)] -= 1
+    dlogits[targets < 0] = 0
+    assert_close(kernels.linear_cross_entropy(x, w, targets, **options), losses, floor=1.0)
+    ours = kernels.linear_cross_entropy_backward(x, w, targets, **options)
+    assert_close(ours[0], losses, floor=1.0)
+    # a last bit before the rounding may be a 256th behind it
+    dx, dw = bf16(dlogits) @ bf16(w), bf16(dlogits).T @ bf16(x)
+    assert relative_error(ours[1], dx, floor=np.max(np.abs(w))) <= 2**-8
+    assert relative_error(ours[2], dw, floor=np.max(np.abs(x))) <= 2**-8
+    assert not ours[0][targets < 0].any() and not ours[1][targets < 0].any()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

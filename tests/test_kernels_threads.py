@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from reference.cases import BY_NAME, CASES, LARGE, ODD, ONE_ROW, TINY, Size
-from reference.check import DTYPES, assert_close
+from reference.check import DTYPES, ISAS, assert_close, use_isa
 
 from vidya import kernels
 
-ISAS = ("generic", "avx2", "avx512")
 pytestmark = pytest.mark.usefixtures("kernel_settings")
 every_case = pytest.mark.parametrize("name", BY_NAME)
 both_dtypes = pytest.mark.parametrize("dtype", DTYPES)
@@ -32,13 +31,6 @@ def assert_agrees(case, arguments):
     for array, wanted, floor in zip(ours, case.reference(arguments), case.floors, strict=False):
         assert_close(array, wanted, floor=floor)
     return ours
-
-
-def use_isa(name):
-    try:
-        kernels.set_isa(name)
-    except ValueError:
-        pytest.skip(f"this processor has no {name}")
 
 
 # ---- against the reference, and the same for any number of threads ----------

@@ -6,6 +6,7 @@ layout, overlap or value, and names the argument.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,21 @@ Array = NDArray[Any]
 
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
+BFLOAT16 = np.dtype(np.uint16)
+"""How bfloat16 is kept: NumPy has no such type."""
+
+
+ALIGNMENT = 64
+"""Bytes of a cache line: vectors that begin at its multiples never lie across two."""
+
+
+def aligned_zeros(shape: tuple[int, ...] | int, dtype: DTypeLike) -> Array:
+    """A new array of zeros that begins at a cache line; untouched, it takes no memory."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) if isinstance(shape, tuple) else shape
+    room = np.zeros(size * dtype.itemsize + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    return room[start : start + size * dtype.itemsize].view(dtype).reshape(shape)
 
 
 def real_dtype(name: str, array: Array) -> np.dtype[Any]:
@@ -49,6 +65,17 @@ def require(name: str, array: Array, shape: tuple[int | None, ...], dtype: DType
         raise ValueError(f"{name} must be C-contiguous: pass np.ascontiguousarray({name})")
     if array.size == 0:
         raise ValueError(f"{name} is empty: shape {array.shape}")
+
+
+def require_stored(
+    name: str, array: Array, shape: tuple[int | None, ...], dtype: DTypeLike
+) -> None:
+    """As `require`, for an array that may be of `dtype` or bfloat16 (uint16)."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, not {type(array).__name__}")
+    if array.dtype not in (np.dtype(dtype), BFLOAT16):
+        raise TypeError(f"{name} must be {np.dtype(dtype)} or uint16 (bf16), not {array.dtype}")
+    require(name, array, shape, array.dtype)
 
 
 def real_shape(name: str, array: Array) -> tuple[int, ...]:
@@ -91,6 +118,15 @@ def require_ids(
     low, high = int(ids.min()), int(ids.max())
     if low < least or high >= below:
         raise ValueError(f"{name} must lie in [{least}, {below}), found {low} to {high}")
+
+
+def require_mask(p: float, seed: int, stream: int) -> None:
+    """Raise unless these choose a dropout mask: a rate below 1 and two 64-bit numbers."""
+    if not 0.0 <= p < 1.0:
+        raise ValueError(f"p must be in [0, 1), not {p}")
+    for name, value in (("seed", seed), ("stream", stream)):
+        if not 0 <= value < 2**64:
+            raise ValueError(f"{name} must be in [0, 2**64), not {value}")
 
 
 def require_offsets(offsets: Array, tokens: int) -> None:

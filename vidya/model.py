@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from vidya import kernels
+from vidya.arrays import aligned_zeros
 from vidya.config import ModelConfig
 
 Array = NDArray[Any]
@@ -110,13 +111,14 @@ class Activations:
     """
 
     def __init__(
-        self, config: ModelConfig, max_tokens: int, dtype: DTypeLike, w: _Pointers, *,
-        training: bool, half: bool = False,
+        self, config: ModelConfig, max_tokens: int, dtype: DTypeLike, w: _Pointers,
+        workspace: Any, *, training: bool, half: bool = False,
     ) -> None:  # fmt: skip
         self.max_tokens = max_tokens
         self.training = training
         self.dtype = np.dtype(dtype)
         self.half = half and training
+        self.workspace = workspace
         self.arrays: list[Array] = []
         d, heads = config.n_embd, config.n_head
         layers = config.n_layer
@@ -146,8 +148,6 @@ class Activations:
         self.losses = kernels.pointer(self.losses_array)
         self.positions_array = np.zeros(max_tokens, np.int32)
         self.positions = kernels.pointer(self.positions_array)
-        self.arrays.append(kernels.workspace(self.dtype))
-        self.workspace = kernels.pointer(self.arrays[-1])
         if training:
             self.dx, self.dbranch = self._buffer(d), self._buffer(d)
             self.dattended, self.dqkv = self._buffer(d), self._buffer(3 * d)
@@ -190,7 +190,7 @@ class Activations:
 
     def _array(self, width: int, rows: int | None = None, *, half: bool = False) -> Array:
         dtype = np.dtype(np.uint16) if half else self.dtype
-        array = np.empty((self.max_tokens if rows is None else rows, width), dtype)
+        array = aligned_zeros((self.max_tokens if rows is None else rows, width), dtype)
         self.arrays.append(array)
         return array
 
@@ -229,6 +229,7 @@ class Model:
         flat: all parameters, [n_parameters], of `dtype`.
         parameters: named views of `flat`.
         gradients: named views of the gradient buffer (empty before training).
+        workspace: where products pack their factors, bytes.
     """
 
     def __init__(
@@ -255,7 +256,7 @@ class Model:
             raise ValueError(f"precision bf16 is for float32 parameters, not {self.dtype}")
         self.max_tokens = max_tokens or config.context
         self.shapes = parameter_shapes(config)
-        self.flat = np.zeros(config.parameter_count(), self.dtype)
+        self.flat = aligned_zeros(config.parameter_count(), self.dtype)
         self.parameters = named_views(self.flat, self.shapes)
         self.flat_gradient: Array = np.zeros(0, self.dtype)
         self.gradients: dict[str, Array] = {}
@@ -265,6 +266,8 @@ class Model:
         self._cos, self._sin = kernels.rope_table(config.context, config.head_dim, dtype=self.dtype)
         self._rope = kernels.pointer(self._cos), kernels.pointer(self._sin)
         self._activations: dict[bool, Activations] = {}
+        products = [shape for shape in self.shapes.values() if len(shape) == 2]
+        self.workspace = kernels.workspace(self.dtype, self.max_tokens, products)
 
     def init(self, seed: int) -> None:
         """Draw fresh parameters: normal, std 0.08; residual outputs 0.08/√(2L); gains 1."""
@@ -281,7 +284,7 @@ class Model:
         """The buffers of a pass, allocated at the first call."""
         if training not in self._activations:
             self._activations[training] = Activations(
-                self.config, self.max_tokens, self.dtype, self._w,
+                self.config, self.max_tokens, self.dtype, self._w, kernels.pointer(self.workspace),
                 training=training, half=bool(self._half),
             )  # fmt: skip
         return self._activations[training]
@@ -441,7 +444,7 @@ class Model:
 
     def _gradient_pointers(self) -> _Pointers:
         if self._g is None:
-            self.flat_gradient = np.zeros_like(self.flat)
+            self.flat_gradient = aligned_zeros(self.flat.size, self.dtype)
             self.gradients = named_views(self.flat_gradient, self.shapes)
             self._g = _Pointers.of(self.gradients, self.config.n_layer)
         return self._g

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from vidya import kernels
+from vidya.arrays import aligned_zeros
 from vidya.model import Model
 
 
@@ -27,7 +26,7 @@ class Adam:
     ) -> None:
         self.model = model
         self.beta1, self.beta2, self.eps, self.max_norm = beta1, beta2, eps, max_norm
-        self.m, self.v = np.zeros_like(model.flat), np.zeros_like(model.flat)
+        self.m, self.v = (aligned_zeros(model.flat.size, model.dtype) for _ in range(2))
         self.steps = 0
 
     def gradient_norm(self) -> float:

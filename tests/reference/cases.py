@@ -124,8 +124,69 @@ def attention_backward_arguments(rng, dtype, size):
     return dout, out, lse, qkv, offsets, n_head
 
 
+def half_attention_arguments(rng, dtype, size):
+    """As of attention_backward, with qkv and out in bfloat16."""
+    dout, _, _, qkv, offsets, n_head = attention_backward_arguments(rng, np.float32, size)
+    rounded = reference.round_to_bf16(qkv)
+    out, lse = reference.attention(rounded, offsets, n_head)
+    out, qkv = (kernels.to_bf16(array.astype(np.float32, "C")) for array in (out, rounded))
+    return dout, out, lse.astype(np.float32, "C"), qkv, offsets, n_head
+
+
+def call_half_attention(dout, out, lse, qkv, offsets, n_head):
+    stored, own_lse = kernels.attention(qkv, offsets, n_head)
+    dqkv = kernels.attention_backward(dout, out, lse, qkv, offsets, n_head)
+    return dqkv, own_lse, kernels.from_bf16(stored)
+
+
+def expected_half_attention(dout, out, lse, qkv, offsets, n_head):
+    qkv = kernels.from_bf16(qkv)
+    own, own_lse = reference.attention(qkv, offsets, n_head)
+    stored = kernels.from_bf16(out)
+    return reference.attention_backward(dout, qkv, offsets, n_head, out=stored), own_lse, own
+
+
 def attention_decode_arguments(rng, dtype, size):
     return *normals("d", "T,d", "T,d")(rng, dtype, size), size.H
+
+
+def normed_arguments(rng, dtype, size):
+    """A forward product that normalises: x, w, rstd, gain."""
+    x, w, gain = normals("T,d", "V,d", "d")(rng, dtype, size)
+    return x, w, reference.rmsnorm(x, gain)[1].astype(dtype), gain
+
+
+def call_normed(module):
+    return lambda x, w, rstd, gain: module.linear(x, w, rstd=rstd, gain=gain, gelu=True)
+
+
+def call_dropped(module):
+    """A long sum with residual and dropout, of factors rounded to bfloat16 where they may be."""
+
+    def call(x, w, residual):
+        options = {"residual": residual, "dropout": (0.1, 2**63 + 11, 2**40 + 5)}
+        return module.linear(x, w, precision=halves_of(x), **options)
+
+    return call
+
+
+def call_through_gelu(dy, w, x):
+    y = np.empty_like(x)
+    return kernels.linear_backward_input(dy, w, gelu_of=x, gelu_out=y), y
+
+
+def call_half(function):
+    return lambda first, second, *rest: function(first, second, *rest, precision=halves_of(first))
+
+
+def halves_of(array):
+    """The precision that rounds factors, for arrays that it takes."""
+    return "bf16" if array.dtype == np.float32 else "fp32"
+
+
+def expected_half_losses(x, w, targets):
+    rounded = (reference.factor(array, halves_of(array)) for array in (x, w))
+    return reference.linear_cross_entropy(*rounded, targets)
 
 
 def flat_arguments(count):
@@ -185,6 +246,42 @@ CASES = (
         kernels.matmul_backward_weight,
         reference.matmul_backward_weight,
     ),
+    Case("linear_normed_gelu", normed_arguments, call_normed(kernels), call_normed(reference)),
+    Case(
+        "linear_half_residual_dropout",
+        normals("T,V", "d,V", "T,d"),
+        call_dropped(kernels),
+        call_dropped(reference),
+    ),
+    Case(
+        "linear_backward_input_gelu",
+        normals("T,V", "V,d", "T,d"),
+        call_through_gelu,
+        lambda dy, w, x: (
+            reference.linear_backward_input(dy, w, gelu_of=x),
+            reference.gelu(x),
+        ),
+    ),
+    Case(
+        "linear_half_backward_input",
+        normals("T,V", "V,d"),
+        call_half(kernels.linear_backward_input),
+        call_half(reference.linear_backward_input),
+    ),
+    Case(
+        "linear_half_backward_weight",
+        normals("T,V", "T,d"),
+        call_half(kernels.linear_backward_weight),
+        call_half(reference.linear_backward_weight),
+    ),
+    Case(
+        "linear_backward_weight_gelu_accumulate",
+        normals("T,d", "T,V", "d,V"),
+        lambda dy, x, out: kernels.linear_backward_weight(
+            dy, x, gelu=True, accumulate=True, out=out
+        ),
+        lambda dy, x, out: reference.linear_backward_weight(dy, x, gelu=True) + out,
+    ),
     Case("embedding", embedding_arguments, kernels.embedding, reference.embedding),
     Case(
         "embedding_backward",
@@ -198,6 +295,12 @@ CASES = (
         rmsnorm_backward_arguments,
         kernels.rmsnorm_backward,
         lambda dy, x, rstd, gain: reference.rmsnorm_backward(dy, x, gain),
+    ),
+    Case(
+        "rmsnorm_statistics",
+        normals("T,d"),
+        kernels.rmsnorm_statistics,
+        lambda x: reference.rmsnorm(x, np.ones(x.shape[1]))[1],
     ),
     Case("rope", rope_arguments, kernels.rope, reference.rope),
     Case(
@@ -221,6 +324,14 @@ CASES = (
         lambda dout, out, lse, *rest: reference.attention_backward(dout, *rest),
     ),
     Case(
+        "attention_half",
+        half_attention_arguments,
+        call_half_attention,
+        expected_half_attention,
+        # out is rounded as it is stored: by 2^-8 of itself at most, 1e5 times the tolerance
+        floors=(0.0, 1.0, 5 * 1e5 * 2**-8),
+    ),
+    Case(
         "attention_decode",
         attention_decode_arguments,
         kernels.attention_decode,
@@ -234,6 +345,13 @@ CASES = (
         cross_entropy_arguments,
         kernels.linear_cross_entropy,
         reference.linear_cross_entropy,
+        floors=(1.0,),
+    ),
+    Case(
+        "linear_cross_entropy_half",
+        cross_entropy_arguments,
+        call_half(kernels.linear_cross_entropy),
+        expected_half_losses,
         floors=(1.0,),
     ),
     Case(

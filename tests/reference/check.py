@@ -1,13 +1,26 @@
 """How two results are compared, and the shapes that the tests draw."""
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
+from vidya import kernels
+
+ISAS = ("generic", "avx2", "avx512", "avx512_bf16", "pairs")
 DTYPES = (np.float32, np.float64)
 TOLERANCE = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
 
 EDGES = (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257)
 """One row, odd sizes, and the two sides of every tile edge."""
+
+
+def use_isa(name):
+    """Choose an instruction set, or skip the test where the processor lacks it."""
+    try:
+        kernels.set_isa(name)
+    except ValueError:
+        pytest.skip(f"this processor has no {name}")
+
 
 sizes = st.one_of(st.sampled_from(EDGES), st.integers(1, 300))
 seeds = st.integers(0, 2**32 - 1)

@@ -1,7 +1,7 @@
 """Every kernel as plain NumPy in float64, to be read against the formula.
 
 Nothing here is fast and nothing is shared with vidya. The functions have the
-names and the arguments of vidya/kernels.py; whatever floating dtype comes in,
+names and the arguments of vidya.kernels; whatever floating dtype comes in,
 float64 goes out.
 
 Shapes: T tokens, d width, V vocabulary, H heads, hd columns a head.
@@ -27,6 +27,53 @@ def matmul_backward_input(dy, w):
 def matmul_backward_weight(dy, x):
     """dw [n, k] of dy [m, n] and x [m, k]."""
     return f64(dy).T @ f64(x)
+
+
+# ---- bfloat16 ---------------------------------------------------------------
+
+
+def round_to_bf16(x):
+    """The nearest number of eight significant bits, exponents as in float32, ties to even."""
+    x = f64(x)
+    _, exponent = np.frexp(x)  # x = fraction * 2^exponent, fraction in [1/2, 1)
+    step = np.ldexp(1.0, np.maximum(exponent - 8, -133))  # the least of all is 2^-133
+    with np.errstate(invalid="ignore"):
+        near = np.where(np.isfinite(x), np.rint(x / step) * step, x)
+    return np.where(np.abs(near) >= 2.0**128, np.copysign(np.inf, x), near)
+
+
+# ---- linear layers with what surrounds them ---------------------------------
+
+
+def linear(x, w, *, residual=None, dropout=None, precision="fp32", **before):
+    """y [T, n] = f(x) w^T, or residual + dropout(that); f is of `linear_input`."""
+    y = factor(linear_input(x, **before), precision) @ factor(w, precision).T
+    if residual is None:
+        return y
+    return dropout_add(residual, y, *(dropout or (0.0, 0, 0)))
+
+
+def linear_backward_input(dy, w, *, gelu_of=None, precision="fp32"):
+    """dx [T, k] = dy w, times the slope of the GELU that came before the layer."""
+    dx = factor(dy, precision) @ factor(w, precision)
+    return dx if gelu_of is None else gelu_backward(dx, gelu_of)
+
+
+def linear_backward_weight(dy, x, *, precision="fp32", **before):
+    """dw [n, k] = dy^T f(x)."""
+    return factor(dy, precision).T @ factor(linear_input(x, **before), precision)
+
+
+def linear_input(x, rstd=None, gain=None, gelu=False):
+    """f(x): x, normalised if there is an rstd [T] and a gain [k], through GELU if told so."""
+    x = f64(x)
+    if rstd is not None:
+        x = x * f64(rstd)[:, None] * f64(gain)
+    return x * gelu_gate(x) if gelu else x
+
+
+def factor(x, precision):
+    return round_to_bf16(x) if precision == "bf16" else f64(x)
 
 
 # ---- token embedding --------------------------------------------------------
@@ -95,21 +142,25 @@ def attention(qkv, offsets, n_head):
     return np.concatenate(out), np.concatenate(lse)
 
 
-def attention_backward(dout, qkv, offsets, n_head):
+def attention_backward(dout, qkv, offsets, n_head, out=None):
     """dqkv [T, 3d] of dout [T, d]. With P = softmax(S), S = Q K^T / sqrt(hd):
 
     dV = P^T dO, dP = dO V^T, dS = P * (dP - rowsum(P * dP)), dQ = dS K / sqrt(hd),
-    dK = dS^T Q / sqrt(hd).
+    dK = dS^T Q / sqrt(hd). rowsum(P * dP) is rowsum(dO * O), which a rounded `out` changes.
     """
     dqkv = []
-    for (q, k, v), do in zip(
-        documents(qkv, offsets, n_head), split_documents(dout, offsets), strict=True
+    out = attention(qkv, offsets, n_head)[0] if out is None else out
+    for (q, k, v), do, o in zip(
+        documents(qkv, offsets, n_head),
+        split_documents(dout, offsets),
+        split_documents(out, offsets),
+        strict=True,
     ):
-        do = split_heads(do, n_head)
+        do, o = split_heads(do, n_head), split_heads(o, n_head)
         p, _ = causal_softmax(q, k)
         dv = transposed(p) @ do
         dp = do @ transposed(v)
-        ds = p * (dp - np.sum(p * dp, axis=2, keepdims=True))
+        ds = p * (dp - np.sum(do * o, axis=2, keepdims=True))
         dq = ds @ k / np.sqrt(q.shape[2])
         dk = transposed(ds) @ q / np.sqrt(q.shape[2])
         dqkv.append(np.concatenate([join_heads(part) for part in (dq, dk, dv)], axis=1))

@@ -1,0 +1,123 @@
+"""The C kernels as functions over NumPy arrays.
+
+    from vidya import kernels
+    y = kernels.gelu(x)
+
+Every function takes C-contiguous arrays of one floating dtype, float32 or
+float64: float64 arrays go to the same sources compiled in double precision,
+which is meant for checking gradients and not for speed. Outputs are new arrays
+unless `out=` names one. A wrong shape, dtype, layout or an overlap of arrays
+that must not overlap raises `ValueError` or `TypeError` before any pointer goes
+down. Calls release the GIL.
+
+Shapes: T tokens, d width, V vocabulary, H heads, hd columns a head.
+
+- `products`: matrix products, linear layers with what surrounds them, projection +
+  cross-entropy
+- `layers`: embedding, RMSNorm, RoPE, fused causal attention, GELU, dropout
+- `flat`: sum, norm and Adam over flat buffers
+- `bfloat16`: bfloat16 in uint16 arrays
+- `bindings`: threads, instruction set, OpenBLAS's settings; pointers and C structures.
+  Only this module touches cffi.
+
+Code that runs the same kernels thousands of times over the same buffers (the
+model) takes `library(dtype)` and `pointer(array)`, binds its pointers once and
+calls the C functions of csrc/vidya.h without these checks.
+"""
+
+from vidya.kernels.bfloat16 import from_bf16, to_bf16
+from vidya.kernels.bindings import (
+    NULL,
+    _kernels,
+    _kernels_f64,
+    get_isa,
+    get_num_threads,
+    has_bf16,
+    library,
+    openblas_config,
+    openblas_get_num_threads,
+    openblas_set_num_threads,
+    pointer,
+    set_isa,
+    set_num_threads,
+    structure,
+    usable_cores,
+    workspace,
+)
+from vidya.kernels.flat import adam, norm, sum
+from vidya.kernels.layers import (
+    RMSNORM_EPS,
+    ROPE_BASE,
+    attention,
+    attention_backward,
+    attention_decode,
+    dropout_add,
+    embedding,
+    embedding_backward,
+    gelu,
+    gelu_backward,
+    rmsnorm,
+    rmsnorm_backward,
+    rmsnorm_statistics,
+    rope,
+    rope_table,
+)
+from vidya.kernels.products import (
+    Precision,
+    linear,
+    linear_backward_input,
+    linear_backward_weight,
+    linear_cross_entropy,
+    linear_cross_entropy_backward,
+    matmul,
+    matmul_backward_input,
+    matmul_backward_weight,
+)
+
+__all__ = [
+    "NULL",
+    "RMSNORM_EPS",
+    "ROPE_BASE",
+    "Precision",
+    "_kernels",
+    "_kernels_f64",
+    "adam",
+    "attention",
+    "attention_backward",
+    "attention_decode",
+    "dropout_add",
+    "embedding",
+    "embedding_backward",
+    "from_bf16",
+    "gelu",
+    "gelu_backward",
+    "get_isa",
+    "get_num_threads",
+    "has_bf16",
+    "library",
+    "linear",
+    "linear_backward_input",
+    "linear_backward_weight",
+    "linear_cross_entropy",
+    "linear_cross_entropy_backward",
+    "matmul",
+    "matmul_backward_input",
+    "matmul_backward_weight",
+    "norm",
+    "openblas_config",
+    "openblas_get_num_threads",
+    "openblas_set_num_threads",
+    "pointer",
+    "rmsnorm",
+    "rmsnorm_backward",
+    "rmsnorm_statistics",
+    "rope",
+    "rope_table",
+    "set_isa",
+    "set_num_threads",
+    "structure",
+    "sum",
+    "to_bf16",
+    "usable_cores",
+    "workspace",
+]

@@ -1,0 +1,195 @@
+"""The compiled kernels: loading them, pointers into arrays, threads, instruction set.
+
+The only module that touches cffi. The C functions are those of csrc/vidya.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from vidya import arrays
+from vidya.arrays import Array
+from vidya.errors import UserError
+
+
+def _preload_openblas() -> None:
+    """Load OpenBLAS from its wheel, so that no environment variable is needed.
+
+    The dynamic linker then finds it by its name when the extension asks for it,
+    wherever the two were installed. Without the wheel (a build against the
+    system's OpenBLAS) there is nothing to do.
+    """
+    try:
+        import scipy_openblas32
+    except ImportError:
+        return
+    path = os.path.join(scipy_openblas32.get_lib_dir(), "libscipy_openblas.so")
+    if os.path.exists(path):
+        ctypes.CDLL(path)
+
+
+def _load_kernels() -> tuple[Any, Any]:
+    """The extension modules in float and in double.
+
+    One built against the system's OpenBLAS loads as it is; one built against the
+    wheel asks for a library that is not on the linker's path until it is preloaded.
+    """
+    try:
+        return _import_kernels()
+    except ImportError:
+        _preload_openblas()
+    try:
+        return _import_kernels()
+    except ImportError as error:  # not built, or built for another Python
+        raise UserError(
+            f"the C kernels are not usable here ({error}): run `make` in vidya's folder"
+        ) from None
+
+
+def _import_kernels() -> tuple[Any, Any]:
+    from vidya import _kernels, _kernels_f64
+
+    return _kernels, _kernels_f64
+
+
+_kernels, _kernels_f64 = _load_kernels()
+
+if _kernels.lib.vidya_openblas_get_parallel() == 2:
+    raise UserError(
+        "this OpenBLAS is built with OpenMP, whose threads would fight with vidya's: "
+        "build against the wheel (make without VIDYA_BLAS) or a pthreads OpenBLAS"
+    )
+
+NULL = _kernels.ffi.NULL
+
+_C_TYPES = {
+    "f4": "float *", "f8": "double *", "i4": "int32_t *", "i8": "int64_t *", "u2": "uint16_t *",
+    "u1": "uint8_t *",
+}  # fmt: skip
+
+
+# ---- pointers ---------------------------------------------------------------
+
+
+def library(dtype: DTypeLike = np.float32) -> Any:
+    """The C functions of csrc/vidya.h, compiled for `dtype` (float32 or float64)."""
+    return _module(np.dtype(dtype)).lib
+
+
+def pointer(array: Array) -> Any:
+    """A C pointer to the array's data. The caller keeps the array alive."""
+    module = _kernels_f64 if array.dtype == arrays.FLOAT64 else _kernels
+    return module.ffi.cast(_C_TYPES[array.dtype.str[1:]], array.ctypes.data)
+
+
+def structure(name: str, dtype: DTypeLike, **fields: Any) -> Any:
+    """A C structure of csrc/vidya.h, `vidya_input` or `vidya_output`, for `library(dtype)`.
+
+    Fields are numbers and pointers; what they point to must be kept alive elsewhere.
+    """
+    return _module(np.dtype(dtype)).ffi.new(f"{name} *", fields)
+
+
+def workspace(dtype: DTypeLike, T: int, weights: Iterable[tuple[int, ...]]) -> Array:
+    """Room for the packed factors of linear layers: one call at a time may use it.
+
+    Enough for every product of up to T rows with weights of these shapes [out, in].
+    """
+    lib = library(dtype)
+    size = max(lib.vidya_workspace_bytes(T, n, k) for n, k in weights)
+    return arrays.aligned_zeros(size, np.uint8)
+
+
+def _module(dtype: np.dtype[Any]) -> Any:
+    if dtype == arrays.FLOAT32:
+        return _kernels
+    if dtype == arrays.FLOAT64:
+        return _kernels_f64
+    raise TypeError(f"kernels take float32 or float64 arrays, not {dtype}")
+
+
+# ---- threads, instruction set, BLAS ----------------------------------------
+
+
+def set_num_threads(n: int) -> None:
+    """Use `n` threads in every kernel, matrix multiplication included.
+
+    Results are bit-identical whatever `n` is. OpenBLAS is called single-threaded
+    on tiles by this one pool, so there is no second pool to govern; its own is
+    reached by `openblas_set_num_threads`.
+
+    Raises ValueError unless 1 <= n <= 256.
+    """
+    if not 1 <= n <= 256:
+        raise ValueError(f"threads must be between 1 and 256, not {n}")
+    available = usable_cores()
+    _kernels.lib.vidya_set_num_threads(n, available)
+    _kernels_f64.lib.vidya_set_num_threads(n, available)
+
+
+def get_num_threads() -> int:
+    """Threads that the kernels use."""
+    return int(_kernels.lib.vidya_get_num_threads())
+
+
+def openblas_set_num_threads(n: int) -> None:
+    """Set the threads of OpenBLAS's own pool, for code that calls it directly.
+
+    vidya's kernels set it back to 1, which is what their tiles need.
+    """
+    if not 1 <= n <= 256:
+        raise ValueError(f"threads must be between 1 and 256, not {n}")
+    _kernels.lib.vidya_openblas_set_num_threads(n)
+
+
+def openblas_get_num_threads() -> int:
+    """Threads of OpenBLAS's own pool."""
+    return int(_kernels.lib.vidya_openblas_get_num_threads())
+
+
+def openblas_config() -> str:
+    """OpenBLAS's version, build options and the core type it chose."""
+    return str(_kernels.ffi.string(_kernels.lib.vidya_openblas_config()).decode())
+
+
+def get_isa() -> str:
+    """Instruction set of the micro-kernels in use.
+
+    "avx512_bf16", "avx512", "avx2", "generic", or "pairs", which tests choose: it keeps
+    bfloat16 as "avx512_bf16" does and multiplies it with ordinary instructions.
+    """
+    return str(_kernels.ffi.string(_kernels.lib.vidya_get_isa()).decode())
+
+
+def set_isa(name: str) -> None:
+    """Choose another instruction set (for tests); ValueError if the processor lacks it."""
+    for module in (_kernels, _kernels_f64):
+        if module.lib.vidya_set_isa(name.encode()) != 0:
+            raise ValueError(f"this processor or build has no '{name}' micro-kernels")
+
+
+def has_bf16() -> bool:
+    """Whether the micro-kernels in use multiply bfloat16 faster than float32."""
+    return bool(_kernels.lib.vidya_has_bf16())
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: affinity and cgroup quota, at least 1."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:
+        cores = os.cpu_count() or 1
+    try:
+        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
+            quota, period = file.read().split()
+        if quota != "max":
+            cores = min(cores, max(1, int(quota) // int(period)))
+    except (OSError, ValueError):
+        pass
+    return max(1, cores)

@@ -5,23 +5,28 @@
 #include "internal.h"
 
 typedef struct {
-    vd_real *out, *lse, *delta, *dqkv;
-    const vd_real *qkv, *dout;
+    void *out;
+    vd_real *lse, *delta, *dqkv;
+    const void *qkv;
+    const vd_real *dout;
     const int64_t *offsets;
     int64_t H, hd;
+    int half;
 } attention;
 
 static vd_attention_head head_of(const attention *p, int64_t task)
 {
     int64_t document = task / p->H, h = task % p->H;
     int64_t first = p->offsets[document], d = p->H * p->hd, stride = 3 * d;
-    const vd_real *q = p->qkv + first * stride + h * p->hd;
+    int64_t size = p->half ? 2 : (int64_t)sizeof(vd_real);
+    const char *q = (const char *)p->qkv + (first * stride + h * p->hd) * size;
     vd_real *dq = p->dqkv ? p->dqkv + first * stride + h * p->hd : 0;
     int64_t at = first * d + h * p->hd;
     return (vd_attention_head){
         .n = p->offsets[document + 1] - first, .hd = p->hd, .stride = stride, .out_stride = d,
-        .lse_stride = p->H, .q = q, .k = q + d, .v = q + 2 * d, .out = p->out + at,
-        .lse = p->lse + first * p->H + h, .dout = p->dout ? p->dout + at : 0,
+        .lse_stride = p->H, .half = p->half, .q = q, .k = q + d * size, .v = q + 2 * d * size,
+        .out = (char *)p->out + at * size, .lse = p->lse + first * p->H + h,
+        .dout = p->dout ? p->dout + at : 0,
         .delta = p->delta ? p->delta + first * p->H + h : 0,
         .dq = dq, .dk = dq ? dq + d : 0, .dv = dq ? dq + 2 * d : 0,
     };
@@ -33,10 +38,11 @@ static void forward_head(int64_t i, void *context)
     vd_micro_kernels()->attention_forward(&head);
 }
 
-void vidya_attention_forward(vd_real *out, vd_real *lse, const vd_real *qkv,
-                             const int64_t *offsets, int64_t n_docs, int64_t H, int64_t hd)
+void vidya_attention_forward(void *out, vd_real *lse, const void *qkv, const int64_t *offsets,
+                             int64_t n_docs, int64_t H, int64_t hd, int half)
 {
-    attention p = {.out = out, .lse = lse, .qkv = qkv, .offsets = offsets, .H = H, .hd = hd};
+    attention p = {.out = out, .lse = lse, .qkv = qkv, .offsets = offsets, .H = H, .hd = hd,
+                   .half = half};
     vd_parallel(n_docs * H, forward_head, &p);
 }
 
@@ -46,13 +52,13 @@ static void backward_head(int64_t i, void *context)
     vd_micro_kernels()->attention_backward(&head);
 }
 
-void vidya_attention_backward(vd_real *dqkv, vd_real *delta, const vd_real *dout,
-                              const vd_real *out, const vd_real *lse, const vd_real *qkv,
-                              const int64_t *offsets, int64_t n_docs, int64_t H, int64_t hd)
+void vidya_attention_backward(vd_real *dqkv, vd_real *delta, const vd_real *dout, const void *out,
+                              const vd_real *lse, const void *qkv, const int64_t *offsets,
+                              int64_t n_docs, int64_t H, int64_t hd, int half)
 {
     /* out and lse are only read in the backward pass */
-    attention p = {.out = (vd_real *)out, .lse = (vd_real *)lse, .delta = delta, .dqkv = dqkv,
-                   .qkv = qkv, .dout = dout, .offsets = offsets, .H = H, .hd = hd};
+    attention p = {.out = (void *)out, .lse = (vd_real *)lse, .delta = delta, .dqkv = dqkv,
+                   .qkv = qkv, .dout = dout, .offsets = offsets, .H = H, .hd = hd, .half = half};
     vd_parallel(n_docs * H, backward_head, &p);
 }
 

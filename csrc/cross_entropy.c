@@ -25,31 +25,39 @@ static void do_rows(int64_t i, void *context)
 /* Losses of one chunk; with `gradient`, leaves that of the logits times scale in scratch. */
 static void do_chunk(vd_real *losses, vd_real *scratch, const vd_real *x, const vd_real *w,
                      const int32_t *targets, int64_t rows, int64_t d, int64_t V, int gradient,
-                     double scale)
+                     double scale, int half, void *workspace)
 {
-    vidya_matmul_forward(scratch, x, w, rows, V, d, 0);
+    vidya_output logits = {.data = scratch};
+    vidya_input hidden = {.data = x};
+    vidya_linear_forward(&logits, &hidden, w, rows, V, d, half, workspace);
     softmax_rows p = {losses, scratch, targets, rows, V, gradient, (vd_real)scale};
     vd_parallel(vd_ceil_div(rows, ROWS_PER_TASK), do_rows, &p);
 }
 
 void vidya_linear_cross_entropy_forward(vd_real *losses, vd_real *scratch, const vd_real *x,
                                         const vd_real *w, const int32_t *targets, int64_t T,
-                                        int64_t d, int64_t V, int64_t chunk)
+                                        int64_t d, int64_t V, int64_t chunk, int half,
+                                        void *workspace)
 {
     for (int64_t t = 0; t < T; t += chunk)
         do_chunk(losses + t, scratch, x + t * d, w, targets + t, vd_min(chunk, T - t), d, V, 0,
-                 0);
+                 0, half, workspace);
 }
 
 void vidya_linear_cross_entropy_backward(vd_real *losses, vd_real *dx, vd_real *dw,
                                          vd_real *scratch, const vd_real *x, const vd_real *w,
                                          const int32_t *targets, int64_t T, int64_t d, int64_t V,
-                                         int64_t chunk, double scale, int accumulate)
+                                         int64_t chunk, double scale, int accumulate, int half,
+                                         void *workspace)
 {
     for (int64_t t = 0; t < T; t += chunk) {
         int64_t rows = vd_min(chunk, T - t);
-        do_chunk(losses + t, scratch, x + t * d, w, targets + t, rows, d, V, 1, scale);
-        vidya_matmul_backward_input(dx + t * d, scratch, w, rows, V, d, 0);
-        vidya_matmul_backward_weight(dw, scratch, x + t * d, rows, V, d, accumulate || t > 0);
+        do_chunk(losses + t, scratch, x + t * d, w, targets + t, rows, d, V, 1, scale, half,
+                 workspace);
+        vidya_input dlogits = {.data = scratch}, hidden = {.data = x + t * d};
+        vidya_output to = {.data = dx + t * d};
+        vidya_linear_backward_input(&to, &dlogits, w, rows, V, d, half, workspace);
+        vidya_linear_backward_weight(dw, &dlogits, &hidden, rows, V, d, half, accumulate || t > 0,
+                                     workspace);
     }
 }

@@ -37,13 +37,25 @@ typedef struct {
     int64_t stride;     /* elements between rows of q, k, v (and dq, dk, dv) */
     int64_t out_stride; /* elements between rows of out and dout */
     int64_t lse_stride; /* elements between rows of lse and delta */
-    const vd_real *q, *k, *v;
-    vd_real *out;        /* forward: written; backward: read */
+    int half;           /* q, k, v and out are bfloat16, else vd_real */
+    const void *q, *k, *v;
+    void *out;           /* forward: written; backward: read */
     vd_real *lse;        /* forward: written; backward: read */
     const vd_real *dout; /* backward only, as are the following */
     vd_real *delta;
     vd_real *dq, *dk, *dv;
 } vd_attention_head;
+
+/* Steps of the inner dimension in a panel of a product: even. */
+enum { VD_INNER = 384 };
+
+/* A factor of a product (linear.c): lanes become rows or columns of the result, steps
+ * are summed over. */
+typedef struct {
+    const vidya_input *of;
+    int64_t stride;     /* elements between rows */
+    int lanes_are_rows; /* else rows are steps and lanes are columns */
+} vd_operand;
 
 /* What does not change over an Adam step, computed in double. */
 typedef struct {
@@ -56,10 +68,22 @@ typedef struct {
 
 typedef struct {
     const char *name;
+    int64_t mr, nr; /* rows and columns of the tile that `multiply` makes */
+    int pairs;      /* panels in half precision hold pairs of bfloat16, not floats */
+    void (*multiply)(vd_real *c, int64_t ldc, const void *a, const void *b, int64_t steps,
+                     int accumulate);
+    void (*multiply_half)(vd_real *c, int64_t ldc, const void *a, const void *b, int64_t steps,
+                          int accumulate);
+    void (*pack)(void *panels, int64_t width, const vd_operand *operand, int64_t lane0,
+                 int64_t lanes, int64_t step0, int64_t steps, int half);
+    /* n columns of row t of a product (overwritten) to where it goes, rows of ld elements */
+    void (*finish)(const vidya_output *to, vd_real *row, int64_t t, int64_t column, int64_t n,
+                   int64_t ld);
     void (*gelu_forward)(vd_real *y, const vd_real *x, int64_t n);
     void (*gelu_backward)(vd_real *dx, vd_real *y, const vd_real *dy, const vd_real *x, int64_t n);
     void (*rmsnorm_forward)(vd_real *y, vd_real *rstd, const vd_real *x, const vd_real *gain,
                             int64_t T, int64_t d, vd_real eps);
+    void (*rmsnorm_statistics)(vd_real *rstd, const vd_real *x, int64_t T, int64_t d, vd_real eps);
     void (*rmsnorm_apply)(vd_real *y, const vd_real *rstd, const vd_real *x, const vd_real *gain,
                           int64_t T, int64_t d);
     void (*rmsnorm_backward)(vd_real *dx, const vd_real *dy, const vd_real *x, const vd_real *rstd,
@@ -67,14 +91,14 @@ typedef struct {
     /* columns [c, c + width) of dgain over all T rows; width <= VD_COLUMNS */
     void (*rmsnorm_dgain)(vd_real *dgain, const vd_real *dy, const vd_real *x, const vd_real *rstd,
                           int64_t T, int64_t d, int64_t c, int64_t width, int accumulate);
-    void (*rope)(vd_real *x, const int32_t *positions, const vd_real *cos_table,
+    void (*rope)(vd_real *x, uint16_t *halves, const int32_t *positions, const vd_real *cos_table,
                  const vd_real *sin_table, int64_t T, int64_t row_stride, int64_t n_rotated,
                  int64_t hd, int inverse);
     void (*attention_forward)(const vd_attention_head *head);
     void (*attention_backward)(const vd_attention_head *head);
     void (*attention_decode)(vd_real *out, const vd_real *q, const vd_real *keys,
                              const vd_real *values, int64_t n, int64_t stride, int64_t hd);
-    /* elements [first, first + n) of a dropout; first is a multiple of 4 */
+    /* elements [first, first + n) of a dropout */
     void (*dropout_add)(vd_real *y, const vd_real *residual, const vd_real *x, int64_t first,
                         int64_t n, double p, uint64_t seed, uint64_t stream);
     /* one row of logits [V]: returns its loss and, if gradient != 0, turns the row
@@ -94,9 +118,11 @@ enum { VD_COLUMNS = 64 };
 const vd_micro *vd_micro_kernels(void);
 
 extern const vd_micro vd_micro_generic;
+extern const vd_micro vd_micro_pairs;
 #if defined(__x86_64__)
 extern const vd_micro vd_micro_avx2;
 extern const vd_micro vd_micro_avx512;
+extern const vd_micro vd_micro_avx512_bf16;
 #endif
 
 #endif

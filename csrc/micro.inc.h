@@ -190,6 +190,12 @@ static void rmsnorm_forward(vd_real *y, vd_real *rstd, const vd_real *x, const v
     }
 }
 
+static void rmsnorm_statistics(vd_real *rstd, const vd_real *x, int64_t T, int64_t d, vd_real eps)
+{
+    for (int64_t t = 0; t < T; t++)
+        rstd[t] = 1 / VD_SQRT(dot(x + t * d, x + t * d, d) / (vd_real)d + eps);
+}
+
 static void rmsnorm_apply(vd_real *y, const vd_real *rstd, const vd_real *x, const vd_real *gain,
                           int64_t T, int64_t d)
 {
@@ -236,14 +242,16 @@ static void rmsnorm_dgain(vd_real *dgain, const vd_real *dy, const vd_real *x, c
         dgain[first + c] = (vd_real)total[c] + (accumulate ? dgain[first + c] : 0);
 }
 
+#include "micro_layout.inc.h"
+
 /* ---- RoPE ------------------------------------------------------------------------ */
 
-static void rope(vd_real *x, const int32_t *positions, const vd_real *cos_table,
+static void rope(vd_real *x, uint16_t *halves, const int32_t *positions, const vd_real *cos_table,
                  const vd_real *sin_table, int64_t T, int64_t row_stride, int64_t n_rotated,
                  int64_t hd, int inverse)
 {
-    int64_t half = hd / 2;
-    vd_real sign = inverse ? -1 : 1;
+    const int64_t half = hd / 2;
+    const vd_real sign = inverse ? -1 : 1;
     for (int64_t t = 0; t < T; t++) {
         const vd_real *restrict c = cos_table + positions[t] * half;
         const vd_real *restrict s = sin_table + positions[t] * half;
@@ -256,11 +264,14 @@ static void rope(vd_real *x, const int32_t *positions, const vd_real *cos_table,
                 b[i] = right * c[i] + left * turn;
             }
         }
+        if (halves)
+            store_halves(halves + t * row_stride, x + t * row_stride, row_stride);
     }
 }
 
 #include "micro_attention.inc.h"
 #include "micro_dropout.inc.h"
+#include "micro_linear.inc.h"
 
 /* ---- cross-entropy ---------------------------------------------------------------------- */
 
@@ -338,9 +349,17 @@ static void adam(vd_real *restrict param, vd_real *restrict m, vd_real *restrict
 
 const vd_micro VD_ISA_TABLE = {
     .name = VD_ISA_NAME,
+    .mr = MR,
+    .nr = NR,
+    .pairs = PAIRS,
+    .multiply = multiply,
+    .multiply_half = MULTIPLY_HALF,
+    .pack = pack,
+    .finish = finish,
     .gelu_forward = gelu_forward,
     .gelu_backward = gelu_backward,
     .rmsnorm_forward = rmsnorm_forward,
+    .rmsnorm_statistics = rmsnorm_statistics,
     .rmsnorm_apply = rmsnorm_apply,
     .rmsnorm_backward = rmsnorm_backward,
     .rmsnorm_dgain = rmsnorm_dgain,

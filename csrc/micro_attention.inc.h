@@ -4,8 +4,16 @@
 enum {
     BLOCK = 64, /* queries and keys of a block */
     MAX_HD = 256,
-    TILE_ROWS_SMALL = 4,
+    TILE_ROWS_SMALL = 6,
 };
+
+/* Which part of a block on the diagonal counts: elsewhere a probability is 0. */
+typedef enum {
+    WHOLE,
+    LOWER_RESULT, /* of c, what is not above the diagonal */
+    LOWER_FACTOR, /* a's element (i, p) is 0 for p > i */
+    UPPER_FACTOR, /* a's element (i, p) is 0 for p < i */
+} triangle;
 
 /* c [ROWS, VECTORS * L] (+)= a [ROWS, k] * b [k, VECTORS * L], a at rs, cs */
 #define SMALL_TILE(ROWS, VECTORS)                                                             \
@@ -14,7 +22,9 @@ enum {
         _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++)                                \
             _Pragma("GCC unroll 8") for (int w = 0; w < VECTORS; w++)                         \
                 sum[r][w] = accumulate ? load(c + (i + r) * ldc + j + w * L) : (vec){0};      \
-        for (int64_t p = 0; p < k; p++) {                                                     \
+        int64_t from = part == UPPER_FACTOR ? i : 0;                                          \
+        int64_t to = part == LOWER_FACTOR ? vd_min(k, i + ROWS) : k;                          \
+        for (int64_t p = from; p < to; p++) {                                                 \
             vec col[VECTORS];                                                                 \
             _Pragma("GCC unroll 8") for (int w = 0; w < VECTORS; w++)                         \
                 col[w] = load(b + p * ldb + j + w * L);                                       \
@@ -32,18 +42,26 @@ enum {
 
 /* c [m, n] (+)= a [m, k] * b [k, n] on blocks that fit the first-level cache.
  * a's element (i, p) is at i * rs + p * cs; n is a multiple of VD_PAD. */
-static void small_matmul(vd_real *c, int64_t ldc, const vd_real *a, int64_t rs, int64_t cs,
+INLINE void small_matmul(vd_real *c, int64_t ldc, const vd_real *a, int64_t rs, int64_t cs,
                          const vd_real *b, int64_t ldb, int64_t m, int64_t n, int64_t k,
-                         int accumulate)
+                         int accumulate, triangle part)
 {
     for (int64_t j = 0; j < n;) {
         int wide = n - j >= 2 * L;
-        int64_t i = 0;
+        /* the first row whose result reaches this column */
+        int64_t i = part == LOWER_RESULT ? j / TILE_ROWS_SMALL * TILE_ROWS_SMALL : 0;
         for (; i + TILE_ROWS_SMALL <= m; i += TILE_ROWS_SMALL) {
+            if (wide)
+                SMALL_TILE(6, 2);
+            else
+                SMALL_TILE(6, 1);
+        }
+        if (i + 4 <= m) { /* a whole block is ten tiles of six rows and one of four */
             if (wide)
                 SMALL_TILE(4, 2);
             else
                 SMALL_TILE(4, 1);
+            i += 4;
         }
         for (; i < m; i++) {
             if (wide)
@@ -55,13 +73,24 @@ static void small_matmul(vd_real *c, int64_t ldc, const vd_real *a, int64_t rs, 
     }
 }
 
-/* to [BLOCK, width] = scale * n rows of hd columns, zeros around them */
-INLINE void pack_rows(vd_real *to, int64_t width, const vd_real *from, int64_t stride, int64_t n,
-                      int64_t hd, vd_real scale)
+/* n columns of a matrix that is vd_real, or bfloat16 (then read into room) */
+INLINE const vd_real *columns_at(const void *data, int64_t at, int half, vd_real *room, int64_t n)
 {
+    if (!half)
+        return (const vd_real *)data + at;
+    load_halves(room, (const uint16_t *)data + at, n);
+    return room;
+}
+
+/* to [BLOCK, width] = scale * n rows of hd columns, zeros around them */
+INLINE void pack_rows(vd_real *to, int64_t width, const void *from, int64_t at, int half,
+                      int64_t stride, int64_t n, int64_t hd, vd_real scale)
+{
+    vd_real room[MAX_HD];
     for (int64_t t = 0; t < n; t++) {
+        const vd_real *row = columns_at(from, at + t * stride, half, room, hd);
         for (int64_t c = 0; c < hd; c++)
-            to[t * width + c] = from[t * stride + c] * scale;
+            to[t * width + c] = row[c] * scale;
         for (int64_t c = hd; c < width; c++)
             to[t * width + c] = 0;
     }
@@ -69,13 +98,24 @@ INLINE void pack_rows(vd_real *to, int64_t width, const vd_real *from, int64_t s
 }
 
 /* to [hd, BLOCK] = n rows of hd columns, transposed, zeros behind them */
-INLINE void pack_columns(vd_real *to, const vd_real *from, int64_t stride, int64_t n, int64_t hd)
+INLINE void pack_columns(vd_real *to, const void *from, int64_t at, int half, int64_t stride,
+                         int64_t n, int64_t hd)
 {
-    for (int64_t c = 0; c < hd; c++) {
-        for (int64_t t = 0; t < n; t++)
-            to[c * BLOCK + t] = from[t * stride + c];
-        for (int64_t t = n; t < BLOCK; t++)
-            to[c * BLOCK + t] = 0;
+    static const vd_real nothing[MAX_HD];
+    vd_real room[GROUP][MAX_HD];
+    for (int64_t t = 0; t < BLOCK; t += GROUP) {
+        const vd_real *row[GROUP];
+        for (int64_t i = 0; i < GROUP; i++)
+            row[i] = t + i < n ? columns_at(from, at + (t + i) * stride, half, room[i], hd)
+                               : nothing;
+        int64_t c = 0;
+#ifndef VIDYA_DOUBLE
+        for (; c + GROUP <= hd; c += GROUP)
+            transpose_eight(to + t, BLOCK, row, c);
+#endif
+        for (; c < hd; c++)
+            for (int64_t i = 0; i < GROUP; i++)
+                to[c * BLOCK + t + i] = row[i][c];
     }
 }
 
@@ -128,7 +168,7 @@ INLINE void attend_block(const vd_attention_head *head, int64_t q0, int64_t nq)
     vd_real o[BLOCK * width] ALIGNED, s[BLOCK * BLOCK] ALIGNED;
     vd_real most[BLOCK], total[BLOCK];
 
-    pack_rows(q, width, head->q + q0 * head->stride, head->stride, nq, hd,
+    pack_rows(q, width, head->q, q0 * head->stride, head->half, head->stride, nq, hd,
               1 / VD_SQRT((vd_real)hd));
     memset(o, 0, (size_t)(nq * width) * sizeof *o);
     for (int64_t i = 0; i < nq; i++) {
@@ -137,9 +177,11 @@ INLINE void attend_block(const vd_attention_head *head, int64_t q0, int64_t nq)
     }
     for (int64_t k0 = 0; k0 < q0 + nq; k0 += BLOCK) {
         int64_t nk = vd_min(BLOCK, q0 + nq - k0);
-        pack_columns(kt, head->k + k0 * head->stride, head->stride, nk, hd);
-        pack_rows(v, width, head->v + k0 * head->stride, head->stride, nk, hd, 1);
-        small_matmul(s, BLOCK, q, width, 1, kt, BLOCK, nq, BLOCK, hd, 0);
+        int diagonal = k0 == q0;
+        pack_columns(kt, head->k, k0 * head->stride, head->half, head->stride, nk, hd);
+        pack_rows(v, width, head->v, k0 * head->stride, head->half, head->stride, nk, hd, 1);
+        small_matmul(s, BLOCK, q, width, 1, kt, BLOCK, nq, BLOCK, hd, 0,
+                     diagonal ? LOWER_RESULT : WHOLE);
         for (int64_t i = 0; i < nq; i++) {
             int64_t valid = vd_min(nk, q0 + i - k0 + 1);
             vd_real peak = max_row(s + i * BLOCK, valid, most[i]);
@@ -150,12 +192,18 @@ INLINE void attend_block(const vd_attention_head *head, int64_t q0, int64_t nq)
             for (int64_t c = 0; c < width; c++)
                 o[i * width + c] *= shrink;
         }
-        small_matmul(o, width, s, BLOCK, 1, v, width, nq, width, nk, 1);
+        small_matmul(o, width, s, BLOCK, 1, v, width, nq, width, nk, 1,
+                     diagonal ? LOWER_FACTOR : WHOLE);
     }
     for (int64_t i = 0; i < nq; i++) {
-        vd_real *out = head->out + (q0 + i) * head->out_stride;
+        int64_t at = (q0 + i) * head->out_stride;
+        vd_real *row = o + i * width, once = 1 / total[i];
         for (int64_t c = 0; c < hd; c++)
-            out[c] = o[i * width + c] / total[i];
+            row[c] *= once;
+        if (head->half)
+            store_halves((uint16_t *)head->out + at, row, hd);
+        else
+            memcpy((vd_real *)head->out + at, row, (size_t)hd * sizeof *row);
         head->lse[(q0 + i) * head->lse_stride] = most[i] + VD_LOG(total[i]);
     }
 }
@@ -169,9 +217,20 @@ static void attention_forward(const vd_attention_head *head)
 /* delta = rowsum(dout * out), which is what softmax's backward needs of them */
 INLINE void attention_delta(const vd_attention_head *head)
 {
-    for (int64_t t = 0; t < head->n; t++)
+    vd_real room[MAX_HD];
+    for (int64_t t = 0; t < head->n; t++) {
+        int64_t at = t * head->out_stride;
         head->delta[t * head->lse_stride] =
-            dot(head->dout + t * head->out_stride, head->out + t * head->out_stride, head->hd);
+            dot(head->dout + at, columns_at(head->out, at, head->half, room, head->hd), head->hd);
+    }
+}
+
+/* ds = p * (dp - delta) in place of dp, 0 behind the columns that count, where dp was
+ * not computed. */
+INLINE void scores_gradient(vd_real *dp, const vd_real *p, vd_real delta, int64_t valid)
+{
+    for (int64_t j = 0; j < BLOCK; j += L)
+        store(dp + j, j < valid ? load(p + j) * (load(dp + j) - delta) : (vec){0});
 }
 
 /* Keys [k0, k0 + nk) of a head against all blocks of queries that see them:
@@ -185,26 +244,32 @@ INLINE void attend_block_backward(const vd_attention_head *head, int64_t k0, int
     vd_real p[BLOCK * BLOCK] ALIGNED, ds[BLOCK * BLOCK] ALIGNED;
     const vd_real scale = 1 / VD_SQRT((vd_real)hd);
 
-    pack_rows(k, width, head->k + k0 * stride, stride, nk, hd, 1);
-    pack_columns(kt, head->k + k0 * stride, stride, nk, hd);
-    pack_columns(vt, head->v + k0 * stride, stride, nk, hd);
+    pack_rows(k, width, head->k, k0 * stride, head->half, stride, nk, hd, 1);
+    pack_columns(kt, head->k, k0 * stride, head->half, stride, nk, hd);
+    pack_columns(vt, head->v, k0 * stride, head->half, stride, nk, hd);
     memset(dk, 0, (size_t)(nk * width) * sizeof *dk);
     memset(dv, 0, (size_t)(nk * width) * sizeof *dv);
     for (int64_t q0 = k0; q0 < head->n; q0 += BLOCK) {
         int64_t nq = vd_min(BLOCK, head->n - q0);
-        pack_rows(q, width, head->q + q0 * stride, stride, nq, hd, scale);
-        pack_rows(dout, width, head->dout + q0 * head->out_stride, head->out_stride, nq, hd, 1);
-        small_matmul(p, BLOCK, q, width, 1, kt, BLOCK, nq, BLOCK, hd, 0);
-        small_matmul(ds, BLOCK, dout, width, 1, vt, BLOCK, nq, BLOCK, hd, 0);
+        int diagonal = q0 == k0;
+        pack_rows(q, width, head->q, q0 * stride, head->half, stride, nq, hd, scale);
+        pack_rows(dout, width, head->dout, q0 * head->out_stride, 0, head->out_stride, nq, hd, 1);
+        small_matmul(p, BLOCK, q, width, 1, kt, BLOCK, nq, BLOCK, hd, 0,
+                     diagonal ? LOWER_RESULT : WHOLE);
+        small_matmul(ds, BLOCK, dout, width, 1, vt, BLOCK, nq, BLOCK, hd, 0,
+                     diagonal ? LOWER_RESULT : WHOLE);
         for (int64_t i = 0; i < nq; i++) {
             int64_t at = (q0 + i) * head->lse_stride;
-            exp_row(p + i * BLOCK, head->lse[at], vd_min(nk, q0 + i - k0 + 1));
-            for (int64_t j = 0; j < BLOCK; j++)
-                ds[i * BLOCK + j] = p[i * BLOCK + j] * (ds[i * BLOCK + j] - head->delta[at]);
+            int64_t valid = vd_min(nk, q0 + i - k0 + 1);
+            exp_row(p + i * BLOCK, head->lse[at], valid);
+            scores_gradient(ds + i * BLOCK, p + i * BLOCK, head->delta[at], valid);
         }
-        small_matmul(dv, width, p, 1, BLOCK, dout, width, nk, width, nq, 1);
-        small_matmul(dk, width, ds, 1, BLOCK, q, width, nk, width, nq, 1);
-        small_matmul(dq, width, ds, BLOCK, 1, k, width, nq, width, nk, 0);
+        small_matmul(dv, width, p, 1, BLOCK, dout, width, nk, width, nq, 1,
+                     diagonal ? UPPER_FACTOR : WHOLE);
+        small_matmul(dk, width, ds, 1, BLOCK, q, width, nk, width, nq, 1,
+                     diagonal ? UPPER_FACTOR : WHOLE);
+        small_matmul(dq, width, ds, BLOCK, 1, k, width, nq, width, nk, 0,
+                     diagonal ? LOWER_FACTOR : WHOLE);
         for (int64_t i = 0; i < nq; i++) {
             vd_real *to = head->dq + (q0 + i) * stride;
             for (int64_t c = 0; c < hd; c++)

@@ -13,6 +13,7 @@
 #endif
 
 #define VD_MULTIPLY_HALVES(a, b) ((uvec)_mm256_mul_epu32((__m256i)(a), (__m256i)(b)))
+#define VD_TILE_VECTORS 2
 #define VD_VECTOR_BYTES 32
 #define VD_ISA_NAME "avx2"
 #define VD_ISA_TABLE vd_micro_avx2

@@ -14,6 +14,7 @@
 #endif
 
 #define VD_MULTIPLY_HALVES(a, b) ((uvec)_mm512_mul_epu32((__m512i)(a), (__m512i)(b)))
+#define VD_TILE_VECTORS 4
 #define VD_VECTOR_BYTES 64
 #define VD_ISA_NAME "avx512"
 #define VD_ISA_TABLE vd_micro_avx512

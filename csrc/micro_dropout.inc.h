@@ -64,18 +64,20 @@ static void dropout_add(vd_real *y, const vd_real *residual, const vd_real *x, i
     /* kept: word >= p * 2^32, that is word > last, the greatest integer below it */
     const uint32_t last = p > 0 ? (uint32_t)(ceil(p * 4294967296.0) - 1) : 0;
     const vd_real scale = (vd_real)(1 / (1 - p));
-    for (int64_t i = 0; i < n; i += 4 * COUNTERS) {
-        int64_t some = vd_min(4 * COUNTERS, n - i);
+    for (int64_t i = 0; i < n;) {
+        int64_t lead = (first + i) % 4; /* words of the first counter that stand before */
+        int64_t some = vd_min(4 * COUNTERS - lead, n - i);
+        const uint32_t *at = word + lead;
         if (p > 0)
             philox(word, (uint64_t)(first + i) / 4, stream, seed);
         else
             memset(word, 0xff, sizeof word);
         if (residual)
             for (int64_t e = 0; e < some; e++)
-                y[i + e] = residual[i + e] + (word[e] > last ? x[i + e] * scale : 0);
+                y[i + e] = residual[i + e] + (at[e] > last ? x[i + e] * scale : 0);
         else
             for (int64_t e = 0; e < some; e++)
-                y[i + e] = word[e] > last ? x[i + e] * scale : 0;
+                y[i + e] = at[e] > last ? x[i + e] * scale : 0;
+        i += some;
     }
 }
-

@@ -25,6 +25,20 @@ void vidya_rmsnorm_forward(vd_real *y, vd_real *rstd, const vd_real *x, const vd
     vd_parallel(vd_ceil_div(T, p.block), forward_rows, &p);
 }
 
+static void statistics_of_rows(int64_t i, void *context)
+{
+    const rmsnorm *p = context;
+    int64_t t = i * p->block;
+    vd_micro_kernels()->rmsnorm_statistics(p->rstd + t, p->x + t * p->d,
+                                           vd_min(p->block, p->T - t), p->d, p->eps);
+}
+
+void vidya_rmsnorm_statistics(vd_real *rstd, const vd_real *x, int64_t T, int64_t d, vd_real eps)
+{
+    rmsnorm p = {.rstd = rstd, .x = x, .T = T, .d = d, .eps = eps, .block = vd_row_block(d)};
+    vd_parallel(vd_ceil_div(T, p.block), statistics_of_rows, &p);
+}
+
 static void apply_rows(int64_t i, void *context)
 {
     const rmsnorm *p = context;

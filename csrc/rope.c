@@ -18,6 +18,7 @@ void vidya_rope_table(vd_real *cos_table, vd_real *sin_table, int64_t context, i
 
 typedef struct {
     vd_real *x;
+    uint16_t *halves;
     const int32_t *positions;
     const vd_real *cos_table, *sin_table;
     int64_t T, row_stride, n_rotated, hd, block;
@@ -28,16 +29,17 @@ static void rotate_rows(int64_t i, void *context)
 {
     const rotation *p = context;
     int64_t t = i * p->block;
-    vd_micro_kernels()->rope(p->x + t * p->row_stride, p->positions + t, p->cos_table,
-                             p->sin_table, vd_min(p->block, p->T - t), p->row_stride,
+    int64_t at = t * p->row_stride;
+    vd_micro_kernels()->rope(p->x + at, p->halves ? p->halves + at : 0, p->positions + t,
+                             p->cos_table, p->sin_table, vd_min(p->block, p->T - t), p->row_stride,
                              p->n_rotated, p->hd, p->inverse);
 }
 
-void vidya_rope(vd_real *x, const int32_t *positions, const vd_real *cos_table,
-                const vd_real *sin_table, int64_t T, int64_t row_stride, int64_t n_rotated,
+void vidya_rope(vd_real *x, uint16_t *halves, const int32_t *positions,
+                const vd_real *cos_table, const vd_real *sin_table, int64_t T, int64_t row_stride, int64_t n_rotated,
                 int64_t hd, int inverse)
 {
-    rotation p = {x, positions, cos_table, sin_table, T, row_stride, n_rotated, hd,
+    rotation p = {x, halves, positions, cos_table, sin_table, T, row_stride, n_rotated, hd,
                   vd_row_block(n_rotated * hd), inverse};
     vd_parallel(vd_ceil_div(T, p.block), rotate_rows, &p);
 }

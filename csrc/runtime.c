@@ -10,7 +10,7 @@ static const vd_micro *best(void)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        return &vd_micro_avx512;
+        return __builtin_cpu_supports("avx512bf16") ? &vd_micro_avx512_bf16 : &vd_micro_avx512;
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         return &vd_micro_avx2;
 #endif
@@ -36,15 +36,22 @@ const char *vidya_get_isa(void)
     return chosen->name;
 }
 
+int vidya_has_bf16(void)
+{
+    return chosen->pairs && chosen != &vd_micro_pairs;
+}
+
 int vidya_set_isa(const char *name)
 {
     /* from the widest to the narrowest: what stands after the best is available */
     static const vd_micro *const all[] = {
 #if defined(__x86_64__)
+        &vd_micro_avx512_bf16,
         &vd_micro_avx512,
         &vd_micro_avx2,
 #endif
         &vd_micro_generic,
+        &vd_micro_pairs,
     };
     int available = 0;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {

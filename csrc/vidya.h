@@ -45,10 +45,13 @@ const char *vidya_openblas_config(void);
 /* 0 serial, 1 its own threads, 2 OpenMP: the last would not stay single-threaded */
 int vidya_openblas_get_parallel(void);
 
-/* Instruction set of the micro-kernels: "avx512", "avx2" or "generic". The
+/* Instruction set of the micro-kernels: "avx512_bf16", "avx512", "avx2", "generic" or
+ * "pairs" (generic, bfloat16 laid out as for avx512_bf16: for tests). The
  * best that the processor has is chosen at load; setting one that it does not
  * have returns -1 and changes nothing, else 0. Not while a kernel runs. */
 const char *vidya_get_isa(void);
+/* 1 if it multiplies bfloat16 faster than float. */
+int vidya_has_bf16(void);
 int vidya_set_isa(const char *name);
 
 /* ---- matrix multiplication (matmul.c) ---------------------------------- */
@@ -65,6 +68,49 @@ void vidya_matmul_backward_input(vd_real *dx, const vd_real *dy, const vd_real *
 void vidya_matmul_backward_weight(vd_real *dw, const vd_real *dy, const vd_real *x,
                                   int64_t m, int64_t n, int64_t k, int accumulate);
 
+/* ---- linear layers with what surrounds them (linear.c) ------------------- */
+/* The products of a layer, through vidya's own packed micro-kernels: what comes
+ * before a product is done while its input is packed, what comes after it while
+ * the result is in the cache. w is [n, k], "[out, in]"; T, n, k >= 1.
+ *
+ * half != 0 in a product: the factors are rounded to bfloat16 (to nearest even)
+ * and summed in float. half != 0 in a matrix: it is stored as bfloat16.
+ *
+ * workspace holds vidya_workspace_bytes() bytes, aligned to 64. */
+
+/* A matrix that a product reads, [rows, columns]: x, or x * rstd * gain, or gelu(x). */
+typedef struct {
+    const void *data;
+    const vd_real *rstd; /* [rows], NULL: not normalised */
+    const vd_real *gain; /* [columns] */
+    int half;
+    int gelu;
+} vidya_input;
+
+/* Where a product goes, [rows, columns]: as it is; added to what is there; residual +
+ * dropout(product), with the mask of vidya_dropout_add; or product * gelu'(gelu_of). */
+typedef struct {
+    void *data;
+    const vd_real *residual; /* not NULL: dropout with p, seed and stream, then added */
+    void *gelu_of;           /* stored as data is; becomes gelu(gelu_of) on the way */
+    double p;
+    uint64_t seed, stream;
+    int half;
+    int accumulate; /* not with half, residual or gelu_of */
+} vidya_output;
+
+int64_t vidya_workspace_bytes(void);
+/* y [T, n] = x [T, k] * w^T */
+void vidya_linear_forward(const vidya_output *y, const vidya_input *x, const vd_real *w, int64_t T,
+                          int64_t n, int64_t k, int half, void *workspace);
+/* dx [T, k] = dy [T, n] * w */
+void vidya_linear_backward_input(const vidya_output *dx, const vidya_input *dy, const vd_real *w,
+                                 int64_t T, int64_t n, int64_t k, int half, void *workspace);
+/* dw [n, k] = dy^T [n, T] * x [T, k], added if accumulate */
+void vidya_linear_backward_weight(vd_real *dw, const vidya_input *dy, const vidya_input *x,
+                                  int64_t T, int64_t n, int64_t k, int half, int accumulate,
+                                  void *workspace);
+
 /* ---- token embedding (embedding.c) ------------------------------------- */
 
 /* y [T, d] = rows tokens[T] of wte [V, d] */
@@ -79,6 +125,8 @@ void vidya_embedding_backward(vd_real *dwte, const vd_real *dy, const int32_t *t
 /* y = x * rstd * gain, rstd [T] = 1 / sqrt(mean(x^2) + eps); y may be x. */
 void vidya_rmsnorm_forward(vd_real *y, vd_real *rstd, const vd_real *x, const vd_real *gain,
                            int64_t T, int64_t d, vd_real eps);
+/* rstd alone. */
+void vidya_rmsnorm_statistics(vd_real *rstd, const vd_real *x, int64_t T, int64_t d, vd_real eps);
 /* y = x * rstd * gain from the rstd that forward kept; y may be x. */
 void vidya_rmsnorm_apply(vd_real *y, const vd_real *rstd, const vd_real *x,
                          const vd_real *gain, int64_t T, int64_t d);
@@ -95,8 +143,9 @@ void vidya_rope_table(vd_real *cos_table, vd_real *sin_table, int64_t context, i
                       double base);
 /* Rotates in place the first n_rotated heads (hd columns each) of every row of
  * x [T, row_stride] by its position; inverse != 0 rotates back, which is the
- * backward pass. positions [T] < context. */
-void vidya_rope(vd_real *x, const int32_t *positions, const vd_real *cos_table,
+ * backward pass. positions [T] < context. halves, if not NULL, [T, row_stride] in
+ * bfloat16: the whole rows, rotated, are put there too. */
+void vidya_rope(vd_real *x, uint16_t *halves, const int32_t *positions, const vd_real *cos_table,
                 const vd_real *sin_table, int64_t T, int64_t row_stride, int64_t n_rotated,
                 int64_t hd, int inverse);
 
@@ -104,13 +153,14 @@ void vidya_rope(vd_real *x, const int32_t *positions, const vd_real *cos_table,
 /* qkv [T, 3*H*hd]: queries, keys, values, each H heads of hd columns, hd <= 256
  * and a multiple of 2. offsets [n_docs + 1] starts at 0, ends at T, and does not
  * decrease; a token sees itself and what stands before it in its document.
- * Scale 1/sqrt(hd). lse [T, H] is the log-sum-exp of each row of scores. */
-void vidya_attention_forward(vd_real *out, vd_real *lse, const vd_real *qkv,
-                             const int64_t *offsets, int64_t n_docs, int64_t H, int64_t hd);
+ * Scale 1/sqrt(hd). lse [T, H] is the log-sum-exp of each row of scores. With half,
+ * qkv and out are bfloat16; the arithmetic is in vd_real either way. */
+void vidya_attention_forward(void *out, vd_real *lse, const void *qkv, const int64_t *offsets,
+                             int64_t n_docs, int64_t H, int64_t hd, int half);
 /* dqkv [T, 3*H*hd] is overwritten; delta [T, H] is scratch. */
-void vidya_attention_backward(vd_real *dqkv, vd_real *delta, const vd_real *dout,
-                              const vd_real *out, const vd_real *lse, const vd_real *qkv,
-                              const int64_t *offsets, int64_t n_docs, int64_t H, int64_t hd);
+void vidya_attention_backward(vd_real *dqkv, vd_real *delta, const vd_real *dout, const void *out,
+                              const vd_real *lse, const void *qkv, const int64_t *offsets,
+                              int64_t n_docs, int64_t H, int64_t hd, int half);
 /* One new query against a cache: q, out [H*hd]; keys, values [n, H*hd], n >= 1. */
 void vidya_attention_decode(vd_real *out, const vd_real *q, const vd_real *keys,
                             const vd_real *values, int64_t n, int64_t H, int64_t hd);
@@ -135,18 +185,20 @@ void vidya_dropout_add(vd_real *y, const vd_real *residual, const vd_real *x, in
 
 /* ---- final projection + cross-entropy (cross_entropy.c) ----------------- */
 /* logits = x [T, d] * w^T [V, d], never whole in memory: they pass through
- * scratch [chunk, V], chunk >= 1. losses [T] is -log softmax(logits)[target], 0
+ * scratch [chunk, V], chunk >= 1. half and workspace as in the linear layers. losses [T] is -log softmax(logits)[target], 0
  * where targets[t] is negative ("not counted"). */
 
 void vidya_linear_cross_entropy_forward(vd_real *losses, vd_real *scratch, const vd_real *x,
                                         const vd_real *w, const int32_t *targets, int64_t T,
-                                        int64_t d, int64_t V, int64_t chunk);
+                                        int64_t d, int64_t V, int64_t chunk, int half,
+                                        void *workspace);
 /* Forward, dx [T, d] and dw [V, d] of sum(losses) * scale in one go. dw is added
  * to if accumulate, else overwritten. */
 void vidya_linear_cross_entropy_backward(vd_real *losses, vd_real *dx, vd_real *dw,
                                          vd_real *scratch, const vd_real *x, const vd_real *w,
                                          const int32_t *targets, int64_t T, int64_t d, int64_t V,
-                                         int64_t chunk, double scale, int accumulate);
+                                         int64_t chunk, double scale, int accumulate, int half,
+                                         void *workspace);
 
 /* ---- over the flat parameter buffer (optimizer.c) ----------------------- */
 

@@ -212,7 +212,7 @@ def test_rope_turns_queries_and_keys_and_leaves_values(T, H, hd, dtype, rng):
     cos, sin = kernels.rope_table(T, hd, dtype=dtype)
     turned = qkv.copy()
     kernels.library(dtype).vidya_rope(
-        *pointers(turned, positions, cos, sin), T, 3 * H * hd, 2 * H, hd, 0
+        *pointers(turned), kernels.NULL, *pointers(positions, cos, sin), T, 3 * H * hd, 2 * H, hd, 0
     )
     heads = np.ascontiguousarray(qkv[:, : 2 * H * hd]).reshape(T, 2 * H, hd)
     expected = kernels.rope(heads, positions, cos, sin).reshape(T, -1)

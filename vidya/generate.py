@@ -185,7 +185,7 @@ class _Step:
         ):
             c.vidya_rmsnorm_forward(normed, rstd, x, attn_norm, 1, d, eps)
             c.vidya_matmul_forward(qkv, normed, attn_qkv, 1, 3 * d, d, 0)
-            c.vidya_rope(qkv, position_, cos, sin, 1, 3 * d, 2 * heads, hd, 0)
+            c.vidya_rope(qkv, kernels.NULL, position_, cos, sin, 1, 3 * d, 2 * heads, hd, 0)
             self._cache[:, i, position] = keys_values
             c.vidya_attention_decode(attended, qkv, keys, values, position + 1, heads, hd)
             c.vidya_matmul_forward(x, attended, attn_out, 1, d, d, 1)

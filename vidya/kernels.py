@@ -99,7 +99,28 @@ def pointer(array: Array) -> Any:
     return module.ffi.cast(_C_TYPES[array.dtype.str[1:]], array.ctypes.data)
 
 
-_C_TYPES = {"f4": "float *", "f8": "double *", "i4": "int32_t *", "i8": "int64_t *"}
+_C_TYPES = {
+    "f4": "float *", "f8": "double *", "i4": "int32_t *", "i8": "int64_t *", "u2": "uint16_t *",
+    "u1": "uint8_t *",
+}  # fmt: skip
+
+
+def structure(name: str, dtype: DTypeLike, **fields: Any) -> Any:
+    """A C structure of csrc/vidya.h, `vidya_input` or `vidya_output`, for `library(dtype)`.
+
+    Fields are numbers and pointers; what they point to must be kept alive elsewhere.
+    """
+    return _module(np.dtype(dtype)).ffi.new(f"{name} *", fields)
+
+
+_WORKSPACE_ALIGNMENT = 64
+
+
+def workspace(dtype: DTypeLike = np.float32) -> Array:
+    """Room for the linear layers' packed factors: one call at a time may use it."""
+    room = np.empty(library(dtype).vidya_workspace_bytes() + _WORKSPACE_ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % _WORKSPACE_ALIGNMENT
+    return room[start : len(room) - _WORKSPACE_ALIGNMENT + start]
 
 
 def _module(dtype: np.dtype[Any]) -> Any:
@@ -325,7 +346,7 @@ def rope(
     if not in_place:
         out[...] = x
     library(x.dtype).vidya_rope(
-        pointer(out), pointer(positions), pointer(cos), pointer(sin), T, n_head * head_dim,
+        pointer(out), NULL, pointer(positions), pointer(cos), pointer(sin), T, n_head * head_dim,
         n_head, head_dim, int(inverse),
     )  # fmt: skip
     return out
@@ -353,7 +374,7 @@ def attention(qkv: Array, offsets: Array, n_head: int) -> tuple[Array, Array]:
     out, lse = np.empty((T, width // 3), qkv.dtype), np.empty((T, n_head), qkv.dtype)
     library(qkv.dtype).vidya_attention_forward(
         pointer(out), pointer(lse), pointer(qkv), pointer(offsets), len(offsets) - 1,
-        n_head, head_dim,
+        n_head, head_dim, 0,
     )  # fmt: skip
     return out, lse
 
@@ -374,7 +395,7 @@ def attention_backward(
     dqkv, delta = np.empty_like(qkv), np.empty_like(lse)
     library(qkv.dtype).vidya_attention_backward(
         pointer(dqkv), pointer(delta), pointer(dout), pointer(out), pointer(lse), pointer(qkv),
-        pointer(offsets), len(offsets) - 1, n_head, head_dim,
+        pointer(offsets), len(offsets) - 1, n_head, head_dim, 0,
     )  # fmt: skip
     return dqkv
 
@@ -458,10 +479,10 @@ def linear_cross_entropy(x: Array, w: Array, targets: Array, *, chunk: int = 256
     Logits exist for `chunk` tokens at a time.
     """
     T, d, V, scratch = _cross_entropy_arguments(x, w, targets, chunk)
-    losses = np.empty(T, x.dtype)
+    losses, room = np.empty(T, x.dtype), workspace(x.dtype)
     library(x.dtype).vidya_linear_cross_entropy_forward(
         pointer(losses), pointer(scratch), pointer(x), pointer(w), pointer(targets),
-        T, d, V, len(scratch),
+        T, d, V, len(scratch), 0, pointer(room),
     )  # fmt: skip
     return losses
 
@@ -475,9 +496,10 @@ def linear_cross_entropy_backward(
     """
     T, d, V, scratch = _cross_entropy_arguments(x, w, targets, chunk)
     losses, dx, dw = np.empty(T, x.dtype), np.empty_like(x), np.empty_like(w)
+    room = workspace(x.dtype)
     library(x.dtype).vidya_linear_cross_entropy_backward(
         pointer(losses), pointer(dx), pointer(dw), pointer(scratch), pointer(x), pointer(w),
-        pointer(targets), T, d, V, len(scratch), scale, 0,
+        pointer(targets), T, d, V, len(scratch), scale, 0, 0, pointer(room),
     )  # fmt: skip
     return losses, dx, dw
 

@@ -103,15 +103,20 @@ class Activations:
 
     With `training`, each layer has buffers of its own for backward, and there is
     scratch for gradients; without, all layers share one set. Attributes hold C
-    pointers; the arrays behind them are kept alive in `arrays`.
+    pointers, or the structures that tell a product where its input comes from
+    (`*_in`) and where its result goes (`*_out`); the arrays behind them are kept
+    alive in `arrays`. With `half`, what backward reads of a product's result is
+    stored as bfloat16, except the residual stream.
     """
 
     def __init__(
-        self, config: ModelConfig, max_tokens: int, dtype: DTypeLike, *, training: bool
-    ) -> None:
+        self, config: ModelConfig, max_tokens: int, dtype: DTypeLike, w: _Pointers, *,
+        training: bool, half: bool = False,
+    ) -> None:  # fmt: skip
         self.max_tokens = max_tokens
         self.training = training
         self.dtype = np.dtype(dtype)
+        self.half = half and training
         self.arrays: list[Array] = []
         d, heads = config.n_embd, config.n_head
         layers = config.n_layer
@@ -124,15 +129,14 @@ class Activations:
         self.x_ffn = self._per_layer(d, layers)
         self.attn_rstd, self.ffn_rstd = self._per_layer(1, layers), self._per_layer(1, layers)
         self.qkv_arrays: list[Array] = []
-        self.qkv = self._per_layer(3 * d, layers, self.qkv_arrays)
-        self.attended, self.lse = self._per_layer(d, layers), self._per_layer(heads, layers)
-        self.ffn_pre = self._per_layer(4 * d, layers)
+        self.qkv = self._per_layer(3 * d, layers, self.qkv_arrays, half=self.half)
+        self.attended = self._per_layer(d, layers, half=self.half)
+        self.lse = self._per_layer(heads, layers)
+        self.ffn_pre = self._per_layer(4 * d, layers, half=self.half)
         self.final_rstd = self._buffer(1)
         # scratch
-        self.normed, self.projected = self._buffer(d), self._buffer(d)
         self.hidden_array = self._array(d)
         self.hidden = kernels.pointer(self.hidden_array)
-        self.activated = self._buffer(4 * d)
         self.chunk = min(
             max_tokens,
             max(64, CROSS_ENTROPY_BYTES // (config.vocab_size * self.dtype.itemsize)),
@@ -142,23 +146,63 @@ class Activations:
         self.losses = kernels.pointer(self.losses_array)
         self.positions_array = np.zeros(max_tokens, np.int32)
         self.positions = kernels.pointer(self.positions_array)
+        self.arrays.append(kernels.workspace(self.dtype))
+        self.workspace = kernels.pointer(self.arrays[-1])
         if training:
             self.dx, self.dbranch = self._buffer(d), self._buffer(d)
             self.dattended, self.dqkv = self._buffer(d), self._buffer(3 * d)
+            self.dpre = self._buffer(4 * d, half=self.half)
             self.delta = self._buffer(heads)
+        self._describe_products(w)
 
-    def _array(self, width: int, rows: int | None = None) -> Array:
-        array = np.empty((self.max_tokens if rows is None else rows, width), self.dtype)
+    def _describe_products(self, w: _Pointers) -> None:
+        """Inputs and outputs of the products of every layer."""
+        half = int(self.half)
+
+        def source(data: Any, **fields: Any) -> Any:
+            return kernels.structure("vidya_input", self.dtype, data=data, **fields)
+
+        def result(data: Any, **fields: Any) -> Any:
+            return kernels.structure("vidya_output", self.dtype, data=data, **fields)
+
+        def normalised(xs: list[Any], rstds: list[Any], gains: list[Any]) -> list[Any]:
+            layers = zip(xs, rstds, gains, strict=True)
+            return [source(x, rstd=rstd, gain=gain) for x, rstd, gain in layers]
+
+        self.attn_in = normalised(self.x_attn[:-1], self.attn_rstd, w.attn_norm)
+        self.ffn_in = normalised(self.x_ffn, self.ffn_rstd, w.ffn_norm)
+        # in bfloat16, rope makes the copy that is kept
+        self.qkv_out = [result(self.dqkv if half else qkv) for qkv in self.qkv]
+        self.attended_in = [source(attended, half=half) for attended in self.attended]
+        self.ffn_pre_out = [result(pre, half=half) for pre in self.ffn_pre]
+        self.activated_in = [source(pre, half=half, gelu=1) for pre in self.ffn_pre]
+        # x + dropout(branch): the fields of the mask are set at every step
+        pairs = zip(self.x_attn[:-1], self.x_ffn, strict=True)
+        self.x_ffn_out = [result(mid, residual=x) for x, mid in pairs]
+        pairs = zip(self.x_ffn, self.x_attn[1:], strict=True)
+        self.x_attn_out = [result(out, residual=mid) for mid, out in pairs]
+        if self.training:
+            self.dpre_out = [result(self.dpre, gelu_of=pre, half=half) for pre in self.ffn_pre]
+            self.ffn_post_in = [source(post, half=half) for post in self.ffn_pre]
+            self.dpre_in = source(self.dpre, half=half)
+            self.dbranch_in, self.dbranch_out = source(self.dbranch), result(self.dbranch)
+            self.dattended_out, self.dqkv_in = result(self.dattended), source(self.dqkv)
+
+    def _array(self, width: int, rows: int | None = None, *, half: bool = False) -> Array:
+        dtype = np.dtype(np.uint16) if half else self.dtype
+        array = np.empty((self.max_tokens if rows is None else rows, width), dtype)
         self.arrays.append(array)
         return array
 
-    def _buffer(self, width: int, rows: int | None = None) -> Any:
-        return kernels.pointer(self._array(width, rows))
+    def _buffer(self, width: int, rows: int | None = None, *, half: bool = False) -> Any:
+        return kernels.pointer(self._array(width, rows, half=half))
 
-    def _per_layer(self, width: int, layers: int, keep: list[Array] | None = None) -> list[Any]:
+    def _per_layer(
+        self, width: int, layers: int, keep: list[Array] | None = None, *, half: bool = False
+    ) -> list[Any]:
         """A pointer a layer: to a buffer of its own in training, else to one for all."""
         if self.training:
-            arrays = [self._array(width) for _ in range(layers)]
+            arrays = [self._array(width, half=half) for _ in range(layers)]
         else:
             arrays = [self._array(width)] * layers
         if keep is not None:
@@ -188,17 +232,27 @@ class Model:
     """
 
     def __init__(
-        self, config: ModelConfig, *, dtype: DTypeLike = np.float32, max_tokens: int | None = None
-    ) -> None:
+        self, config: ModelConfig, *, dtype: DTypeLike = np.float32,
+        max_tokens: int | None = None, precision: str = "fp32",
+    ) -> None:  # fmt: skip
         """Parameters uninitialised (`init` or a checkpoint fills them).
 
         Args:
             config: the architecture.
             dtype: float32, or float64 to check gradients.
             max_tokens: tokens that one forward pass may hold; default: the context.
+            precision: of the products: "fp32" (that is, `dtype`) or "bf16", which rounds
+                their factors to bfloat16 and stores such activations so; parameters,
+                residual stream, sums and logits stay as they are. float32 only.
         """
+        if precision not in ("fp32", "bf16"):
+            raise ValueError(f"precision must be fp32 or bf16, not {precision}")
         self.config = config
         self.dtype = np.dtype(dtype)
+        self.precision = precision
+        self._half = int(precision == "bf16")
+        if self._half and self.dtype != np.float32:
+            raise ValueError(f"precision bf16 is for float32 parameters, not {self.dtype}")
         self.max_tokens = max_tokens or config.context
         self.shapes = parameter_shapes(config)
         self.flat = np.zeros(config.parameter_count(), self.dtype)
@@ -227,8 +281,9 @@ class Model:
         """The buffers of a pass, allocated at the first call."""
         if training not in self._activations:
             self._activations[training] = Activations(
-                self.config, self.max_tokens, self.dtype, training=training
-            )
+                self.config, self.max_tokens, self.dtype, self._w,
+                training=training, half=bool(self._half),
+            )  # fmt: skip
         return self._activations[training]
 
     # ---- forward -----------------------------------------------------------
@@ -249,38 +304,43 @@ class Model:
             on_layer: called with i while `qkv_arrays[i]` holds block i's queries, keys
                 (both rotated) and values; a later block may overwrite them.
         """
-        c, w, config = self._c, self._w, self.config
+        c, w, config, half = self._c, self._w, self.config, self._half
         T, d, heads, hd = len(tokens), config.n_embd, config.n_head, config.head_dim
         self._check_batch(tokens, offsets)
         a = self.activations(training=training)
+        ws = a.workspace
         document_positions(offsets, a.positions_array)
         docs, n_docs = kernels.pointer(offsets), len(offsets) - 1
         p, seed = self._dropout(dropout_seed)
+        self._set_masks(a, p, seed, step)
         eps = kernels.RMSNORM_EPS
         null = kernels.NULL
 
         c.vidya_embedding_forward(a.embedded, w.wte, kernels.pointer(tokens), T, d)
-        c.vidya_rmsnorm_forward(a.normed, a.embed_rstd, a.embedded, w.embed_norm, T, d, eps)
-        c.vidya_dropout_add(a.x_attn[0], null, a.normed, T * d, p, seed, self._stream(step, 0))
+        c.vidya_rmsnorm_forward(a.hidden, a.embed_rstd, a.embedded, w.embed_norm, T, d, eps)
+        c.vidya_dropout_add(a.x_attn[0], null, a.hidden, T * d, p, seed, self._stream(step, 0))
         for i in range(config.n_layer):
-            x, mid, out = a.x_attn[i], a.x_ffn[i], a.x_attn[i + 1]
             # x + dropout(attention(norm(x)))
-            c.vidya_rmsnorm_forward(a.normed, a.attn_rstd[i], x, w.attn_norm[i], T, d, eps)
-            c.vidya_matmul_forward(a.qkv[i], a.normed, w.attn_qkv[i], T, 3 * d, d, 0)
-            c.vidya_rope(a.qkv[i], a.positions, *self._rope, T, 3 * d, 2 * heads, hd, 0)
-            c.vidya_attention_forward(a.attended[i], a.lse[i], a.qkv[i], docs, n_docs, heads, hd)
+            c.vidya_rmsnorm_statistics(a.attn_rstd[i], a.x_attn[i], T, d, eps)
+            c.vidya_linear_forward(
+                a.qkv_out[i], a.attn_in[i], w.attn_qkv[i], T, 3 * d, d, half, ws
+            )
+            rotated, kept = (a.dqkv, a.qkv[i]) if a.half else (a.qkv[i], null)
+            c.vidya_rope(rotated, kept, a.positions, *self._rope, T, 3 * d, 2 * heads, hd, 0)
+            c.vidya_attention_forward(
+                a.attended[i], a.lse[i], a.qkv[i], docs, n_docs, heads, hd, a.half
+            )
             if on_layer is not None:
                 on_layer(i)
-            c.vidya_matmul_forward(a.projected, a.attended[i], w.attn_out[i], T, d, d, 0)
-            stream = self._stream(step, 2 * i + 1)
-            c.vidya_dropout_add(mid, x, a.projected, T * d, p, seed, stream)
+            c.vidya_linear_forward(a.x_ffn_out[i], a.attended_in[i], w.attn_out[i], T, d, d, half, ws)
             # mid + dropout(down(gelu(up(norm(mid)))))
-            c.vidya_rmsnorm_forward(a.normed, a.ffn_rstd[i], mid, w.ffn_norm[i], T, d, eps)
-            c.vidya_matmul_forward(a.ffn_pre[i], a.normed, w.ffn_up[i], T, 4 * d, d, 0)
-            c.vidya_gelu_forward(a.activated, a.ffn_pre[i], T * 4 * d)
-            c.vidya_matmul_forward(a.projected, a.activated, w.ffn_down[i], T, d, 4 * d, 0)
-            stream = self._stream(step, 2 * i + 2)
-            c.vidya_dropout_add(out, mid, a.projected, T * d, p, seed, stream)
+            c.vidya_rmsnorm_statistics(a.ffn_rstd[i], a.x_ffn[i], T, d, eps)
+            c.vidya_linear_forward(
+                a.ffn_pre_out[i], a.ffn_in[i], w.ffn_up[i], T, 4 * d, d, half, ws
+            )
+            c.vidya_linear_forward(
+                a.x_attn_out[i], a.activated_in[i], w.ffn_down[i], T, d, 4 * d, half, ws
+            )
         last = a.x_attn[config.n_layer]
         c.vidya_rmsnorm_forward(a.hidden, a.final_rstd, last, w.final_norm, T, d, eps)
         return a
@@ -292,7 +352,7 @@ class Model:
         a = self.forward(batch.tokens, batch.offsets)
         self._c.vidya_linear_cross_entropy_forward(
             a.losses, a.logits, a.hidden, self._w.wte, kernels.pointer(batch.targets),
-            T, config.n_embd, config.vocab_size, a.chunk,
+            T, config.n_embd, config.vocab_size, a.chunk, self._half, a.workspace,
         )  # fmt: skip
         losses: Array = a.losses_array[:T].copy()
         return losses
@@ -310,14 +370,14 @@ class Model:
         T, d, heads, hd = len(tokens), config.n_embd, config.n_head, config.head_dim
         docs, n_docs = kernels.pointer(offsets), len(offsets) - 1
         p, seed = self._dropout(dropout_seed)
-        null = kernels.NULL
+        half, ws, null = self._half, a.workspace, kernels.NULL
         counted = max(1, int(np.count_nonzero(targets >= 0)))
 
         # a.dbranch: gradient of a sublayer's output, then of its normalised input
         # a.dx: gradient of the residual stream
         c.vidya_linear_cross_entropy_backward(
             a.losses, a.dbranch, g.wte, a.logits, a.hidden, w.wte, kernels.pointer(targets),
-            T, d, config.vocab_size, a.chunk, 1 / counted, 0,
+            T, d, config.vocab_size, a.chunk, 1 / counted, 0, half, ws,
         )  # fmt: skip
         last = a.x_attn[config.n_layer]
         c.vidya_rmsnorm_backward(
@@ -325,34 +385,51 @@ class Model:
         )
         for i in reversed(range(config.n_layer)):
             # mid + dropout(down(gelu(up(norm(mid)))))
-            mid, stream = a.x_ffn[i], self._stream(step, 2 * i + 2)
-            c.vidya_dropout_add(a.dbranch, null, a.dx, T * d, p, seed, stream)
-            c.vidya_matmul_backward_input(a.activated, a.dbranch, w.ffn_down[i], T, d, 4 * d, 0)
-            # in place: activated becomes the gradient before GELU, ffn_pre what came after it
-            c.vidya_gelu_backward(a.activated, a.ffn_pre[i], a.activated, a.ffn_pre[i], T * 4 * d)
-            c.vidya_matmul_backward_weight(g.ffn_down[i], a.dbranch, a.ffn_pre[i], T, d, 4 * d, 0)
-            c.vidya_rmsnorm_apply(a.normed, a.ffn_rstd[i], mid, w.ffn_norm[i], T, d)
-            c.vidya_matmul_backward_weight(g.ffn_up[i], a.activated, a.normed, T, 4 * d, d, 0)
-            c.vidya_matmul_backward_input(a.dbranch, a.activated, w.ffn_up[i], T, 4 * d, d, 0)
-            c.vidya_rmsnorm_backward(
-                a.dx, g.ffn_norm[i], a.dbranch, mid, a.ffn_rstd[i], w.ffn_norm[i], T, d, 1, 0
+            c.vidya_dropout_add(
+                a.dbranch, null, a.dx, T * d, p, seed, self._stream(step, 2 * i + 2)
             )
+            # ffn_pre becomes gelu(ffn_pre) on the way
+            c.vidya_linear_backward_input(
+                a.dpre_out[i], a.dbranch_in, w.ffn_down[i], T, d, 4 * d, half, ws
+            )
+            c.vidya_linear_backward_weight(
+                g.ffn_down[i], a.dbranch_in, a.ffn_post_in[i], T, d, 4 * d, half, 0, ws
+            )
+            c.vidya_linear_backward_weight(
+                g.ffn_up[i], a.dpre_in, a.ffn_in[i], T, 4 * d, d, half, 0, ws
+            )
+            c.vidya_linear_backward_input(
+                a.dbranch_out, a.dpre_in, w.ffn_up[i], T, 4 * d, d, half, ws
+            )
+            c.vidya_rmsnorm_backward(
+                a.dx, g.ffn_norm[i], a.dbranch, a.x_ffn[i], a.ffn_rstd[i], w.ffn_norm[i],
+                T, d, 1, 0,
+            )  # fmt: skip
             # x + dropout(attention(norm(x)))
-            x, stream = a.x_attn[i], self._stream(step, 2 * i + 1)
-            c.vidya_dropout_add(a.dbranch, null, a.dx, T * d, p, seed, stream)
-            c.vidya_matmul_backward_weight(g.attn_out[i], a.dbranch, a.attended[i], T, d, d, 0)
-            c.vidya_matmul_backward_input(a.dattended, a.dbranch, w.attn_out[i], T, d, d, 0)
+            c.vidya_dropout_add(
+                a.dbranch, null, a.dx, T * d, p, seed, self._stream(step, 2 * i + 1)
+            )
+            c.vidya_linear_backward_weight(
+                g.attn_out[i], a.dbranch_in, a.attended_in[i], T, d, d, half, 0, ws
+            )
+            c.vidya_linear_backward_input(
+                a.dattended_out, a.dbranch_in, w.attn_out[i], T, d, d, half, ws
+            )
             c.vidya_attention_backward(
                 a.dqkv, a.delta, a.dattended, a.attended[i], a.lse[i], a.qkv[i],
-                docs, n_docs, heads, hd,
+                docs, n_docs, heads, hd, a.half,
             )  # fmt: skip
-            c.vidya_rope(a.dqkv, a.positions, *self._rope, T, 3 * d, 2 * heads, hd, 1)
-            c.vidya_rmsnorm_apply(a.normed, a.attn_rstd[i], x, w.attn_norm[i], T, d)
-            c.vidya_matmul_backward_weight(g.attn_qkv[i], a.dqkv, a.normed, T, 3 * d, d, 0)
-            c.vidya_matmul_backward_input(a.dbranch, a.dqkv, w.attn_qkv[i], T, 3 * d, d, 0)
-            c.vidya_rmsnorm_backward(
-                a.dx, g.attn_norm[i], a.dbranch, x, a.attn_rstd[i], w.attn_norm[i], T, d, 1, 0
+            c.vidya_rope(a.dqkv, null, a.positions, *self._rope, T, 3 * d, 2 * heads, hd, 1)
+            c.vidya_linear_backward_weight(
+                g.attn_qkv[i], a.dqkv_in, a.attn_in[i], T, 3 * d, d, half, 0, ws
             )
+            c.vidya_linear_backward_input(
+                a.dbranch_out, a.dqkv_in, w.attn_qkv[i], T, 3 * d, d, half, ws
+            )
+            c.vidya_rmsnorm_backward(
+                a.dx, g.attn_norm[i], a.dbranch, a.x_attn[i], a.attn_rstd[i], w.attn_norm[i],
+                T, d, 1, 0,
+            )  # fmt: skip
         c.vidya_dropout_add(a.dbranch, null, a.dx, T * d, p, seed, self._stream(step, 0))
         c.vidya_rmsnorm_backward(
             a.dx, g.embed_norm, a.dbranch, a.embedded, a.embed_rstd, w.embed_norm, T, d, 0, 0
@@ -371,6 +448,12 @@ class Model:
 
     def _dropout(self, seed: int | None) -> tuple[float, int]:
         return (0.0, 0) if seed is None else (self.config.dropout, seed)
+
+    def _set_masks(self, a: Activations, p: float, seed: int, step: int) -> None:
+        """Tell the products that end in a dropout which masks this step draws."""
+        for i, results in enumerate(zip(a.x_ffn_out, a.x_attn_out, strict=True)):
+            for site, result in enumerate(results, 2 * i + 1):
+                result.p, result.seed, result.stream = p, seed, self._stream(step, site)
 
     def _stream(self, step: int, site: int) -> int:
         """Philox stream of one dropout site (2 a layer, and the embedding) at one step."""

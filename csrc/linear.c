@@ -1,0 +1,222 @@
+/* linear.c - products with what surrounds them, over packed panels.
+ *
+ * C [rows, columns] = A [rows, inner] * B [inner, columns], as in BLIS (Van Zee and
+ * van de Geijn 2015): B is packed into panels as wide as the micro-kernel, once, by
+ * all threads, and so is A where the inner dimension is long; a task then takes a block
+ * of rows, packs its part of A if that was not done, multiplies panel by panel into a block of C of its own that stays in the second-level cache,
+ * and finishes that block (micro_linear.inc.h). Blocks depend on the shapes alone and
+ * the inner dimension is summed in order, so the numbers do not depend on the threads.
+ */
+#include "internal.h"
+
+enum {
+    INNER = VD_INNER,       /* steps of the inner dimension that a panel holds */
+    BLOCK_ROWS = 72,        /* of A and C: with BLOCK_COLUMNS they fill half the L2 cache */
+    BLOCK_COLUMNS = 512,    /* of C; a multiple of every micro-kernel's width */
+    LEAST_ROWS = 24,        /* below this the panels of B are read too often */
+    LEAST_COLUMNS = 128,    /* when a task takes part of the columns */
+    TASKS = 8,              /* so that several cores find work in a small product */
+    PACK_COLUMNS = 64,      /* of B that a task packs; a multiple of every width */
+    PACK_ROWS = 72,         /* of A, likewise */
+    PACKED = 1536 * 1536,   /* elements of a factor that are packed at one time */
+    ALIGNMENT = 64,
+};
+
+typedef struct {
+    const vd_operand *a, *b;
+    const vidya_output *c;
+    int64_t rows, columns, inner;
+    int64_t ldc;
+    int half;
+    char *packed_b, *packed_a;        /* panels of the part below; A's may be missing */
+    int64_t column0, part_columns;    /* which part: columns, */
+    int64_t inner0, part_inner;       /* steps */
+    int64_t row0, part_rows;          /* and rows */
+    int64_t task_rows, task_columns, tasks_across;
+    vidya_output to;                  /* c, or plain partial sums */
+} product;
+
+/* Bytes of one step and lane of a panel. */
+static int64_t element_bytes(const product *p)
+{
+    return p->half && vd_micro_kernels()->pairs ? 2 : (int64_t)sizeof(vd_real);
+}
+
+/* Where the panel of a packed factor begins: lane `lane` of `lanes`, from step `inner` of
+ * the part on. Panels of the same steps follow each other; each takes an even number of
+ * steps. */
+static char *panel_at(const product *p, char *packed, int64_t width, int64_t lanes, int64_t lane,
+                      int64_t inner)
+{
+    int64_t steps = vd_min(INNER, p->part_inner - inner);
+    int64_t before = inner * vd_ceil_div(lanes, width) * width;
+    return packed + (before + (steps + (steps & 1)) * lane) * element_bytes(p);
+}
+
+static char *panel_of_a(const product *p, int64_t row, int64_t inner)
+{
+    return panel_at(p, p->packed_a, vd_micro_kernels()->mr, p->part_rows, row, inner);
+}
+
+static char *panel_of_b(const product *p, int64_t column, int64_t inner)
+{
+    return panel_at(p, p->packed_b, vd_micro_kernels()->nr, p->part_columns, column, inner);
+}
+
+/* ---- packing: a task is some panels over all steps of the part -------------------- */
+
+static void pack_columns(int64_t i, void *context)
+{
+    const product *p = context;
+    const vd_micro *micro = vd_micro_kernels();
+    int64_t column = i * PACK_COLUMNS, columns = vd_min(PACK_COLUMNS, p->part_columns - column);
+    for (int64_t inner = 0; inner < p->part_inner; inner += INNER)
+        micro->pack(panel_of_b(p, column, inner), micro->nr, p->b, p->column0 + column, columns,
+                    p->inner0 + inner, vd_min(INNER, p->part_inner - inner), p->half);
+}
+
+static void pack_rows(int64_t i, void *context)
+{
+    const product *p = context;
+    const vd_micro *micro = vd_micro_kernels();
+    int64_t row = i * PACK_ROWS, rows = vd_min(PACK_ROWS, p->part_rows - row);
+    for (int64_t inner = 0; inner < p->part_inner; inner += INNER)
+        micro->pack(panel_of_a(p, row, inner), micro->mr, p->a, p->row0 + row, rows,
+                    p->inner0 + inner, vd_min(INNER, p->part_inner - inner), p->half);
+}
+
+/* ---- a task: some rows by some columns ---------------------------------------------- */
+
+/* block [rows, columns] = the part's rows from `row` on by its columns from `column` on.
+ * `own` is the task's room for A; *own_is_packed tells whether all of A is there. */
+static void multiply_block(const product *p, vd_real *block, int64_t row, int64_t rows,
+                           int64_t column, int64_t columns, char *own, int *own_is_packed)
+{
+    const vd_micro *micro = vd_micro_kernels();
+    int64_t mr = micro->mr, nr = micro->nr;
+    for (int64_t inner = 0; inner < p->part_inner; inner += INNER) {
+        int64_t steps = vd_min(INNER, p->part_inner - inner);
+        int64_t panel = mr * (steps + (steps & 1)) * element_bytes(p);
+        const char *a = p->packed_a ? panel_of_a(p, row, inner) : own;
+        if (!p->packed_a && !*own_is_packed)
+            micro->pack(own, mr, p->a, p->row0 + row, rows, p->inner0 + inner, steps, p->half);
+        *own_is_packed = p->part_inner <= INNER;
+        for (int64_t j = 0; j < columns; j += nr)
+            for (int64_t r = 0; r < rows; r += mr)
+                (p->half ? micro->multiply_half : micro->multiply)(
+                    block + r * BLOCK_COLUMNS + j, BLOCK_COLUMNS, a + r / mr * panel,
+                    panel_of_b(p, column + j, inner), steps, inner > 0);
+    }
+}
+
+static void multiply_task(int64_t i, void *context)
+{
+    const product *p = context;
+    const vd_micro *micro = vd_micro_kernels();
+    char own[BLOCK_ROWS * INNER * sizeof(vd_real)] __attribute__((aligned(ALIGNMENT)));
+    vd_real block[BLOCK_ROWS * BLOCK_COLUMNS] __attribute__((aligned(ALIGNMENT)));
+    int64_t row = i / p->tasks_across * p->task_rows;
+    int64_t first = i % p->tasks_across * p->task_columns;
+    int64_t rows = vd_min(p->task_rows, p->part_rows - row);
+    int64_t end = vd_min(p->part_columns, first + p->task_columns);
+    int own_is_packed = 0;
+    for (int64_t column = first; column < end; column += BLOCK_COLUMNS) {
+        int64_t columns = vd_min(BLOCK_COLUMNS, end - column);
+        multiply_block(p, block, row, rows, column, columns, own, &own_is_packed);
+        for (int64_t r = 0; r < rows; r++)
+            micro->finish(&p->to, block + r * BLOCK_COLUMNS, p->row0 + row + r,
+                          p->column0 + column, columns, p->ldc);
+    }
+}
+
+/* ---- the whole ------------------------------------------------------------------------- */
+
+static int64_t round_up(int64_t n, int64_t to) { return vd_ceil_div(n, to) * to; }
+
+static void choose_tasks(product *p)
+{
+    int64_t mr = vd_micro_kernels()->mr, nr = vd_micro_kernels()->nr;
+    int64_t rows = vd_max(LEAST_ROWS, vd_ceil_div(p->part_rows, TASKS));
+    int64_t down = vd_ceil_div(p->part_rows, vd_min(rows, BLOCK_ROWS / mr * mr));
+    p->task_rows = round_up(vd_ceil_div(p->part_rows, down), mr);
+    down = vd_ceil_div(p->part_rows, p->task_rows);
+    int64_t across = down >= TASKS ? 1 : vd_ceil_div(TASKS, down);
+    across = vd_max(1, vd_min(across, p->part_columns / LEAST_COLUMNS));
+    p->task_columns = round_up(vd_ceil_div(p->part_columns, across), nr);
+    p->tasks_across = vd_ceil_div(p->part_columns, p->task_columns);
+}
+
+static void multiply_part(product *p)
+{
+    choose_tasks(p);
+    vd_parallel(vd_ceil_div(p->part_rows, p->task_rows) * p->tasks_across, multiply_task, p);
+}
+
+/* In parts that fit the workspace. Where C takes sums as they are, a part of B is some
+ * steps of many columns and C is added to; else it is all steps of some columns. */
+static void multiply(product *p, void *workspace)
+{
+    int64_t mr = vd_micro_kernels()->mr, nr = vd_micro_kernels()->nr;
+    int plain = !p->c->half && !p->c->residual && !p->c->gelu_of;
+    int64_t steps = plain ? vd_min(p->inner, 4 * INNER) : p->inner;
+    int64_t columns = vd_max(nr, PACKED / round_up(steps, 2) / nr * nr);
+    /* A's rows are read once by each task: where they are steps, or there are more of
+     * these than a task keeps, it is packed once for all */
+    int share_a = plain && (!p->a->lanes_are_rows || (steps > INNER && p->columns > BLOCK_COLUMNS));
+    int64_t rows = share_a ? PACKED / round_up(steps, 2) / mr * mr : p->rows;
+    p->packed_b = workspace;
+    p->packed_a = share_a ? p->packed_b + PACKED * sizeof(vd_real) : 0;
+    for (p->column0 = 0; p->column0 < p->columns; p->column0 += columns)
+        for (p->inner0 = 0; p->inner0 < p->inner; p->inner0 += steps) {
+            p->part_columns = vd_min(columns, p->columns - p->column0);
+            p->part_inner = vd_min(steps, p->inner - p->inner0);
+            p->to = *p->c;
+            p->to.accumulate = p->c->accumulate || p->inner0 > 0;
+            vd_parallel(vd_ceil_div(p->part_columns, PACK_COLUMNS), pack_columns, p);
+            for (p->row0 = 0; p->row0 < p->rows; p->row0 += rows) {
+                p->part_rows = vd_min(rows, p->rows - p->row0);
+                if (share_a)
+                    vd_parallel(vd_ceil_div(p->part_rows, PACK_ROWS), pack_rows, p);
+                multiply_part(p);
+            }
+        }
+}
+
+int64_t vidya_workspace_bytes(void)
+{
+    return 2 * (int64_t)PACKED * (int64_t)sizeof(vd_real);
+}
+
+void vidya_linear_forward(const vidya_output *y, const vidya_input *x, const vd_real *w, int64_t T,
+                          int64_t n, int64_t k, int half, void *workspace)
+{
+    vidya_input weights = {.data = w};
+    vd_operand a = {.of = x, .stride = k, .lanes_are_rows = 1};
+    vd_operand b = {.of = &weights, .stride = k, .lanes_are_rows = 1};
+    product p = {.a = &a, .b = &b, .c = y, .rows = T, .columns = n, .inner = k, .ldc = n,
+                 .half = half};
+    multiply(&p, workspace);
+}
+
+void vidya_linear_backward_input(const vidya_output *dx, const vidya_input *dy, const vd_real *w,
+                                 int64_t T, int64_t n, int64_t k, int half, void *workspace)
+{
+    vidya_input weights = {.data = w};
+    vd_operand a = {.of = dy, .stride = n, .lanes_are_rows = 1};
+    vd_operand b = {.of = &weights, .stride = k, .lanes_are_rows = 0};
+    product p = {.a = &a, .b = &b, .c = dx, .rows = T, .columns = k, .inner = n, .ldc = k,
+                 .half = half};
+    multiply(&p, workspace);
+}
+
+void vidya_linear_backward_weight(vd_real *dw, const vidya_input *dy, const vidya_input *x,
+                                  int64_t T, int64_t n, int64_t k, int half, int accumulate,
+                                  void *workspace)
+{
+    vidya_output to = {.data = dw, .accumulate = accumulate};
+    vd_operand a = {.of = dy, .stride = n, .lanes_are_rows = 0};
+    vd_operand b = {.of = x, .stride = k, .lanes_are_rows = 0};
+    product p = {.a = &a, .b = &b, .c = &to, .rows = n, .columns = k, .inner = T, .ldc = k,
+                 .half = half};
+    multiply(&p, workspace);
+}

@@ -1,0 +1,34 @@
+/* micro_avx512_bf16.c - the micro-kernels for AVX-512 with its dot products of bfloat16. */
+#if defined(__x86_64__)
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+#include "internal.h"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma"))), \
+                             apply_to = function)
+#else
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma,prefer-vector-width=512")
+#endif
+
+#define VD_MULTIPLY_HALVES(a, b) ((uvec)_mm512_mul_epu32((__m512i)(a), (__m512i)(b)))
+#ifndef VIDYA_DOUBLE
+#define VD_PAIRS
+#define VD_MULTIPLY_ADD_PAIRS(sum, a, b)                                                      \
+    ((vec)_mm512_dpbf16_ps((__m512)(sum), (__m512bh)_mm512_set1_epi32((int32_t)(a)),          \
+                           (__m512bh)(b)))
+#endif
+#define VD_TILE_VECTORS 4
+#define VD_VECTOR_BYTES 64
+#define VD_ISA_NAME "avx512_bf16"
+#define VD_ISA_TABLE vd_micro_avx512_bf16
+#include "micro.inc.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#else
+typedef int vd_no_avx512_bf16_here;
+#endif

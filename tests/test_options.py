@@ -140,7 +140,7 @@ OTHER = {
     "lr_floor": 0.9, "beta1": 0.5, "beta2": 0.5, "eps": 0.9, "clip": 9.0, "merges": 9,
     "n_embd": 64, "n_layer": 9, "n_head": 2, "context": 9, "dropout": 0.9, "threads": 9,
     "eval_every": 9, "eval_tokens": 9, "samples": 9, "checkpoint_every": 9, "keep": 9,
-    "tensorboard": True, "profile": True,
+    "tensorboard": True, "profile": True, "precision": "bf16",
 }  # fmt: skip
 """For every option another value than the default."""
 
@@ -181,6 +181,6 @@ def test_what_changes_no_number_may_change():
     """These decide which text is seen, in which order, and what is learned from it."""
     decisive = set(
         "preset val_fraction seed tokens_per_step docs_per_step lr warmup lr_floor beta1 beta2 "
-        "eps clip merges n_embd n_layer n_head context dropout".split()
+        "eps clip merges n_embd n_layer n_head context dropout precision".split()
     )
     assert decisive | MAY_CHANGE == FIELDS.keys() and not decisive & MAY_CHANGE

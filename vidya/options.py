@@ -9,6 +9,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from vidya.config import ModelConfig, preset
 from vidya.errors import UserError
@@ -83,6 +84,10 @@ class TrainOptions:
     """How many. auto: steps are timed with 1, 2, … up to the cores that this process may
     use, and what was fastest is remembered; measure: timed again. Results do not depend
     on it."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of the products: bf16 rounds what is multiplied to bfloat16 and halves what is kept
+    for the backward pass; parameters, sums and logits stay float32. auto: bf16 where the
+    processor multiplies it faster."""
     profile: bool = False
     """Show where the time of a step goes, kernel by kernel, after the first steps."""
     eval_every: int | None = None
@@ -206,6 +211,8 @@ def from_plain(values: dict[str, object]) -> TrainOptions:
     merged = TrainOptions().plain() | {k: v for k, v in values.items() if k in known}
     if merged["threads"] is None:  # what earlier versions saved for "auto"
         merged["threads"] = "auto"
+    if "precision" not in values:  # what earlier versions did
+        merged["precision"] = "fp32"
     data = merged.pop("data")
     assert isinstance(data, list)
     paths = {

@@ -189,10 +189,11 @@ def _describe_model(trainer: Trainer) -> None:
 
     config, options = trainer.model.config, trainer.options
     parameters = f"{config.parameter_count() / 1e6:.1f} M parameters"
+    threads = kernels.get_num_threads()
     _say(
         f"model {options.preset}: {parameters} ({config.n_embd} wide, {config.n_layer} layers, "
         f"{config.n_head} heads, context {config.context}, vocabulary {config.vocab_size}); "
-        f"fp32, {kernels.get_num_threads()} threads, {kernels.get_isa()}"
+        f"{trainer.model.precision}, {threads} thread{'s' * (threads > 1)}, {kernels.get_isa()}"
     )
     _say(trainer.memory_plan().line())
 
@@ -221,7 +222,7 @@ def _description(trainer: Trainer) -> dict[str, Any]:
         options=trainer.options.plain(),
         seed=trainer.options.seed,
         threads=kernels.get_num_threads(),
-        precision="fp32",
+        precision=trainer.model.precision,
         tokenizer_hash=trainer.corpora.tokenizer.hash,
         corpus_hash=trainer.corpora.corpus_hash,
         openblas=kernels.openblas_config(),

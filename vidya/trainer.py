@@ -25,7 +25,7 @@ from vidya.batches import Batch, BatchPlan
 from vidya.corpora import Corpora
 from vidya.errors import UserError
 from vidya.evaluate import HeldOut, evaluate
-from vidya.model import Model
+from vidya.model import Model, resolve_precision
 from vidya.optimizer import Adam
 from vidya.options import TrainOptions
 from vidya.progress import Display
@@ -85,6 +85,8 @@ class Trainer:
 
     def __init__(self, run: RunFolder, options: TrainOptions, corpora: Corpora) -> None:
         """Fresh weights from the seed; `restore` replaces them."""
+        # "auto" may mean something else where the run is resumed: what it means here is kept
+        options = dataclasses.replace(options, precision=resolve_precision(options.precision))
         self.run, self.options, self.corpora = run, options, corpora
         memory.give_back()
         self._base_bytes = metrics.rss_bytes()
@@ -97,7 +99,9 @@ class Trainer:
             seed=options.seed,
         )
         longest = max(self.plan.max_tokens, model_config.context)
-        self.model = Model(model_config, max_tokens=longest)
+        self.model = Model(
+            model_config, max_tokens=longest, precision=options.precision
+        )
         self.model.init(options.seed)
         self.optimizer = Adam(
             self.model,
@@ -213,7 +217,7 @@ class Trainer:
         work = threads.Workload(
             config.describe(self.model.config),
             len(batch.tokens),
-            getattr(self.model, "precision", "fp32"),
+            self.model.precision,
         )
         threads.choose(self.options.threads, work, lambda: self._try_step(batch), say)
 

@@ -346,11 +346,22 @@ def test_nothing_to_say_is_refused(run_folder):
 @pytest.mark.parametrize(
     "wrong",
     [("--temperature", "-1"), ("--top-k", "-1"), ("--seed", "-1"), ("--max-tokens", "0"),
-     ("--threads", "0"), ("--threads", "1000")],
+     ("--threads", "0"), ("--threads", "-1"), ("--threads", "1000")],
 )  # fmt: skip
 def test_numbers_that_make_no_sense_are_refused(run_folder, wrong):
     name = wrong[0].strip("-").replace("-", "[-_]")
     refuses(run_folder, "--prompt", "a", *wrong, saying=f"{name} must be .*, not {wrong[1]}")
+
+
+def test_threads(run_folder):
+    """All cores, or a number; there is nothing to measure for a reply."""
+    prompt = "--prompt", "hello", "--max-tokens", "5"
+    reply = chat(run_folder, *prompt)
+    assert chat(run_folder, *prompt, "--threads", "auto") == reply
+    status, out, err = chat(run_folder, *prompt, "--threads", "256")
+    assert (status, out) == reply[:2]
+    assert err.startswith("warning: --threads 256 is more than the ") and err.count("\n") == 1
+    refuses(run_folder, *prompt, "--threads", "abc", saying="'abc' is neither auto nor a whole")
 
 
 def test_no_model_is_one_line(tmp_path):

@@ -3,6 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -162,3 +163,42 @@ def test_what_a_subcommand_raises_is_not_taken_for_a_wrong_command_line(app):
 def test_nothing_is_printed_beside_the_error(parsed, capfd):
     error_of(parsed, "--cups many")
     assert capfd.readouterr() == ("", "")
+
+
+# ---------------------------------------------------------------- a number or a word
+
+
+@dataclass(frozen=True)
+class Pot:
+    """Brew for so many."""
+
+    people: Literal["all", "nobody"] | int = "all"
+    """How many."""
+
+
+@pytest.mark.parametrize(
+    ("line", "people"),
+    [("", "all"), ("--people all", "all"), ("--people nobody", "nobody"), ("--people 12", 12),
+     ("--people=-3", -3), ("--people -3", -3)],
+)  # fmt: skip
+def test_a_number_or_a_word(monkeypatch, line, people):
+    monkeypatch.setattr(sys, "argv", ["vidya brew", *line.split()])
+    assert parse(Pot, "brew") == Pot(people)
+    assert parse(Pot, "brew", default=Pot(5)) == Pot(people if line else 5)
+
+
+@pytest.mark.parametrize("given", ["many", "1.5", "All", "0x10", ""])
+def test_neither_a_number_nor_a_word(monkeypatch, given):
+    monkeypatch.setattr(sys, "argv", ["vidya brew", "--people", given])
+    with pytest.raises(UserError) as error:
+        parse(Pot, "brew")
+    assert str(error.value).startswith(
+        f"Error parsing --people: {given!r} is neither all nor nobody nor a whole number (python -m"
+    )
+
+
+def test_help_shows_the_words_and_the_number(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["vidya brew", "--help"])
+    with pytest.raises(SystemExit):
+        parse(Pot, "brew")
+    assert "--people all|nobody|INT" in capsys.readouterr().out

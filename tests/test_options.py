@@ -33,7 +33,7 @@ def options(**values):
         ("eval_tokens", [0], [1]),
         ("checkpoint_every", [0], [1]),
         ("keep", [0], [1]),
-        ("threads", [0, 257], [1, 256]),
+        ("threads", [0, -1, 257], [1, 256, "auto", "measure"]),
         ("minutes", [0.0, -1.0, math.nan, math.inf], [0.01]),
         ("passes", [0.0, math.nan, math.inf], [0.01]),
         ("clip", [0.0, math.nan, math.inf], [1e-3]),
@@ -111,6 +111,7 @@ some_options = st.builds(
     lr=st.none() | st.floats(1e-9, 1, exclude_min=True),
     dropout=st.floats(0, 0.99),
     n_embd=st.none() | st.just(64),
+    threads=st.sampled_from(["auto", "measure"]) | st.integers(1, 256),
     tensorboard=st.booleans(),
 )
 
@@ -125,6 +126,8 @@ def test_a_checkpoint_of_another_version():
     plain = options(seed=5, steps=7).plain()
     del plain["lr_floor"]
     assert from_plain({**plain, "wings": 2}) == options(seed=5, steps=7)
+    # how "auto" was written once
+    assert from_plain({**plain, "threads": None}) == options(seed=5, steps=7)
 
 
 # ---------------------------------------------------------------- going on
@@ -137,7 +140,7 @@ OTHER = {
     "lr_floor": 0.9, "beta1": 0.5, "beta2": 0.5, "eps": 0.9, "clip": 9.0, "merges": 9,
     "n_embd": 64, "n_layer": 9, "n_head": 2, "context": 9, "dropout": 0.9, "threads": 9,
     "eval_every": 9, "eval_tokens": 9, "samples": 9, "checkpoint_every": 9, "keep": 9,
-    "tensorboard": True,
+    "tensorboard": True, "profile": True, "precision": "bf16",
 }  # fmt: skip
 """For every option another value than the default."""
 
@@ -178,6 +181,6 @@ def test_what_changes_no_number_may_change():
     """These decide which text is seen, in which order, and what is learned from it."""
     decisive = set(
         "preset val_fraction seed tokens_per_step docs_per_step lr warmup lr_floor beta1 beta2 "
-        "eps clip merges n_embd n_layer n_head context dropout".split()
+        "eps clip merges n_embd n_layer n_head context dropout precision".split()
     )
     assert decisive | MAY_CHANGE == FIELDS.keys() and not decisive & MAY_CHANGE

@@ -205,8 +205,9 @@ def test_plain_lines_without_a_terminal(home):
         lines[1],
     )
     assert lines[2].startswith("model 10m: 0.0 M parameters (32 wide, 1 layers, 1 heads, context")
+    assert re.match(r"memory: \d+ MB planned for the longest step, in MB: parameters ", lines[3])
     first = evaluation_lines(home / "run")[0]
-    assert lines[3] == (
+    assert lines[4] == (
         f"step 0: held-out loss {first['val_loss']:.4f}, {first['val_bpb']:.4f} bits per byte"
     )
     assert re.search(r"^step 6/6  loss \d\.\d{4}  [\d,]+ tok/s  0s left  \d+ MB$", "\n".join(lines),

@@ -61,7 +61,7 @@ def work(home, tmp_path):
         ("--dropout 1", "dropout must be in [0, 1), not 1.0"),
         ("--minutes -1", "--minutes must be a positive number, not -1.0"),
         ("--seed -1", "--seed must be in [0, 2**63), not -1"),
-        ("--threads 0", "--threads must be at least 1, not 0"),
+        ("--threads 0", "--threads must be auto or between 1 and 256, not 0"),
         ("--merges 70000", "merges must be between 0 and 65276, not 70000"),
         ("--tokens-per-step 0", "--tokens-per-step must be at least 1, not 0"),
         ("--data small.txt --data other.txt", "--data is given 2 times: give it once, with all"),
@@ -356,7 +356,7 @@ def test_resume_a_finished_run(home):
         ("--tokens-per-step 1024", "--tokens-per-step is 64 in the run to resume and cannot"),
         ("--preset 25m", "no training checkpoint of microgpt_chat_25m_v5 in run"),
         ("--data other.txt", "was trained on another corpus than the one given: give the same"),
-        ("--threads 0", "--threads must be at least 1"),
+        ("--threads 0", "--threads must be auto or between 1 and 256, not 0"),
     ],
 )
 def test_resume_as_another_run(home, arguments, says):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from training import BASE, conversations, curve, evaluation_lines, training_lines, weights
 
-from vidya import checkpoint, kernels, trainer
+from vidya import checkpoint, config, kernels, threads, trainer
 from vidya.corpora import prepare
 from vidya.errors import UserError
 from vidya.metrics import MetricsWriter
@@ -17,7 +17,8 @@ from vidya.options import TrainOptions
 from vidya.progress import Display
 from vidya.run_folder import RunFolder
 from vidya.samples import append_samples, truncate_samples
-from vidya.trainer import Interruption, Trainer, use_threads
+from vidya.threads import use
+from vidya.trainer import Interruption, Trainer
 
 pytestmark = pytest.mark.usefixtures("kernel_settings")
 
@@ -38,7 +39,7 @@ def new_trainer(options):
     folders = []
 
     def make(name="run", *, resume=False, **changes):
-        use_threads(1)
+        use(1)
         run = RunFolder(options.out.with_name(name))
         run.acquire()
         folders.append(run)
@@ -227,6 +228,51 @@ def test_trying_the_next_step_leaves_no_trace(new_trainer, straight):
     assert weights(made.run.path) == weights(straight)
 
 
+# ---------------------------------------------------------------- threads and profile
+
+
+def test_choosing_threads_times_a_usual_step_and_changes_nothing(
+    new_trainer, straight, monkeypatch
+):
+    """The options are those of the run, and the numbers of the run that follows are too."""
+    made, asked = new_trainer("chosen", threads="auto"), []
+
+    def choose(wanted, work, step, say):
+        asked.append((wanted, work))
+        for _ in range(3):
+            step()
+        kernels.set_num_threads(2)
+
+    monkeypatch.setattr(threads, "choose", choose)
+    made.choose_threads(pytest.fail)
+    ((wanted, work),) = asked
+    assert wanted == "auto" and work.precision == "fp32"
+    assert work.model == config.describe(made.model.config)
+    sizes = [len(made.plan.batch(step).tokens) for step in range(8)]
+    usual = made.plan.tokens_in_epoch / made.plan.steps_in_epoch(0)
+    assert abs(work.tokens - usual) == min(abs(size - usual) for size in sizes)
+    assert np.abs(made.model.flat_gradient).max() > 0  # it was a whole step
+    go(made)
+    assert curve(made.run.path) == curve(straight)
+    assert weights(made.run.path) == weights(straight)
+
+
+def test_the_precision_of_the_model_is_part_of_the_choice(new_trainer, monkeypatch):
+    made, asked = new_trainer(), []
+    monkeypatch.setattr(threads, "choose", lambda _, work, *__: asked.append(work.precision))
+    monkeypatch.setattr(made.model, "precision", "bf16", raising=False)
+    made.choose_threads(pytest.fail)
+    assert asked == ["bf16"]
+
+
+def test_an_interrupted_profile_shows_what_there_is(new_trainer, capsys, monkeypatch):
+    made = new_trainer(profile=True)
+    monkeypatch.setattr(made, "interrupted", lambda: made.progress.step == 6)
+    go(made)
+    tables = [line for line in capsys.readouterr().err.splitlines() if line.startswith("profile")]
+    assert len(tables) == 1 and tables[0].startswith("profile: 3 steps of ")
+
+
 # ---------------------------------------------------------------- the length of a run
 
 
@@ -280,7 +326,7 @@ def test_at_least_one_step(new_trainer, monkeypatch):
     assert chosen_length(new_trainer(), monkeypatch, 3.0, minutes=0.001) == 1
 
 
-# ---------------------------------------------------------------- samples.txt and threads
+# ---------------------------------------------------------------- samples.txt
 
 
 def test_samples_after_a_step_can_be_dropped(tmp_path):
@@ -304,8 +350,3 @@ def test_samples_after_a_step_can_be_dropped(tmp_path):
 def test_samples_that_cannot_be_written(tmp_path):
     with pytest.raises(UserError, match=r"cannot write .*: Is a directory: free some space or use"):
         append_samples(tmp_path, 1, [])
-
-
-def test_use_threads():
-    assert use_threads(2) == kernels.get_num_threads() == 2
-    assert use_threads(None) == kernels.get_num_threads() == kernels.usable_cores()

@@ -20,7 +20,8 @@ TINY = (
     "--tokens-per-step 64 --samples 1 --threads 1 --val-fraction 0.1"
 ).split()
 PROGRESS = (
-    "training a tokenizer", "corpus ", "model ", "going on from ", "passing over ", "step ", "  '",
+    "training a tokenizer", "corpus ", "model ", "memory: ", "threads: ", "going on from ",
+    "passing over ", "step ", "  '",
 )  # fmt: skip
 """What lines of a training's stderr begin with, the error apart."""
 TIMEOUT = 60

@@ -15,8 +15,9 @@ import unicodedata
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from vidya import threads
 from vidya.command_line import parse
 from vidya.errors import UserError, run_command
 
@@ -48,15 +49,14 @@ class Options:
     """The same seed gives the same replies, another seed others."""
     max_tokens: int = 200
     """Tokens after which a reply is cut off."""
-    threads: int | None = None
-    """Threads to use; by default as many as there are cores."""
+    threads: Literal["auto"] | int = "auto"
+    """Threads to use; auto: as many as there are cores that this process may use."""
 
     def check(self) -> None:
         """`UserError` for a number that makes no sense."""
         if self.max_tokens < 1:
             raise UserError(f"--max-tokens must be at least 1, not {self.max_tokens}")
-        if self.threads is not None and not 1 <= self.threads <= 256:
-            raise UserError(f"--threads must be between 1 and 256, not {self.threads}")
+        threads.check(self.threads)
 
 
 class Conversation:
@@ -158,12 +158,11 @@ def _prompt(text: str | None) -> str | None:
     return text
 
 
-def _load(model: Path | None, threads: int | None) -> "Pretrained":
-    from vidya import kernels
+def _load(model: Path | None, asked: threads.Threads) -> "Pretrained":
     from vidya.pretrained import load_pretrained
 
     pretrained = load_pretrained(model)
-    kernels.set_num_threads(threads or kernels.usable_cores())
+    threads.use(asked)
     return pretrained
 
 

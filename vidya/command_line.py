@@ -137,8 +137,16 @@ def _reason(box: str) -> str:
 
 
 def _registry() -> Any:
-    """Tyro's rules, but `X | None` reads and shows as X: None is what leaving it out means."""
-    from tyro.constructors import ConstructorRegistry, PrimitiveTypeInfo
+    """Tyro's rules and two more.
+
+    `X | None` reads and shows as X: None is what leaving it out means. A number or one of
+    some words, `Literal["auto"] | int`, says in one sentence what it takes.
+    """
+    from tyro.constructors import (
+        ConstructorRegistry,
+        PrimitiveConstructorSpec,
+        PrimitiveTypeInfo,
+    )
 
     registry = ConstructorRegistry()
 
@@ -153,4 +161,36 @@ def _registry() -> Any:
             PrimitiveTypeInfo.make(some[0], set(info.markers))
         )
 
+    @registry.primitive_rule
+    def number_or_word(info: PrimitiveTypeInfo) -> Any:
+        words = _words_beside_int(info.type)
+        if not words:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="|".join([*words, "INT"]),
+            instance_from_str=lambda given: _number_or_word(given[0], words),
+            is_instance=lambda value: value in words or type(value) is int,
+            str_from_instance=lambda value: [str(value)],
+        )
+
     return registry
+
+
+def _words_beside_int(hint: Any) -> tuple[str, ...]:
+    """The words of `Literal["this", "that"] | int`; none for any other type."""
+    if typing.get_origin(hint) not in (typing.Union, types.UnionType):
+        return ()
+    literals = [part for part in typing.get_args(hint) if typing.get_origin(part) is typing.Literal]
+    if len(literals) != 1 or set(typing.get_args(hint)) != {int, *literals}:
+        return ()
+    return typing.get_args(literals[0])
+
+
+def _number_or_word(text: str, words: tuple[str, ...]) -> int | str:
+    if text in words:
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is neither {' nor '.join(words)} nor a whole number") from None

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -31,6 +31,13 @@ Array = NDArray[Any]
 INIT_STD = 0.08
 CROSS_ENTROPY_BYTES = 8 << 20
 """Logits that exist at one time: about what the last-level cache holds."""
+
+
+def resolve_precision(asked: Literal["auto", "fp32", "bf16"]) -> Literal["fp32", "bf16"]:
+    """What `asked` means on this processor: auto is bf16 where that is faster."""
+    if asked == "auto":
+        return "bf16" if kernels.library().vidya_has_bf16() else "fp32"
+    return asked
 
 
 class Documents(Protocol):

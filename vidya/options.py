@@ -9,9 +9,12 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from vidya.config import ModelConfig, preset
 from vidya.errors import UserError
+from vidya.threads import Threads
+from vidya.threads import check as check_threads
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,16 @@ class TrainOptions:
     dropout: float = 0.1
     """Dropout probability."""
 
-    threads: int | None = None
-    """Threads. Default: the cores that this process may use. Results do not depend on it."""
+    threads: Threads = "auto"
+    """How many. auto: steps are timed with 1, 2, … up to the cores that this process may
+    use, and what was fastest is remembered; measure: timed again. Results do not depend
+    on it."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of the products: bf16 rounds what is multiplied to bfloat16 and halves what is kept
+    for the backward pass; parameters, sums and logits stay float32. auto: bf16 where the
+    processor multiplies it faster."""
+    profile: bool = False
+    """Show where the time of a step goes, kernel by kernel, after the first steps."""
     eval_every: int | None = None
     """Steps between evaluations on held-out text. Default: a tenth of the run, at most 2000."""
     eval_tokens: int = 32768
@@ -125,7 +136,7 @@ class TrainOptions:
             name: getattr(self, name)
             for name in (
                 "steps", "docs_per_step", "tokens_per_step", "eval_every", "eval_tokens",
-                "checkpoint_every", "keep", "threads",
+                "checkpoint_every", "keep",
             )
         }  # fmt: skip
         for name, value in at_least_one.items():
@@ -147,8 +158,7 @@ class TrainOptions:
                 raise UserError(f"{_flag(name)} must be at least 0, not {value}")
         if not 0 <= self.seed < 2**63:
             raise UserError(f"--seed must be in [0, 2**63), not {self.seed}")
-        if self.threads is not None and self.threads > 256:
-            raise UserError(f"--threads must be at most 256, not {self.threads}")
+        check_threads(self.threads)
         if self.resume and self.overwrite:
             raise UserError("--resume goes on with a run, --overwrite replaces it: give one")
 
@@ -166,7 +176,7 @@ class TrainOptions:
 
 MAY_CHANGE = frozenset(
     "data val out resume overwrite steps threads eval_every eval_tokens samples checkpoint_every "
-    "keep tensorboard minutes passes".split()
+    "keep tensorboard minutes passes profile".split()
 )
 """Options that a resumed run may be given anew; all others are part of what it is.
 
@@ -199,6 +209,10 @@ def from_plain(values: dict[str, object]) -> TrainOptions:
     """The options that `plain` turned into JSON values; one that is not there is the default."""
     known = {field.name for field in dataclasses.fields(TrainOptions)}
     merged = TrainOptions().plain() | {k: v for k, v in values.items() if k in known}
+    if merged["threads"] is None:  # what earlier versions saved for "auto"
+        merged["threads"] = "auto"
+    if "precision" not in values:  # what earlier versions did
+        merged["precision"] = "fp32"
     data = merged.pop("data")
     assert isinstance(data, list)
     paths = {

@@ -48,9 +48,10 @@ def _say(text: str) -> None:
 
 def _start(run: RunFolder, options: TrainOptions) -> Trainer:
     """A fresh run, its length chosen."""
+    from vidya import threads
     from vidya.corpora import prepare, survey
     from vidya.tokenizer import check_merges
-    from vidya.trainer import Trainer, summary_writer, use_threads
+    from vidya.trainer import Trainer, summary_writer
 
     _refuse_occupied(run, options)
     check_merges(options.n_merges())
@@ -59,9 +60,10 @@ def _start(run: RunFolder, options: TrainOptions) -> Trainer:
     sources = survey(options)
     # Nothing is deleted before all that the user gave has been looked at.
     _clear(run)
-    use_threads(options.threads)
+    threads.use(options.threads)
     corpora = prepare(run, options, _say, tokenizer_hash=None, sources=sources)
     trainer = Trainer(run, options, corpora)
+    trainer.choose_threads(_say)
     _describe_model(trainer)
     if options.steps is None:
         steps, seconds = trainer.measure_length()
@@ -97,10 +99,10 @@ def _clear(run: RunFolder) -> None:
 
 def _resume(run: RunFolder, options: TrainOptions) -> Trainer:
     """The run that the folder holds, at its newest whole checkpoint."""
-    from vidya import checkpoint, metrics
+    from vidya import checkpoint, metrics, threads
     from vidya.corpora import prepare, survey
     from vidya.samples import truncate_samples
-    from vidya.trainer import Trainer, use_threads
+    from vidya.trainer import Trainer
 
     base = _base_to_resume(run, options)
     path, tensors, meta = checkpoint.load_newest(
@@ -108,7 +110,7 @@ def _resume(run: RunFolder, options: TrainOptions) -> Trainer:
     )
     _require_this_run(run, meta, path)
     options = _options_to_resume(run, meta["options"])
-    use_threads(options.threads)
+    threads.use(options.threads)
     sources = survey(options)
     if sources.train.summary.hash != meta["corpus_hash"]:
         raise UserError(
@@ -120,6 +122,7 @@ def _resume(run: RunFolder, options: TrainOptions) -> Trainer:
     trainer = Trainer(run, options, corpora)
     trainer.restore(tensors, meta, path)
     _refuse_finished(run, trainer)
+    trainer.choose_threads(_say)
     metrics.truncate_after(run.metrics, trainer.progress.step)
     truncate_samples(run.samples, trainer.progress.step)
     _describe_model(trainer)
@@ -163,7 +166,11 @@ def _require_this_run(run: RunFolder, meta: dict[str, Any], path: Path) -> None:
 
 def _options_to_resume(run: RunFolder, saved: dict[str, object]) -> TrainOptions:
     """What the command line says, and the run's own options where it says nothing."""
-    known = dataclasses.replace(from_plain(saved), out=run.path, overwrite=False)
+    known = from_plain(saved)
+    # what was asked for once
+    known = dataclasses.replace(known, out=run.path, overwrite=False, profile=False)
+    if known.threads == "measure":
+        known = dataclasses.replace(known, threads="auto")
     given = parse(TrainOptions, "train", default=known)
     return resumed(dataclasses.replace(given, out=run.path), known)
 
@@ -182,11 +189,13 @@ def _describe_model(trainer: Trainer) -> None:
 
     config, options = trainer.model.config, trainer.options
     parameters = f"{config.parameter_count() / 1e6:.1f} M parameters"
+    threads = kernels.get_num_threads()
     _say(
         f"model {options.preset}: {parameters} ({config.n_embd} wide, {config.n_layer} layers, "
         f"{config.n_head} heads, context {config.context}, vocabulary {config.vocab_size}); "
-        f"fp32, {kernels.get_num_threads()} threads, {kernels.get_isa()}"
+        f"{trainer.model.precision}, {threads} thread{'s' * (threads > 1)}, {kernels.get_isa()}"
     )
+    _say(trainer.memory_plan().line())
 
 
 def _train(run: RunFolder, trainer: Trainer) -> int:
@@ -213,7 +222,7 @@ def _description(trainer: Trainer) -> dict[str, Any]:
         options=trainer.options.plain(),
         seed=trainer.options.seed,
         threads=kernels.get_num_threads(),
-        precision="fp32",
+        precision=trainer.model.precision,
         tokenizer_hash=trainer.corpora.tokenizer.hash,
         corpus_hash=trainer.corpora.corpus_hash,
         openblas=kernels.openblas_config(),

@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from vidya import checkpoint, config, kernels, metrics, schedule
-from vidya.batches import BatchPlan
+from vidya import checkpoint, config, memory, metrics, schedule, step_profile, threads
+from vidya.batches import Batch, BatchPlan
 from vidya.corpora import Corpora
 from vidya.errors import UserError
 from vidya.evaluate import HeldOut, evaluate
-from vidya.model import Model
+from vidya.model import Model, resolve_precision
 from vidya.optimizer import Adam
 from vidya.options import TrainOptions
 from vidya.progress import Display
@@ -85,7 +85,11 @@ class Trainer:
 
     def __init__(self, run: RunFolder, options: TrainOptions, corpora: Corpora) -> None:
         """Fresh weights from the seed; `restore` replaces them."""
+        # "auto" may mean something else where the run is resumed: what it means here is kept
+        options = dataclasses.replace(options, precision=resolve_precision(options.precision))
         self.run, self.options, self.corpora = run, options, corpora
+        memory.give_back()
+        self._base_bytes = metrics.rss_bytes()
         model_config = options.model_config(corpora.tokenizer.vocab_size)
         self.plan = BatchPlan(
             corpora.train,
@@ -95,7 +99,9 @@ class Trainer:
             seed=options.seed,
         )
         longest = max(self.plan.max_tokens, model_config.context)
-        self.model = Model(model_config, max_tokens=longest)
+        self.model = Model(
+            model_config, max_tokens=longest, precision=options.precision
+        )
         self.model.init(options.seed)
         self.optimizer = Adam(
             self.model,
@@ -190,12 +196,45 @@ class Trainer:
                     "from the one before it"
                 )
             values[...] = tensors[name]
+        # they were in memory when this trainer was made, and go now
+        loaded = sum(array.nbytes for array in tensors.values())
+        self._base_bytes = max(0, self._base_bytes - loaded)
         self.optimizer.steps = self._saved_step = meta["step"]
         self.progress = Progress(
             meta["step"], meta["tokens"], meta["time_s"], meta.get("evaluated", meta["step"])
         )
 
-    # ---- the length of a run ------------------------------------------------------
+    # ---- threads, memory, and the length of a run ---------------------------------
+
+    def choose_threads(self, say: Callable[[str], None]) -> None:
+        """Set the kernels' threads: as told, or as steps of this run turn out fastest.
+
+        Nothing is updated: the run stays a function of its options.
+        """
+        some = [self.plan.batch(step) for step in range(min(8, self.plan.steps_in_epoch(0)))]
+        usual = self.plan.tokens_in_epoch / self.plan.steps_in_epoch(0)
+        batch = min(some, key=lambda one: abs(len(one.tokens) - usual))
+        work = threads.Workload(
+            config.describe(self.model.config),
+            len(batch.tokens),
+            self.model.precision,
+        )
+        threads.choose(self.options.threads, work, lambda: self._try_step(batch), say)
+
+    def _try_step(self, batch: Batch) -> None:
+        """What takes time in a step, without its effect on the run."""
+        self.model.loss_and_gradients(batch, dropout_seed=self.options.seed)
+        # the pass over the buffers that Adam will make
+        self.optimizer.gradient_norm()
+
+    def memory_plan(self) -> memory.MemoryPlan:
+        """What this training will take."""
+        return memory.plan(
+            self.model,
+            evaluates=self.corpora.held_out is not None or self.options.samples > 0,
+            batches=self.plan,
+            base=self._base_bytes,
+        )
 
     def measure_length(self) -> tuple[int, float]:
         """Steps that fit --minutes at the speed measured now, at most --passes; seconds a step.
@@ -208,9 +247,7 @@ class Trainer:
         while len(times) < 3 or time.perf_counter() - begun < TIMING_SECONDS:
             batch = self.plan.batch(len(times))
             start = time.perf_counter()
-            self.model.loss_and_gradients(batch, dropout_seed=self.options.seed)
-            # the pass over the buffers that Adam will make, without its effect
-            self.optimizer.gradient_norm()
+            self._try_step(batch)
             times.append(time.perf_counter() - start)
         # the first pages all memory in
         seconds = float(np.mean(times[1:]))
@@ -250,15 +287,40 @@ class Trainer:
                 self._evaluate(log, display, board)
                 if step == self._saved_step:
                     self._save(log)  # which then knows that the evaluation has been made
+            first = step
+            watched = step_profile.steps_to_watch(first, total) if self.options.profile else ()
+            profiler = step_profile.StepProfiler(self.model)
             while step < total and not self.interrupted():
-                self._step(total, log, display, board)
+                with self._watched(profiler, step in watched):
+                    self._step(total, log, display, board)
                 step = self.progress.step
+                if step == first + 1:
+                    display.say(memory.in_use_line(self.memory_plan(), "after the first step"))
+                if step - 1 in watched and (step not in watched or self.interrupted()):
+                    self._show_profile(profiler, display)
                 if step % eval_every == 0 or step == total:
                     self._evaluate(log, display, board)
                 if step % save_every == 0 or step == total:
                     self._save(log)
             if step != self._saved_step:
                 self._save(log)
+
+    @contextmanager
+    def _watched(self, profiler: step_profile.StepProfiler, wanted: bool) -> Iterator[None]:
+        """Let the profiler look at the step inside the block, if that is wanted."""
+        if not wanted:
+            yield
+            return
+        with profiler.watching(self.plan.batch(self.progress.step)):
+            yield
+
+    def _show_profile(self, profiler: step_profile.StepProfiler, display: Display) -> None:
+        when = f"after {self.progress.step:,} steps"
+        for line in [
+            *profiler.profile().lines(),
+            memory.in_use_line(self.memory_plan(), when),
+        ]:
+            display.say(line)
 
     def _save(self, log: metrics.MetricsWriter) -> None:
         # A run goes on after the lines of its checkpoint's step, so these must be there.
@@ -389,10 +451,3 @@ def _to_board(board: Any, group: str, line: dict[str, Any]) -> None:
     if board is not None:
         for name in line.keys() - {"step"}:
             board.add_scalar(f"{group}/{name}", line[name], line["step"])
-
-
-def use_threads(asked: int | None) -> int:
-    """Set the kernels' threads; default: the cores that this process may use."""
-    threads = asked or kernels.usable_cores()
-    kernels.set_num_threads(threads)
-    return threads

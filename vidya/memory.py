@@ -1,0 +1,131 @@
+"""What a training needs in memory: planned from its arrays, and measured.
+
+The plan counts what the model, the optimizer and the corpus allocate, for the longest
+batch of the run, and the memory that the process took before the model was made.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidya import metrics
+from vidya.batches import BatchPlan
+from vidya.model import Model
+from vidya.progress import size
+
+MOMENTS = 2
+"""Adam's arrays of the parameters' shape."""
+_WINDOW_BYTES = 4 * 8
+"""Start, length, place in the order and bound of a window, int64 each."""
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Bytes that a training will take, by what takes them."""
+
+    parameters: int
+    gradients: int
+    moments: int
+    activations: int
+    """Kept for backward, scratch, and a chunk of logits."""
+    evaluation: int
+    """Activations of passes without backward; 0 when the run makes none."""
+    corpus: int
+    """Where documents and windows lie. Tokens stay in a file that the system maps."""
+    base: int
+    """Taken before the model was made: Python, libraries, tokenizer."""
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return (
+            self.parameters + self.gradients + self.moments + self.activations
+            + self.evaluation + self.corpus + self.base
+        )  # fmt: skip
+
+    def line(self) -> str:
+        """The plan in a line."""
+        parts = {
+            "parameters": self.parameters,
+            "gradients": self.gradients,
+            "Adam's moments": self.moments,
+            "activations and scratch": self.activations,
+            "evaluation": self.evaluation,
+            "corpus index": self.corpus,
+            "Python and libraries": self.base,
+        }
+        listed = ", ".join(f"{name} {value / 1e6:.1f}" for name, value in parts.items() if value)
+        return f"memory: {size(self.total)} planned for the longest step, in MB: {listed}"
+
+
+def plan(model: Model, *, evaluates: bool, batches: BatchPlan | None, base: int) -> MemoryPlan:
+    """What a training of `model` will take.
+
+    Allocates the activations, without touching them: they take no memory yet.
+
+    Args:
+        model: the model, of the run's `max_tokens`.
+        evaluates: whether there will be passes without backward (held-out loss, samples).
+        batches: the run's batches, for the corpus; None counts no corpus.
+        base: bytes that the process took before the model was made.
+    """
+    own = model.flat.nbytes
+    return MemoryPlan(
+        parameters=own,
+        gradients=own,
+        moments=MOMENTS * own,
+        activations=model.activations(training=True).nbytes(),
+        evaluation=model.activations(training=False).nbytes() if evaluates else 0,
+        corpus=_WINDOW_BYTES * batches.windows_in_epoch if batches else 0,
+        base=base,
+    )
+
+
+def in_use_line(planned: MemoryPlan | None, when: str) -> str:
+    """What the process takes now, beside the plan, in a line."""
+    now, mapped = metrics.rss_bytes(), mapped_bytes()
+    beside = f", {now / planned.total:.0%} of the plan" if planned else ""
+    files = f"; {size(mapped)} of it mapped files" if mapped else ""
+    return f"memory: {size(now)} in use {when}{beside}{files}; peak so far {size(peak_bytes())}"
+
+
+def peak_bytes() -> int:
+    """The most memory that this process had in RAM at one time, in bytes."""
+    peak = _status("VmHWM")
+    if peak is not None:
+        return peak
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def mapped_bytes() -> int:
+    """Bytes in RAM that belong to files (programs, token caches); 0 where nobody says."""
+    return _status("RssFile") or 0
+
+
+def give_back() -> None:
+    """Return freed memory to the system.
+
+    Training a tokenizer allocates and frees hundreds of megabytes in small pieces, from
+    several threads; glibc keeps them for this process unless it is asked.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(ctypes.c_size_t(0))
+
+
+def _status(field: str) -> int | None:
+    """A figure of /proc/self/status, in bytes."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name == field:
+            return int(value.split()[0]) * 1024  # "1234 kB"
+    return None

@@ -7,6 +7,8 @@
  * and finishes that block (micro_linear.inc.h). Blocks depend on the shapes alone and
  * the inner dimension is summed in order, so the numbers do not depend on the threads.
  */
+#include <string.h>
+
 #include "internal.h"
 
 enum {
@@ -35,7 +37,7 @@ typedef struct {
     int64_t inner0, part_inner;       /* steps */
     int64_t row0, part_rows;          /* and rows */
     int64_t task_rows, task_columns, tasks_across;
-    vidya_output to;                  /* c, or plain partial sums */
+    int add;                          /* to what stands in C */
 } product;
 
 /* Bytes of one step and lane of a panel. */
@@ -94,19 +96,22 @@ typedef struct {
     int64_t row, rows, column, columns;
 } cut;
 
+static vd_real *in_c(const product *p, const cut *c, int64_t r, int64_t j)
+{
+    return (vd_real *)p->c->data + (p->row0 + c->row + r) * p->ldc + p->column0 + c->column + j;
+}
+
 /* Where a tile of the cut at (r, j) is summed: in C itself where nothing but sums goes
  * there and the tile is whole, else in the task's block. */
 static vd_real *tile_at(const product *p, const cut *c, int64_t r, int64_t j, vd_real *block,
-                        int64_t *ld, int *add)
+                        int64_t *ld)
 {
     const vd_micro *micro = vd_micro_kernels();
     if (p->plain && r + micro->mr <= c->rows && j + micro->nr <= c->columns) {
         *ld = p->ldc;
-        *add = p->to.accumulate;
-        return (vd_real *)p->to.data + (p->row0 + c->row + r) * p->ldc + p->column0 + c->column + j;
+        return in_c(p, c, r, j);
     }
     *ld = BLOCK_COLUMNS;
-    *add = 0;
     return block + r * BLOCK_COLUMNS + j;
 }
 
@@ -127,26 +132,41 @@ static void multiply_cut(const product *p, const cut *c, vd_real *block, char *o
         *own_is_packed = p->part_inner <= INNER;
         for (int64_t j = 0; j < c->columns; j += nr)
             for (int64_t r = 0; r < c->rows; r += mr) {
-                int add;
-                vd_real *to = tile_at(p, c, r, j, block, &ld, &add);
+                vd_real *to = tile_at(p, c, r, j, block, &ld);
                 (p->half ? micro->multiply_half : micro->multiply)(
                     to, ld, a + r / mr * panel, panel_of_b(p, c->column + j, inner), steps,
-                    add || inner > 0);
+                    p->add || inner > 0);
             }
+    }
+}
+
+/* The first column of row r of a cut that is summed in block. */
+static int64_t first_in_block(const product *p, const cut *c, int64_t r)
+{
+    const vd_micro *micro = vd_micro_kernels();
+    int whole = p->plain && r < c->rows / micro->mr * micro->mr;
+    return whole ? c->columns / micro->nr * micro->nr : 0;
+}
+
+/* What will be added to, where it is summed in block: in the same order as in C. */
+static void fetch_cut(const product *p, const cut *c, vd_real *block)
+{
+    for (int64_t r = 0; r < c->rows; r++) {
+        int64_t first = first_in_block(p, c, r);
+        memcpy(block + r * BLOCK_COLUMNS + first, in_c(p, c, r, first),
+               (size_t)(c->columns - first) * sizeof *block);
     }
 }
 
 /* What of a cut stands in block goes where it belongs. */
 static void finish_cut(const product *p, const cut *c, vd_real *block)
 {
-    const vd_micro *micro = vd_micro_kernels();
-    int64_t done_rows = p->plain ? c->rows / micro->mr * micro->mr : 0;
-    int64_t done_columns = c->columns / micro->nr * micro->nr;
     for (int64_t r = 0; r < c->rows; r++) {
-        int64_t first = r < done_rows ? done_columns : 0;
+        int64_t first = first_in_block(p, c, r);
         if (first < c->columns)
-            micro->finish(&p->to, block + r * BLOCK_COLUMNS + first, p->row0 + c->row + r,
-                          p->column0 + c->column + first, c->columns - first, p->ldc);
+            vd_micro_kernels()->finish(p->c, block + r * BLOCK_COLUMNS + first,
+                                       p->row0 + c->row + r, p->column0 + c->column + first,
+                                       c->columns - first, p->ldc);
     }
 }
 
@@ -162,6 +182,8 @@ static void multiply_task(int64_t i, void *context)
     for (int64_t column = first; column < end; column += BLOCK_COLUMNS) {
         cut c = {row, vd_min(p->task_rows, p->part_rows - row), column,
                  vd_min(BLOCK_COLUMNS, end - column)};
+        if (p->add)
+            fetch_cut(p, &c, block);
         multiply_cut(p, &c, block, own, &own_is_packed);
         finish_cut(p, &c, block);
     }
@@ -216,8 +238,7 @@ static void multiply(product *p, void *workspace)
         for (p->inner0 = 0; p->inner0 < p->inner; p->inner0 += steps) {
             p->part_columns = vd_min(columns, p->columns - p->column0);
             p->part_inner = vd_min(steps, p->inner - p->inner0);
-            p->to = *p->c;
-            p->to.accumulate = p->c->accumulate || p->inner0 > 0;
+            p->add = p->c->accumulate || p->inner0 > 0;
             vd_parallel(vd_ceil_div(p->part_columns, PACK_COLUMNS), pack_columns, p);
             for (p->row0 = 0; p->row0 < p->rows; p->row0 += rows) {
                 p->part_rows = vd_min(rows, p->rows - p->row0);

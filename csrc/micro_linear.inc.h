@@ -230,9 +230,6 @@ INLINE void put_row(const vidya_output *to, int64_t at, const vd_real *row, int6
     vd_real *y = (vd_real *)to->data + at;
     if (to->half)
         store_halves((uint16_t *)to->data + at, row, n);
-    else if (to->accumulate)
-        for (int64_t i = 0; i < n; i++)
-            y[i] += row[i];
     else
         memcpy(y, row, (size_t)n * sizeof *y);
 }

@@ -54,7 +54,7 @@ def blas_choice() -> str:
 def blas_flags() -> tuple[list[str], list[str]]:
     """Compile and link flags of OpenBLAS: the wheel's, or pkg-config's.
 
-    No path to the wheel's library is recorded: vidya/kernels.py loads it beforehand.
+    No path to the wheel's library is recorded: vidya/kernels/bindings.py loads it first.
     """
     if blas_choice() == "system":
         return pkg_config("--cflags"), pkg_config("--libs")

@@ -78,7 +78,7 @@ def plan(model: Model, *, evaluates: bool, batches: BatchPlan | None, base: int)
         parameters=own,
         gradients=own,
         moments=MOMENTS * own,
-        activations=model.activations(training=True).nbytes(),
+        activations=model.activations(training=True).nbytes() + model.workspace.nbytes,
         evaluation=model.activations(training=False).nbytes() if evaluates else 0,
         corpus=_WINDOW_BYTES * batches.windows_in_epoch if batches else 0,
         base=base,

@@ -36,7 +36,7 @@ CROSS_ENTROPY_BYTES = 8 << 20
 def resolve_precision(asked: Literal["auto", "fp32", "bf16"]) -> Literal["fp32", "bf16"]:
     """What `asked` means on this processor: auto is bf16 where that is faster."""
     if asked == "auto":
-        return "bf16" if kernels.library().vidya_has_bf16() else "fp32"
+        return "bf16" if kernels.has_bf16() else "fp32"
     return asked
 
 

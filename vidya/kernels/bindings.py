@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from vidya import arrays
+from vidya import arrays, cores
 from vidya.arrays import Array
 from vidya.errors import UserError
 
@@ -181,15 +181,4 @@ def has_bf16() -> bool:
 
 def usable_cores() -> int:
     """Cores that this process may use: affinity and cgroup quota, at least 1."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:
-        cores = os.cpu_count() or 1
-    try:
-        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
-            quota, period = file.read().split()
-        if quota != "max":
-            cores = min(cores, max(1, int(quota) // int(period)))
-    except (OSError, ValueError):
-        pass
-    return max(1, cores)
+    return cores.usable_cores()

@@ -36,7 +36,8 @@ lint: python
 bench: python
 	@$(INSTALL) --extra test
 	@mkdir -p build
-	@"$(PYTHON)" -m pytest bench --benchmark-json=build/bench.json $(ARGS)
+	@"$(PYTHON)" -m pytest bench --benchmark-json=build/bench.json --benchmark-quiet $(ARGS)
+	@"$(PYTHON)" bench/report.py build/bench.json --out build/bench.md
 
 sanitize: python
 	@$(INSTALL) --extra test

@@ -1,17 +1,24 @@
 """The same model in PyTorch, written as fast as its public operators allow.
 
 Equal-length documents as a batch [B, T], so that PyTorch wastes nothing on padding
-and attention is its fused causal kernel.
+and attention is its fused causal kernel. Tried on an AVX2 processor and no faster,
+within 2 %: RMSNorm written out, other forms of the rotation (one for queries and keys
+together, addcmul, in bf16), other dropouts (native_dropout, rand_like), `torch.compile`
+with static shapes or with eager's random numbers. Attention written out is 40 % slower.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from vidya.batches import Batch
 from vidya.config import ModelConfig
 
 
@@ -78,3 +85,42 @@ class TorchModel(nn.Module):
             x = layer(x, self.cos[:T], self.sin[:T])
         logits = F.linear(self.final_norm(x), self.wte.weight)
         return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+
+
+def torch_step(
+    config: ModelConfig, batch: Batch, threads: int, *, compiled: bool, precision: str
+) -> Callable[[], float]:
+    """A training step of PyTorch over a batch of equal documents; returns the loss.
+
+    `precision` "bf16" is autocast around the forward pass, as its documentation
+    recommends; weights, moments and gradients stay float32. Adam's moments exist before
+    the first step, so that one step shows what memory a step needs.
+    """
+    model: Any = TorchModel(config)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, fused=True)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    length = int(batch.offsets[1])
+    tokens = torch.from_numpy(batch.tokens).long().view(-1, length)
+    targets = torch.from_numpy(batch.targets).long().view(-1, length)
+    run = torch.compile(model) if compiled else model
+
+    def cast() -> contextlib.AbstractContextManager[None]:
+        if precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast("cpu", dtype=torch.bfloat16)
+
+    def step() -> float:
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        with cast():
+            loss = run(tokens, targets)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        return float(loss.detach())
+
+    return step

@@ -167,7 +167,8 @@ def cross_entropy(config: ModelConfig, T: int, precision: str = "fp32") -> list[
 def _cross_entropy(T: int, d: int, V: int, chunk: int, half: int) -> Call:
     targets = np.random.default_rng(0).integers(0, V, T).astype(np.int32)
     x, w, losses, scratch = draw(T, d), draw(V, d), draw(T), draw(chunk, V)
-    dx, dw, room = np.empty_like(x), np.empty_like(w), kernels.workspace()
+    dx, dw = np.empty_like(x), np.empty_like(w)
+    room = kernels.workspace(np.float32, T, [(V, d)])
     keep = (losses, dx, dw, scratch, x, w, targets, room)
     pointers = [kernels.pointer(array) for array in keep]
     arguments = (*pointers[:-1], T, d, V, chunk, 1 / T, 0, half, pointers[-1])

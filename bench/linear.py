@@ -59,7 +59,7 @@ class Layer:
         self.y = self._stored(draw(T, self.n), role == "ffn_up")
         self.dx = self._stored(draw(T, self.k), role == "ffn_down")
         self.rstd, self.gain, self.residual = draw(T) ** 2, draw(self.k), draw(T, self.n)
-        self.workspace = kernels.workspace()
+        self.workspace = kernels.workspace(np.float32, T, [(self.n, self.k)])
 
     def _stored(self, array: Array, as_half: bool) -> Array:
         return to_bf16(array) if as_half and self.half else array
@@ -115,7 +115,7 @@ def plain_product(m: int, n: int, k: int, precision: str) -> Call:
     half = int(precision == "bf16")
     x, w, y = draw(m, k), draw(n, k), np.empty((m, n), np.float32)
     x = to_bf16(x) if half else x
-    room = kernels.workspace()
+    room = kernels.workspace(np.float32, m, [(n, k)])
     keep = (y, x, w, room)
     arguments = (_output(y), _input(x), kernels.pointer(w), m, n, k, half, kernels.pointer(room))
     function = kernels.library().vidya_linear_forward

@@ -36,10 +36,17 @@ INLINE vec select_vec(ivec mask, vec yes, vec no)
 {
     return (vec)((mask & (ivec)yes) | (~mask & (ivec)no));
 }
-/* NaN in x stays NaN: a comparison with it is false. */
-INLINE vec at_least(vec x, vd_real low) { return select_vec(x < low, splat(low), x); }
-INLINE vec at_most(vec x, vd_real high) { return select_vec(x > high, splat(high), x); }
+/* The second where one is NaN, as the instructions of x86 have it. */
+#ifdef VD_MAX
+INLINE vec max_vec(vec a, vec b) { return (vec)VD_MAX(a, b); }
+INLINE vec min_vec(vec a, vec b) { return (vec)VD_MIN(a, b); }
+#else
 INLINE vec max_vec(vec a, vec b) { return select_vec(a > b, a, b); }
+INLINE vec min_vec(vec a, vec b) { return select_vec(a < b, a, b); }
+#endif
+/* NaN in x stays NaN. */
+INLINE vec at_least(vec x, vd_real low) { return max_vec(splat(low), x); }
+INLINE vec at_most(vec x, vd_real high) { return min_vec(splat(high), x); }
 
 /* The first n < L elements, zeros behind them. */
 INLINE vec load_part(const vd_real *p, int64_t n)

@@ -12,6 +12,13 @@
 #pragma GCC target("avx2,fma")
 #endif
 
+#ifdef VIDYA_DOUBLE
+#define VD_MAX(a, b) _mm256_max_pd((__m256d)(a), (__m256d)(b))
+#define VD_MIN(a, b) _mm256_min_pd((__m256d)(a), (__m256d)(b))
+#else
+#define VD_MAX(a, b) _mm256_max_ps((__m256)(a), (__m256)(b))
+#define VD_MIN(a, b) _mm256_min_ps((__m256)(a), (__m256)(b))
+#endif
 #define VD_MULTIPLY_HALVES(a, b) ((uvec)_mm256_mul_epu32((__m256i)(a), (__m256i)(b)))
 #define VD_TILE_VECTORS 2
 #define VD_VECTOR_BYTES 32

@@ -13,6 +13,13 @@
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma,prefer-vector-width=512")
 #endif
 
+#ifdef VIDYA_DOUBLE
+#define VD_MAX(a, b) _mm512_max_pd((__m512d)(a), (__m512d)(b))
+#define VD_MIN(a, b) _mm512_min_pd((__m512d)(a), (__m512d)(b))
+#else
+#define VD_MAX(a, b) _mm512_max_ps((__m512)(a), (__m512)(b))
+#define VD_MIN(a, b) _mm512_min_ps((__m512)(a), (__m512)(b))
+#endif
 #define VD_MULTIPLY_HALVES(a, b) ((uvec)_mm512_mul_epu32((__m512i)(a), (__m512i)(b)))
 #define VD_TILE_VECTORS 4
 #define VD_VECTOR_BYTES 64

@@ -332,9 +332,7 @@ class Model:
         for i in range(config.n_layer):
             # x + dropout(attention(norm(x)))
             c.vidya_rmsnorm_statistics(a.attn_rstd[i], a.x_attn[i], T, d, eps)
-            c.vidya_linear_forward(
-                a.qkv_out[i], a.attn_in[i], w.attn_qkv[i], T, 3 * d, d, half, ws
-            )
+            c.vidya_linear_forward(a.qkv_out[i], a.attn_in[i], w.attn_qkv[i], T, 3 * d, d, half, ws)
             rotated, kept = (a.dqkv, a.qkv[i]) if a.half else (a.qkv[i], null)
             c.vidya_rope(rotated, kept, a.positions, *self._rope, T, 3 * d, 2 * heads, hd, 0)
             c.vidya_attention_forward(
@@ -342,7 +340,9 @@ class Model:
             )
             if on_layer is not None:
                 on_layer(i)
-            c.vidya_linear_forward(a.x_ffn_out[i], a.attended_in[i], w.attn_out[i], T, d, d, half, ws)
+            c.vidya_linear_forward(
+                a.x_ffn_out[i], a.attended_in[i], w.attn_out[i], T, d, d, half, ws
+            )
             # mid + dropout(down(gelu(up(norm(mid)))))
             c.vidya_rmsnorm_statistics(a.ffn_rstd[i], a.x_ffn[i], T, d, eps)
             c.vidya_linear_forward(

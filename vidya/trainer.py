@@ -99,9 +99,7 @@ class Trainer:
             seed=options.seed,
         )
         longest = max(self.plan.max_tokens, model_config.context)
-        self.model = Model(
-            model_config, max_tokens=longest, precision=options.precision
-        )
+        self.model = Model(model_config, max_tokens=longest, precision=options.precision)
         self.model.init(options.seed)
         self.optimizer = Adam(
             self.model,

@@ -20,6 +20,7 @@ import numpy as np
 
 from vidya import kernels
 from vidya.batches import Batch
+from vidya.kernels import flat
 from vidya.model import Model
 
 WARM_UP_STEPS = 3
@@ -331,14 +332,14 @@ class _StandIn:
 
 @contextmanager
 def _standing_in(model: Model, calls: list[tuple[str, tuple[Any, ...], float]]) -> Iterator[None]:
-    """Put stand-ins before the model's library and before the one that `kernels` calls."""
+    """Put stand-ins before the model's library and before the one of the flat buffers."""
     own, library = model._c, kernels.library
     model._c = _StandIn(own, calls)
-    kernels.library = lambda dtype=np.float32: _StandIn(library(dtype), calls)
+    vars(flat)["library"] = lambda dtype: _StandIn(library(dtype), calls)
     try:
         yield
     finally:
-        model._c, kernels.library = own, library
+        model._c, vars(flat)["library"] = own, library
 
 
 def _as_call(name: str, arguments: tuple[Any, ...], seconds: float) -> Call:

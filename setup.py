@@ -2,6 +2,7 @@
 
 import os
 import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
@@ -13,6 +14,8 @@ class BuildExt(build_ext):
     Generated code and Python.h are not ours: a warning there must not stop anybody.
     The two extensions share their sources but not their macros, so each has a
     folder of object files of its own.
+
+    setuptools compiles one file after the other; here every core compiles one.
     """
 
     def build_extensions(self):
@@ -24,7 +27,26 @@ class BuildExt(build_ext):
                 flags = [flag for flag in flags if not flag.startswith("-W")]
             compile_file(obj, src, ext, cc_args, flags, pp_opts)
 
+        def compile_all(
+            sources, output_dir=None, macros=None, include_dirs=None, debug=0,
+            extra_preargs=None, extra_postargs=None, depends=None,
+        ):  # fmt: skip
+            # what the compiler's own method does, but several files at a time
+            _, objects, flags, options, files = self.compiler._setup_compile(
+                output_dir, macros, include_dirs, sources, depends, extra_postargs
+            )
+            cc_args = self.compiler._get_cc_args(options, debug, extra_preargs)
+
+            def compile_object(obj):
+                source, ext = files[obj]
+                self.compiler._compile(obj, source, ext, cc_args, flags, options)
+
+            with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+                list(pool.map(compile_object, files))
+            return objects
+
         self.compiler._compile = compile_leniently
+        self.compiler.compile = compile_all
         self.force = True  # a changed flag or compiler leaves no trace in the time stamps
         super().build_extensions()
 

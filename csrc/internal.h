@@ -48,6 +48,8 @@ typedef struct {
 
 /* Steps of the inner dimension in a panel of a product: even. */
 enum { VD_INNER = 384 };
+/* Columns of a product that a task finishes at one time; a multiple of every tile's. */
+enum { VD_BLOCK_COLUMNS = 512 };
 
 /* A factor of a product (linear.c): lanes become rows or columns of the result, steps
  * are summed over. */
@@ -76,7 +78,8 @@ typedef struct {
                           int accumulate);
     void (*pack)(void *panels, int64_t width, const vd_operand *operand, int64_t lane0,
                  int64_t lanes, int64_t step0, int64_t steps, int half);
-    /* n columns of row t of a product (overwritten) to where it goes, rows of ld elements */
+    /* n <= VD_BLOCK_COLUMNS columns of row t of a product (overwritten) to where it goes,
+     * rows of ld elements */
     void (*finish)(const vidya_output *to, vd_real *row, int64_t t, int64_t column, int64_t n,
                    int64_t ld);
     void (*gelu_forward)(vd_real *y, const vd_real *x, int64_t n);
@@ -84,8 +87,6 @@ typedef struct {
     void (*rmsnorm_forward)(vd_real *y, vd_real *rstd, const vd_real *x, const vd_real *gain,
                             int64_t T, int64_t d, vd_real eps);
     void (*rmsnorm_statistics)(vd_real *rstd, const vd_real *x, int64_t T, int64_t d, vd_real eps);
-    void (*rmsnorm_apply)(vd_real *y, const vd_real *rstd, const vd_real *x, const vd_real *gain,
-                          int64_t T, int64_t d);
     void (*rmsnorm_backward)(vd_real *dx, const vd_real *dy, const vd_real *x, const vd_real *rstd,
                              const vd_real *gain, int64_t T, int64_t d, int accumulate);
     /* columns [c, c + width) of dgain over all T rows; width <= VD_COLUMNS */

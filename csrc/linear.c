@@ -3,8 +3,9 @@
  * C [rows, columns] = A [rows, inner] * B [inner, columns], as in BLIS (Van Zee and
  * van de Geijn 2015): B is packed into panels as wide as the micro-kernel, once, by
  * all threads, and so is A where the inner dimension is long; a task then takes a block
- * of rows, packs its part of A if that was not done, multiplies panel by panel into a block of C of its own that stays in the second-level cache,
- * and finishes that block (micro_linear.inc.h). Blocks depend on the shapes alone and
+ * of rows, packs its part of A if that was not done, and multiplies panel by panel: into
+ * C where nothing but sums goes there, else into a block of its own that stays in the
+ * second-level cache and is then finished (micro_linear.inc.h). Blocks depend on the shapes alone and
  * the inner dimension is summed in order, so the numbers do not depend on the threads.
  */
 #include <string.h>
@@ -14,7 +15,7 @@
 enum {
     INNER = VD_INNER,       /* steps of the inner dimension that a panel holds */
     BLOCK_ROWS = 72,        /* of A and C: with BLOCK_COLUMNS they fill half the L2 cache */
-    BLOCK_COLUMNS = 512,    /* of C; a multiple of every micro-kernel's width */
+    BLOCK_COLUMNS = VD_BLOCK_COLUMNS,
     LEAST_ROWS = 24,        /* below this the panels of B are read too often */
     LEAST_COLUMNS = 128,    /* when a task takes part of the columns */
     TASKS = 8,              /* so that several cores find work in a small product */

@@ -203,13 +203,6 @@ static void rmsnorm_statistics(vd_real *rstd, const vd_real *x, int64_t T, int64
         rstd[t] = 1 / VD_SQRT(dot(x + t * d, x + t * d, d) / (vd_real)d + eps);
 }
 
-static void rmsnorm_apply(vd_real *y, const vd_real *rstd, const vd_real *x, const vd_real *gain,
-                          int64_t T, int64_t d)
-{
-    for (int64_t t = 0; t < T; t++)
-        rmsnorm_row(y + t * d, x + t * d, gain, rstd[t], d);
-}
-
 /* dx = rstd (dy gain - x rstd^2 mean(dy gain x)) */
 static void rmsnorm_backward(vd_real *dx, const vd_real *dy, const vd_real *x, const vd_real *rstd,
                              const vd_real *gain, int64_t T, int64_t d, int accumulate)
@@ -367,7 +360,6 @@ const vd_micro VD_ISA_TABLE = {
     .gelu_backward = gelu_backward,
     .rmsnorm_forward = rmsnorm_forward,
     .rmsnorm_statistics = rmsnorm_statistics,
-    .rmsnorm_apply = rmsnorm_apply,
     .rmsnorm_backward = rmsnorm_backward,
     .rmsnorm_dgain = rmsnorm_dgain,
     .rope = rope,

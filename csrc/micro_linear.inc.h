@@ -11,7 +11,6 @@ enum {
     NW = VD_TILE_VECTORS,  /* vectors across it */
     NR = NW * L,
     AHEAD = 8,             /* rows that are fetched before they are needed */
-    MOST_COLUMNS = 512,    /* of a row that is finished at one time */
     MOST_LANES = 128,      /* lanes that one call packs when they are columns */
 };
 
@@ -244,18 +243,16 @@ static void finish(const vidya_output *to, vd_real *row, int64_t t, int64_t colu
         return;
     }
     if (to->gelu_of) {
-        vd_real room[MOST_COLUMNS];
-        for (int64_t i = 0; i < n; i += MOST_COLUMNS) {
-            int64_t some = vd_min(MOST_COLUMNS, n - i);
-            if (to->half) {
-                uint16_t *halves = (uint16_t *)to->gelu_of + at + i;
-                load_halves(room, halves, some);
-                gelu_backward(row + i, room, row + i, room, some);
-                store_halves(halves, room, some);
-            } else {
-                vd_real *x = (vd_real *)to->gelu_of + at + i;
-                gelu_backward(row + i, x, row + i, x, some);
-            }
+        if (to->half) {
+            vd_real room[VD_BLOCK_COLUMNS];
+            room[0] = 0; /* compilers do not know that n is at least 1 */
+            uint16_t *halves = (uint16_t *)to->gelu_of + at;
+            load_halves(room, halves, n);
+            gelu_backward(row, room, row, room, n);
+            store_halves(halves, room, n);
+        } else {
+            vd_real *x = (vd_real *)to->gelu_of + at;
+            gelu_backward(row, x, row, x, n);
         }
     }
     put_row(to, at, row, n);

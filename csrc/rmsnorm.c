@@ -39,22 +39,6 @@ void vidya_rmsnorm_statistics(vd_real *rstd, const vd_real *x, int64_t T, int64_
     vd_parallel(vd_ceil_div(T, p.block), statistics_of_rows, &p);
 }
 
-static void apply_rows(int64_t i, void *context)
-{
-    const rmsnorm *p = context;
-    int64_t t = i * p->block, at = t * p->d;
-    vd_micro_kernels()->rmsnorm_apply(p->y + at, p->rstd_in + t, p->x + at, p->gain,
-                                      vd_min(p->block, p->T - t), p->d);
-}
-
-void vidya_rmsnorm_apply(vd_real *y, const vd_real *rstd, const vd_real *x, const vd_real *gain,
-                         int64_t T, int64_t d)
-{
-    rmsnorm p = {.y = y, .rstd_in = rstd, .x = x, .gain = gain, .T = T, .d = d,
-                 .block = vd_row_block(d)};
-    vd_parallel(vd_ceil_div(T, p.block), apply_rows, &p);
-}
-
 static void dgain_columns(int64_t i, void *context)
 {
     const rmsnorm *p = context;

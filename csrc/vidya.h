@@ -4,7 +4,7 @@
  * thread pool has started, no hidden state but the thread count and the
  * instruction set. All arrays are contiguous and row-major, owned by the
  * caller, and do not overlap unless a function says that they may. Arguments
- * are trusted: vidya/kernels.py checks them for people who call from Python.
+ * are trusted: vidya/kernels checks them for people who call from Python.
  *
  * vd_real is float; the same sources compiled with -DVIDYA_DOUBLE make it
  * double, for gradient checks.
@@ -129,9 +129,6 @@ void vidya_rmsnorm_forward(vd_real *y, vd_real *rstd, const vd_real *x, const vd
                            int64_t T, int64_t d, vd_real eps);
 /* rstd alone. */
 void vidya_rmsnorm_statistics(vd_real *rstd, const vd_real *x, int64_t T, int64_t d, vd_real eps);
-/* y = x * rstd * gain from the rstd that forward kept; y may be x. */
-void vidya_rmsnorm_apply(vd_real *y, const vd_real *rstd, const vd_real *x,
-                         const vd_real *gain, int64_t T, int64_t d);
 /* dx [T, d] (added if accumulate_dx) and dgain [d] (added if accumulate_dgain).
  * dx may be dy when it is not accumulated. */
 void vidya_rmsnorm_backward(vd_real *dx, vd_real *dgain, const vd_real *dy, const vd_real *x,
@@ -187,8 +184,9 @@ void vidya_dropout_add(vd_real *y, const vd_real *residual, const vd_real *x, in
 
 /* ---- final projection + cross-entropy (cross_entropy.c) ----------------- */
 /* logits = x [T, d] * w^T [V, d], never whole in memory: they pass through
- * scratch [chunk, V], chunk >= 1. half and workspace as in the linear layers. losses [T] is -log softmax(logits)[target], 0
- * where targets[t] is negative ("not counted"). */
+ * scratch [chunk, V], chunk >= 1. losses [T] is -log softmax(logits)[target], 0
+ * where targets[t] is negative ("not counted"). half and workspace as in the linear
+ * layers. */
 
 void vidya_linear_cross_entropy_forward(vd_real *losses, vd_real *scratch, const vd_real *x,
                                         const vd_real *w, const int32_t *targets, int64_t T,

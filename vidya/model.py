@@ -7,7 +7,7 @@ the transposed embedding. Token ids in, losses out: no text here.
 
 All parameters live in one flat buffer with named views, and gradients mirror it.
 Activations are allocated once, for a number of tokens, and the pointers to all of
-them are bound once; a step then only calls C functions (vidya/kernels.py explains
+them are bound once; a step then only calls C functions (vidya/kernels explains
 the two ways to call them). Backward keeps ten numbers per token, layer and column
 and computes the rest again: normalised inputs, GELU and dropout masks.
 """

@@ -117,7 +117,6 @@ DESCRIBED: dict[str, Describe] = {
     "embedding_backward": _rows(3),
     "rmsnorm_forward": _rows(2),
     "rmsnorm_statistics": _rows(1),
-    "rmsnorm_apply": _rows(2),
     "rmsnorm_backward": _rmsnorm_backward,
     "rope": _rope,
     "attention_forward": _attention(2),

@@ -308,22 +308,40 @@ static vd_real cross_entropy_row(vd_real *logits, int64_t V, int64_t target, int
 
 /* ---- over the flat buffer ------------------------------------------------------------------ */
 
-/* Sums of elements or of their squares, in double, in eight lanes. */
+/* What is read once from memory is fetched this many elements before it is needed, two
+ * pages: the hardware foresees no more than the page it is in. A prefetch beyond the end
+ * of an array does nothing. */
+enum { FAR_AHEAD = 2048 };
+
+INLINE void fetch_ahead(const vd_real *x, int64_t n)
+{
+    uintptr_t at = (uintptr_t)x + FAR_AHEAD * sizeof *x;
+    for (int64_t i = 0; i < n * (int64_t)sizeof *x; i += 64)
+        __builtin_prefetch((const void *)(at + (uintptr_t)i));
+}
+
+/* Sums of elements or of their squares, in double, in enough lanes to hide the
+ * latency of the addition. */
+enum { SUMS = 32 };
 #define REDUCE(TERM)                                                                           \
-    double lane[8] = {0};                                                                      \
+    double lane[SUMS] = {0};                                                                   \
     int64_t i = 0;                                                                             \
-    for (; i + 8 <= n; i += 8)                                                                 \
-        _Pragma("GCC unroll 8") for (int l = 0; l < 8; l++)                                    \
+    for (; i + SUMS <= n; i += SUMS) {                                                         \
+        fetch_ahead(x + i, SUMS);                                                              \
+        _Pragma("GCC unroll 32") for (int l = 0; l < SUMS; l++)                                \
         {                                                                                      \
             double e = (double)x[i + l];                                                       \
             lane[l] += TERM;                                                                   \
         }                                                                                      \
+    }                                                                                          \
     for (; i < n; i++) {                                                                       \
         double e = (double)x[i];                                                               \
         lane[0] += TERM;                                                                       \
     }                                                                                          \
-    return ((lane[0] + lane[1]) + (lane[2] + lane[3])) +                                       \
-           ((lane[4] + lane[5]) + (lane[6] + lane[7]))
+    for (int width = SUMS / 2; width > 0; width /= 2)                                          \
+        for (int l = 0; l < width; l++)                                                        \
+            lane[l] += lane[l + width];                                                        \
+    return lane[0]
 
 static double sum(const vd_real *x, int64_t n)
 {
@@ -339,11 +357,18 @@ static void adam(vd_real *restrict param, vd_real *restrict m, vd_real *restrict
                  const vd_real *restrict grad, int64_t n, const vd_adam *constants)
 {
     const vd_adam c = *constants;
-    for (int64_t i = 0; i < n; i++) {
-        vd_real g = grad[i] * c.grad_scale;
-        m[i] = c.beta1 * m[i] + c.one_minus_beta1 * g;
-        v[i] = c.beta2 * v[i] + c.one_minus_beta2 * g * g;
-        param[i] -= c.rate * m[i] / (VD_SQRT(v[i]) * c.v_scale + c.eps);
+    for (int64_t first = 0; first < n; first += SUMS) {
+        const int64_t end = vd_min(n, first + SUMS);
+        fetch_ahead(param + first, SUMS);
+        fetch_ahead(m + first, SUMS);
+        fetch_ahead(v + first, SUMS);
+        fetch_ahead(grad + first, SUMS);
+        for (int64_t i = first; i < end; i++) {
+            vd_real g = grad[i] * c.grad_scale;
+            m[i] = c.beta1 * m[i] + c.one_minus_beta1 * g;
+            v[i] = c.beta2 * v[i] + c.one_minus_beta2 * g * g;
+            param[i] -= c.rate * m[i] / (VD_SQRT(v[i]) * c.v_scale + c.eps);
+        }
     }
 }
 

@@ -27,7 +27,8 @@
     ((vec)_mm512_dpbf16_ps((__m512)(sum), (__m512bh)_mm512_set1_epi32((int32_t)(a)),          \
                            (__m512bh)(b)))
 #endif
-#define VD_TILE_VECTORS 4
+#define VD_TILE_ROWS 12
+#define VD_TILE_VECTORS 2
 #define VD_VECTOR_BYTES 64
 #define VD_ISA_NAME "avx512_bf16"
 #define VD_ISA_TABLE vd_micro_avx512_bf16

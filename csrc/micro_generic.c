@@ -6,6 +6,7 @@
 #define VD_MULTIPLY_HALVES(a, b) ((uvec)_mm_mul_epu32((__m128i)(a), (__m128i)(b)))
 #endif
 
+#define VD_TILE_ROWS 6
 #define VD_TILE_VECTORS 2
 #define VD_VECTOR_BYTES 16
 #define VD_ISA_NAME "generic"

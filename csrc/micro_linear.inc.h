@@ -7,7 +7,7 @@
  * (VD_PAIRS), a 32-bit word of a panel holds two steps of a lane, else one float. */
 
 enum {
-    MR = 6,                /* rows of the micro-kernel's tile */
+    MR = VD_TILE_ROWS,     /* rows of the micro-kernel's tile */
     NW = VD_TILE_VECTORS,  /* vectors across it */
     NR = NW * L,
     AHEAD = 8,             /* rows that are fetched before they are needed */
@@ -18,7 +18,7 @@ enum {
 
 #define TILE(STEPS, ELEMENT, MULTIPLY_ADD)                                                    \
     vec sum[MR][NW];                                                                          \
-    _Pragma("GCC unroll 8") for (int r = 0; r < MR; r++)                                      \
+    _Pragma("GCC unroll 16") for (int r = 0; r < MR; r++)                                      \
         _Pragma("GCC unroll 8") for (int w = 0; w < NW; w++)                                  \
             sum[r][w] = (vec){0};                                                             \
     const ELEMENT *pa = a, *pb = b;                                                           \
@@ -27,11 +27,11 @@ enum {
         vec across[NW];                                                                       \
         _Pragma("GCC unroll 8") for (int w = 0; w < NW; w++)                                  \
             across[w] = load((const vd_real *)(const void *)(pb + w * L));                    \
-        _Pragma("GCC unroll 8") for (int r = 0; r < MR; r++)                                  \
+        _Pragma("GCC unroll 16") for (int r = 0; r < MR; r++)                                  \
             _Pragma("GCC unroll 8") for (int w = 0; w < NW; w++)                              \
                 sum[r][w] = MULTIPLY_ADD(sum[r][w], pa[r], across[w]);                        \
     }                                                                                         \
-    _Pragma("GCC unroll 8") for (int r = 0; r < MR; r++)                                      \
+    _Pragma("GCC unroll 16") for (int r = 0; r < MR; r++)                                      \
         _Pragma("GCC unroll 8") for (int w = 0; w < NW; w++)                                  \
         {                                                                                     \
             vd_real *to = c + r * ldc + w * L;                                                \
@@ -163,8 +163,8 @@ INLINE void interleave(vd_real *to, int64_t width, const vd_real *const row[GROU
 {
     int64_t p = 0;
 #ifndef VIDYA_DOUBLE
-    /* where GROUP is more than lanes, what is written too much is overwritten by the
-     * steps that follow; the last ones are written one by one */
+    /* where GROUP is more than lanes, what is written too much is overwritten by what
+     * follows, here and in the groups before; the last steps are written one by one */
     int64_t whole = lanes == GROUP ? words : words - 1;
     for (; p + 8 <= whole; p += 8)
         transpose_eight(to, width, row, p);
@@ -183,7 +183,8 @@ static void pack_rows_as_lanes(vd_real *panel, int64_t width, const vd_operand *
     int pairs = half && PAIRS;
     int64_t words = pairs ? (steps + 1) / 2 : steps;
     for (int64_t l0 = 0; l0 < lanes; l0 += width, panel += words_of(steps, pairs) * width) {
-        for (int64_t g = 0; g < width; g += GROUP) {
+        /* the last group first: what it writes too much belongs to the others */
+        for (int64_t g = (width - 1) / GROUP * GROUP; g >= 0; g -= GROUP) {
             const vd_real *row[GROUP];
             for (int64_t i = 0; i < GROUP; i++) {
                 int64_t l = l0 + g + i;

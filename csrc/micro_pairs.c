@@ -10,6 +10,7 @@
     ((sum) + (vec)((ivec){0} + (int32_t)((a) << 16)) * (vec)((ivec)(b) << 16) +               \
      (vec)((ivec){0} + (int32_t)((a) & 0xffff0000u)) * (vec)((ivec)(b) & (int32_t)0xffff0000))
 #endif
+#define VD_TILE_ROWS 6
 #define VD_TILE_VECTORS 2
 #define VD_VECTOR_BYTES 16
 #define VD_ISA_NAME "pairs"

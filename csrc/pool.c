@@ -57,6 +57,32 @@ static inline void relax(void)
 #endif
 }
 
+/* Numbers too small to be normal count as 0 in tasks: many processors need a hundred
+ * times as long for each, and a softmax makes plenty. Returns what held before. */
+static inline uint64_t flush_subnormals(void)
+{
+    uint64_t before = 0;
+#if defined(__x86_64__)
+    before = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr((unsigned)before | 0x8040); /* results, operands */
+#elif defined(__aarch64__)
+    __asm__ volatile("mrs %0, fpcr" : "=r"(before));
+    __asm__ volatile("msr fpcr, %0" : : "r"(before | 1u << 24));
+#endif
+    return before;
+}
+
+static inline void restore_subnormals(uint64_t before)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_ldmxcsr((unsigned)before);
+#elif defined(__aarch64__)
+    __asm__ volatile("msr fpcr, %0" : : "r"(before));
+#else
+    (void)before;
+#endif
+}
+
 static inline int has_work(uint64_t word)
 {
     return (word & TASK_MASK) < ((word >> TASK_BITS) & TASK_MASK);
@@ -77,6 +103,7 @@ static void run_tasks(void)
 static void *worker(void *unused)
 {
     (void)unused;
+    flush_subnormals();
     for (;;) {
         int spins = pool.spins;
         while (!has_work(atomic_load_explicit(&pool.word, memory_order_acquire)) &&
@@ -172,7 +199,7 @@ static void run_round(int64_t base, int64_t n_tasks)
     }
 }
 
-void vd_parallel(int64_t n_tasks, void (*task)(int64_t, void *), void *context)
+static void run_all(int64_t n_tasks, void (*task)(int64_t, void *), void *context)
 {
     if (n_tasks > 1 && pool.n_threads > 1 && pthread_mutex_trylock(&pool.run) == 0) {
         start_workers();
@@ -185,6 +212,13 @@ void vd_parallel(int64_t n_tasks, void (*task)(int64_t, void *), void *context)
     }
     for (int64_t i = 0; i < n_tasks; i++)
         task(i, context);
+}
+
+void vd_parallel(int64_t n_tasks, void (*task)(int64_t, void *), void *context)
+{
+    uint64_t before = flush_subnormals(); /* the caller's is put back */
+    run_all(n_tasks, task, context);
+    restore_subnormals(before);
 }
 
 void vidya_set_num_threads(int n, int cores)

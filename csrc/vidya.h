@@ -12,6 +12,8 @@
  * The same numbers, however many threads: work is cut into tiles that depend
  * on the shapes alone, and partial sums are added in a fixed order.
  *
+ * Subnormal numbers count as 0 (where the processor has that mode, as x86 and ARM).
+ *
  * Sizes are at least 1 (n_docs may count empty documents) and rows and columns
  * are below 2^31, which is as far as OpenBLAS counts.
  *
@@ -47,9 +49,10 @@ const char *vidya_openblas_config(void);
 int vidya_openblas_get_parallel(void);
 
 /* Instruction set of the micro-kernels: "avx512_bf16", "avx512", "avx2", "generic" or
- * "pairs" (generic, bfloat16 laid out as for avx512_bf16: for tests). The
- * best that the processor has is chosen at load; setting one that it does not
- * have returns -1 and changes nothing, else 0. Not while a kernel runs. */
+ * "pairs" (generic, bfloat16 laid out as for avx512_bf16: for tests). The fastest
+ * that the processor has is chosen at load (on Intel's "avx512" before "avx512_bf16");
+ * setting one that it does not have returns -1 and changes nothing, else 0. Not while a
+ * kernel runs. */
 const char *vidya_get_isa(void);
 /* 1 if it multiplies bfloat16 faster than float. */
 int vidya_has_bf16(void);

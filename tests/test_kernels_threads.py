@@ -1,6 +1,7 @@
 """What holds for every kernel: threads, instruction sets, concurrency, fork."""
 
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -93,6 +94,22 @@ def test_masks_do_not_depend_on_the_instruction_set(isa):
     expected = kernels.dropout_add(None, x, 0.3, 5, 6)
     use_isa(isa)
     assert np.array_equal(kernels.dropout_add(None, x, 0.3, 5, 6), expected)
+
+
+# ---- numbers below the normal ones ------------------------------------------
+
+
+@pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "aarch64"), reason="a processor without such a mode"
+)
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("isa", ISAS)
+def test_subnormal_numbers_count_as_zero_in_kernels_and_nowhere_else(isa, threads):
+    use_isa(isa)
+    kernels.set_num_threads(threads)
+    x = np.full(300_000, 1e-39, np.float32)
+    assert not kernels.dropout_add(None, x, 0.3, 5, 6).any()
+    assert (x * np.float32(0.5)).all(), "the caller's own arithmetic has changed"
 
 
 # ---- thread counts ----------------------------------------------------------
@@ -211,6 +228,8 @@ def test_calls_release_the_gil():
 FORK = """
 import os, sys, threading
 sys.path.insert(0, {tests!r})
+import platform
+
 import numpy as np
 from reference.cases import CASES, ODD, LARGE, BY_NAME
 from vidya import kernels

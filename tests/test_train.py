@@ -34,7 +34,7 @@ from training import (
 )  # fmt: skip
 
 import vidya
-from vidya import checkpoint, config
+from vidya import checkpoint, config, kernels
 from vidya.corpus import MARKERS, is_validation
 from vidya.tokenizer import Tokenizer
 
@@ -76,7 +76,8 @@ def test_first_line_describes_the_run(home):
     assert first["versions"]["numpy"] == np.__version__
     assert first["versions"]["python"] == sys.version.split()[0]
     assert "OpenBLAS" in first["versions"]["openblas"]
-    assert first["processor"] and first["threads"] == 1 and first["precision"] == "fp32"
+    assert first["processor"] and first["threads"] == 1
+    assert first["precision"] == ("bf16" if kernels.has_bf16() else "fp32")
     assert first["tokenizer_hash"] == tokenizer.hash
     assert re.fullmatch(r"[0-9a-f]{32}", first["corpus_hash"])
     assert all("kind" not in line for line in others)

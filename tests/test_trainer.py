@@ -246,7 +246,7 @@ def test_choosing_threads_times_a_usual_step_and_changes_nothing(
     monkeypatch.setattr(threads, "choose", choose)
     made.choose_threads(pytest.fail)
     ((wanted, work),) = asked
-    assert wanted == "auto" and work.precision == "fp32"
+    assert wanted == "auto" and work.precision == made.model.precision
     assert work.model == config.describe(made.model.config)
     sizes = [len(made.plan.batch(step).tokens) for step in range(8)]
     usual = made.plan.tokens_in_epoch / made.plan.steps_in_epoch(0)

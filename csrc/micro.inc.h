@@ -29,6 +29,17 @@ typedef vd_real vec_at __attribute__((vector_size(VD_VECTOR_BYTES), aligned(size
 
 #define INLINE static inline __attribute__((always_inline))
 
+#ifndef VIDYA_DOUBLE /* eight floats, whatever the vector */
+typedef float eight __attribute__((vector_size(32)));
+typedef float eight_at __attribute__((vector_size(32), aligned(4), may_alias));
+typedef int32_t eight_ints __attribute__((vector_size(32)));
+#ifdef __clang__
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (eight_ints){__VA_ARGS__})
+#endif
+#endif
+
 INLINE vec load(const vd_real *p) { return *(const vec_at *)p; }
 INLINE void store(vd_real *p, vec x) { *(vec_at *)p = x; }
 INLINE vec splat(vd_real s) { return s - (vec){0}; }
@@ -57,24 +68,33 @@ INLINE vec load_part(const vd_real *p, int64_t n)
 }
 INLINE void store_part(vd_real *p, vec x, int64_t n) { memcpy(p, &x, (size_t)n * sizeof *p); }
 
-INLINE vd_real sum_lanes(vec x)
-{
-    vd_real lane[L];
-    store(lane, x);
-    for (int width = L / 2; width > 0; width /= 2)
-        for (int l = 0; l < width; l++)
-            lane[l] += lane[l + width];
-    return lane[0];
-}
-
-INLINE vd_real max_lanes(vec x)
-{
-    vd_real lane[L];
-    store(lane, x);
-    for (int l = 1; l < L; l++)
-        lane[0] = lane[l] > lane[0] ? lane[l] : lane[0];
-    return lane[0];
-}
+/* One number out of the lanes, folded in halves: a fixed order. */
+#if defined(VIDYA_DOUBLE) || VD_VECTOR_BYTES < 32
+#define FOLD(x, OP)                                                                           \
+    vd_real lane[L];                                                                          \
+    store(lane, x);                                                                           \
+    for (int width = L / 2; width > 0; width /= 2)                                            \
+        for (int l = 0; l < width; l++)                                                       \
+            lane[l] = OP(lane[l], lane[l + width]);                                           \
+    return lane[0]
+#define GREATER(a, b) ((b) > (a) ? (b) : (a))
+#else
+#define FOLD(x, OP)                                                                           \
+    vd_real lane[L] __attribute__((aligned(64)));                                             \
+    *(vec *)lane = x;                                                                         \
+    eight a = *(const eight_at *)lane;                                                        \
+    for (int l = 8; l < L; l += 8)                                                            \
+        a = OP(a, *(const eight_at *)(lane + l));                                             \
+    a = OP(a, SHUFFLE(a, a, 4, 5, 6, 7, 0, 1, 2, 3));                                         \
+    a = OP(a, SHUFFLE(a, a, 2, 3, 0, 1, 6, 7, 4, 5));                                         \
+    a = OP(a, SHUFFLE(a, a, 1, 0, 3, 2, 5, 4, 7, 6));                                         \
+    return a[0]
+#define GREATER(a, b)                                                                         \
+    (eight)((((b) > (a)) & (eight_ints)(b)) | (~((b) > (a)) & (eight_ints)(a)))
+#endif
+#define PLUS(a, b) ((a) + (b))
+INLINE vd_real sum_lanes(vec x) { FOLD(x, PLUS); }
+INLINE vd_real max_lanes(vec x) { FOLD(x, GREATER); }
 
 /* e^x, relative error about 1e-7 in float. The argument is clamped to where the
  * result is a normal number; NaN stays NaN. Range reduction by n = round(x / ln 2)

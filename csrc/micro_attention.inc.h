@@ -186,11 +186,14 @@ INLINE void attend_block(const vd_attention_head *head, int64_t q0, int64_t nq)
             int64_t valid = vd_min(nk, q0 + i - k0 + 1);
             vd_real peak = max_row(s + i * BLOCK, valid, most[i]);
             vd_real sum = exp_row(s + i * BLOCK, peak, valid);
-            vd_real shrink = most[i] == peak ? 1 : VD_EXP(most[i] - peak);
-            total[i] = total[i] * shrink + sum;
-            most[i] = peak;
-            for (int64_t c = 0; c < width; c++)
-                o[i * width + c] *= shrink;
+            if (most[i] != peak) { /* a new maximum: what was summed so far shrinks */
+                vd_real shrink = VD_EXP(most[i] - peak);
+                total[i] *= shrink;
+                for (int64_t c = 0; c < width; c++)
+                    o[i * width + c] *= shrink;
+                most[i] = peak;
+            }
+            total[i] += sum;
         }
         small_matmul(o, width, s, BLOCK, 1, v, width, nq, width, nk, 1,
                      diagonal ? LOWER_FACTOR : WHOLE);

@@ -70,15 +70,6 @@ static void round_to_half(float *to, const float *from, int64_t n)
 /* ---- transposing --------------------------------------------------------------------------- */
 
 #ifndef VIDYA_DOUBLE
-typedef float eight __attribute__((vector_size(32)));
-typedef float eight_at __attribute__((vector_size(32), aligned(4), may_alias));
-#ifdef __clang__
-#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-typedef int32_t eight_ints __attribute__((vector_size(32)));
-#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (eight_ints){__VA_ARGS__})
-#endif
-
 /* Eight columns of eight rows, transposed, to stride `width`. */
 INLINE void transpose_eight(vd_real *to, int64_t width, const vd_real *const row[GROUP], int64_t p)
 {

@@ -7,12 +7,14 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from models import Documents, draw_batch, draw_model
 from reference.check import normal, relative_error
 
 from vidya import kernels
 from vidya.config import ModelConfig
-from vidya.model import Model
+from vidya.model import Model, passes
 
 LIMITS = {np.float32: 1e-5, np.float64: 1e-10}
 
@@ -78,6 +80,73 @@ def test_token_losses_agree_with_pytorch(case):
         weights, model.config, batch.tokens, batch.targets, batch.offsets
     )
     assert relative_error(model.losses(batch), expected.numpy()) <= 1e-10
+
+
+# ---- in several passes -----------------------------------------------------------
+
+
+def in_passes(case, dtype, max_tokens):
+    """The same model and batch, with room for `max_tokens` in a pass."""
+    whole, batch = prepared(case, dtype)
+    parts = Model(whole.config, dtype=dtype, max_tokens=max_tokens)
+    parts.flat[...] = whole.flat
+    return whole, parts, batch
+
+
+SPLIT = {"several documents": 64, "empty documents": 9, "odd sizes": 77, "many short documents": 7,
+         "some not counted": 50, "nano's shape": 256}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SPLIT)
+@pytest.mark.parametrize("dtype", LIMITS)
+def test_several_passes_give_the_loss_and_gradients_of_one(case, dtype):
+    whole, parts, batch = in_passes(case, dtype, SPLIT[case])
+    assert len(list(passes(batch, parts.max_tokens))) > 1
+    loss = parts.loss_and_gradients(batch)
+    assert loss == pytest.approx(whole.loss_and_gradients(batch), rel=LIMITS[dtype])
+    for name, gradient in parts.gradients.items():
+        assert relative_error(gradient, whole.gradients[name]) <= LIMITS[dtype], name
+    # nothing is left over from the step before
+    first = parts.flat_gradient.copy()
+    assert parts.loss_and_gradients(batch) == loss
+    assert np.array_equal(parts.flat_gradient, first)
+
+
+def test_every_pass_draws_masks_of_its_own():
+    """The same document four times: in one pass or in four, no two losses are the same."""
+    config = ModelConfig(32, 2, 2, 30, 61, dropout=0.5)
+    one = draw_batch(np.random.default_rng(4), 61, [30])
+    four = Documents(np.tile(one.tokens, 4), np.tile(one.targets, 4), np.arange(0, 121, 30))
+    model = draw_model(config, np.float64, 5, 30)
+    losses = {model.loss_and_gradients(one, dropout_seed=6, step=s) for s in range(4)}
+    assert len(losses) == 4
+    first = model.loss_and_gradients(one, dropout_seed=6, step=0)
+    assert model.loss_and_gradients(four, dropout_seed=6, step=0) != pytest.approx(first, rel=1e-6)
+    assert model.loss_and_gradients(four) == pytest.approx(model.loss_and_gradients(one), rel=1e-12)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=30), st.integers(9, 40))
+def test_passes_hold_every_document_once_and_fit(lengths, most):
+    total = sum(lengths)
+    ids = np.arange(total, dtype=np.int32)
+    batch = Documents(ids, ids + 1, np.cumsum([0, *lengths]).astype(np.int64))
+    parts = list(passes(batch, most))
+    if total:
+        assert np.array_equal(np.concatenate([part.tokens for part in parts]), ids)
+        assert np.array_equal(np.concatenate([part.targets for part in parts]), ids + 1)
+    for part in parts:
+        assert len(part.tokens) == len(part.targets) == part.offsets[-1] <= most
+    kept = [length for part in parts for length in np.diff(part.offsets) if length]
+    assert kept == [length for length in lengths if length]
+    # first-fit never leaves two passes that would have fitted into one
+    sizes = [len(part.tokens) for part in parts]
+    assert len(sizes) <= max(1, 2 * -(-total // most))
+
+
+def test_a_document_longer_than_a_pass_is_refused():
+    ids = np.zeros(20, np.int32)
+    with pytest.raises(ValueError, match="longer than a pass, 8 tokens"):
+        list(passes(Documents(ids, ids, np.array([0, 3, 20])), 8))
 
 
 # ---- without PyTorch -----------------------------------------------------------
@@ -266,11 +335,6 @@ WRONG_ARRAYS = {
         "offsets": lambda a: a * 0,
     },
     "a document over the context": {"offsets": lambda a: a[[0, 2]]},
-    "more tokens than the buffers hold": {
-        "tokens": lambda a: np.tile(a, 2),
-        "targets": lambda a: np.tile(a, 2),
-        "offsets": lambda a: np.array([0, 20, 40, 58]),
-    },
 }
 
 
@@ -281,3 +345,11 @@ def test_wrong_arrays_are_refused(name, method):
     getattr(model, method)(reshaped())
     with pytest.raises((ValueError, TypeError)):
         getattr(model, method)(reshaped(**WRONG_ARRAYS[name]))
+
+
+def test_more_tokens_than_a_pass_holds_are_refused_where_only_one_is_made():
+    model = draw_model(ModelConfig(32, 2, 4, 25, 61), np.float32, 5, 40)
+    batch = draw_batch(np.random.default_rng(7), 61, [20, 20, 18])
+    assert np.isfinite(model.loss_and_gradients(batch))
+    with pytest.raises(ValueError, match="1 to 40 tokens, not 58"):
+        model.losses(batch)

@@ -40,8 +40,8 @@ def test_noise_is_no_spike():
     ("loss", "norm", "what"),
     [
         (9.0, 1.3, "loss"),
-        (4.2, 200.0, "gradient norm"),
-        (9.0, 200.0, "loss"),
+        (4.2, 2000.0, "gradient norm"),
+        (9.0, 2000.0, "loss"),
         (5.2, 20.0, None),
         (0.0, 0.0, None),
     ],

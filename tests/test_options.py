@@ -140,8 +140,8 @@ OTHER = {
     "passes": 1.0, "tokens_per_step": 9, "docs_per_step": 9, "lr": 0.9, "warmup": 9,
     "lr_floor": 0.9, "beta1": 0.5, "beta2": 0.5, "eps": 0.9, "clip": 9.0, "merges": 9,
     "n_embd": 64, "n_layer": 9, "n_head": 2, "context": 9, "dropout": 0.9, "threads": 9,
-    "eval_every": 9, "eval_tokens": 9, "samples": 9, "checkpoint_every": 9, "keep": 9, "on_spike": "skip",
-    "tensorboard": True, "profile": True, "precision": "bf16",
+    "eval_every": 9, "eval_tokens": 9, "samples": 9, "checkpoint_every": 9, "keep": 9,
+    "on_spike": "skip", "tensorboard": True, "profile": True, "precision": "bf16",
 }  # fmt: skip
 """For every option another value than the default."""
 

@@ -1,7 +1,7 @@
 """Watches loss and gradient norm of a training for spikes.
 
 A step is a spike if its loss lies more than 6 standard deviations above the mean of the
-last 128 steps, or the logarithm of its gradient norm more than 10 above the mean of theirs.
+last 128 steps, or the logarithm of its gradient norm more than 15 above the mean of theirs.
 The window, and the 6, are those of OLMo-core's `SkipStepOptimizer` (Ai2 2024), with which
 OLMo 2 was trained. It compares the norm itself, also with 6: right for batches of millions
 of tokens, but with one short document a step norms are spread over orders of magnitude and
@@ -21,7 +21,7 @@ WINDOW = 128
 LEAST = 64
 """Steps that must have been seen before anything is called a spike."""
 LOSS_SIGMAS = 6.0
-NORM_SIGMAS = 10.0
+NORM_SIGMAS = 15.0
 
 _TINY = 1e-30
 

@@ -34,7 +34,7 @@ class Glance:
     process: int | None
     """Which one trains; 0 if unknown, None if none does."""
     checkpoint: str | None
-    """Name of the newest checkpoint."""
+    """Which is the newest."""
     checkpoint_age: float
     """Seconds since it was written."""
     samples: list[str]
@@ -52,7 +52,7 @@ def glance(folder: Path, history: RunHistory) -> Glance:
             newest = training_checkpoints(folder, base)[:1]
             if newest:
                 step = step_of_name(newest[0].name, base)
-                name = f"{newest[0].name} (step {step:,})"
+                name = f"saved at step {step:,}"
                 age = max(0.0, now.timestamp() - newest[0].stat().st_mtime)
         except (OSError, UserError):  # deleted meanwhile, or of a preset that we do not know
             pass
@@ -199,9 +199,9 @@ def _step(history: RunHistory) -> list[str]:
 def _checkpoints(history: RunHistory, seen: Glance) -> list[str]:
     if seen.checkpoint is None:
         return ["no training checkpoint yet"]
-    parts = [seen.checkpoint, f"{duration(seen.checkpoint_age)} old"]
+    parts = [seen.checkpoint, f"{duration(seen.checkpoint_age)} ago"]
     if history.longest_stall_ms is not None:
-        parts.append(f"stalled at most {history.longest_stall_ms:.1f} ms")
+        parts.append(f"saves stalled at most {history.longest_stall_ms:.1f} ms")
     return parts
 
 

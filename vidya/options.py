@@ -106,7 +106,7 @@ class TrainOptions:
     keep: int = 3
     """Training checkpoints to keep, the newest; every tenth stays besides."""
     on_spike: Literal["warn", "skip", "stop"] = "warn"
-    """What is done about a step whose loss (by 6 standard deviations) or gradient norm (by 10,
+    """What is done about a step whose loss (by 6 standard deviations) or gradient norm (by 15,
     of its logarithm) is above the 128 before it. warn: it is told and recorded; skip: its
     update is left out as well; stop: the run saves and stops before it."""
     tensorboard: bool = False

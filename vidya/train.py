@@ -248,6 +248,11 @@ def _farewell(run: RunFolder, trainer: Trainer, signal_number: int | None) -> in
         )
         _say(f"go on:  python -m vidya.train --resume --out {out}")
         return 128 + (signal_number or signal.SIGINT)
+    if trainer.writer.saves:
+        _say(
+            f"{trainer.writer.saves} checkpoints were written beside training; none kept it "
+            f"waiting for more than {1000 * trainer.writer.longest_stall:.1f} ms"
+        )
     held_out = trainer.last_held_out
     result = f", held-out loss {held_out.loss:.4f}" if held_out else ""
     result += f" ({held_out.bits_per_byte:.4f} bits per byte)" if held_out else ""

@@ -180,5 +180,5 @@ def test_the_writing_thread_gives_way_and_no_other_does(tmp_path):
     with CheckpointWriter() as writer:
         begin(writer, tmp_path / "a.bin", state(1), before=look)
         writer.confirm()
-    assert nice == {"writer": 19}
+    assert nice == {"writer": min(19, before + 10)}
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before

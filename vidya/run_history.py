@@ -21,6 +21,7 @@ _MOST_POINTS = 2048
 _READ_WHOLE = 8 << 20  # bytes; some 45,000 steps, parsed in a fraction of a second
 _SAMPLES = 2048
 _SAMPLE_BYTES = 2048  # about ten lines
+_FEW = 1 << 16  # bytes that tell how long lines are
 _RARE = (b'"val_loss"', b'"kind"', b'"spike"', b'"checkpoint_stall_ms"')
 """What marks lines of which none may be missed."""
 
@@ -134,8 +135,10 @@ class RunHistory:
         end = size - _READ_WHOLE // 8  # what follows is read whole
         with mmap.mmap(file, size, access=mmap.ACCESS_READ) as data:
             end = data.rfind(b"\n", 0, end) + 1
-            # the widest stretches first, or each sample would become a point of its own
-            self._width = max(1, data[:end].count(b"\n") // _MOST_POINTS)
+            # wide stretches from the first, or each sample would become a point of its own
+            few = data[max(0, end - _FEW) : end]
+            lines = end * few.count(b"\n") // len(few)
+            self._width = 1 + lines * 4 // (3 * _MOST_POINTS)
             for start in sorted(_rare_lines(data, end)):
                 raw = data[start : data.find(b"\n", start)]
                 self._take(raw, sampled=True)

@@ -32,7 +32,7 @@ from vidya.checkpoint import Array
 Action = Callable[[], None]
 _NICER = 10
 """Steps of niceness, each 1.25 times less of the processor. At the lowest priority, where it
-is a fiftieth, a busy machine would take minutes, in which a crash finds the save unfinished."""
+is a seventieth, a busy machine would take minutes, in which a crash finds the save unfinished."""
 
 
 class _Save:

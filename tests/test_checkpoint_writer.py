@@ -10,6 +10,7 @@ import pytest
 from vidya import checkpoint, checkpoint_writer
 from vidya.checkpoint_writer import CheckpointWriter
 from vidya.errors import UserError
+from vidya.metrics import rss_bytes
 
 
 def nothing():
@@ -134,6 +135,21 @@ def test_the_copies_are_used_again(tmp_path):
         assert (checkpoint.load(tmp_path / f"{step}.bin")[0]["wte"] == step).all()
 
 
+def test_memory_can_be_taken_beforehand(tmp_path):
+    """Then the copy takes none, and pages nothing in."""
+    tensors = state(1, 2_000_000)
+    with CheckpointWriter() as writer:
+        before = rss_bytes()
+        writer.reserve(tensors)
+        taken = rss_bytes() - before
+        assert taken > 0.9 * sum(values.nbytes for values in tensors.values())
+        places = [values.ctypes.data for values in writer._copies.values()]
+        begin(writer, tmp_path / "a.bin", tensors)
+        writer.confirm()
+        assert [values.ctypes.data for values in writer._copies.values()] == places
+    assert (checkpoint.load(tmp_path / "a.bin")[0]["wte"] == 1).all()
+
+
 def test_a_failed_write_is_told_at_the_next_step_and_leaves_the_previous(tmp_path, monkeypatch):
     path = tmp_path / "a.bin"
     checkpoint.save(path, state(1), {"step": 0})
@@ -163,7 +179,7 @@ def test_a_copy_that_fails_does_not_hang(tmp_path, monkeypatch):
     def no_memory(array):
         raise MemoryError
 
-    monkeypatch.setattr(checkpoint_writer.np, "empty_like", no_memory)
+    monkeypatch.setattr(checkpoint_writer.np, "zeros_like", no_memory)
     with pytest.raises(MemoryError), CheckpointWriter() as writer:
         begin(writer, tmp_path / "a.bin", state(1))
         writer.confirm()

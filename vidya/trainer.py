@@ -310,6 +310,8 @@ class Trainer:
                 self._evaluate(log, display, board)
                 if step == self._saved_step:
                     self._begin_save(log)  # which then knows of the evaluation
+            if step // save_every < (total - 1) // save_every:
+                self.writer.reserve(self._state())
             first = step
             watched = step_profile.steps_to_watch(first, total) if self.options.profile else ()
             profiler = step_profile.StepProfiler(self.model)

@@ -232,10 +232,10 @@ def test_disk_full(work, tmpfs):
     given = [*TINY, "--data", "small.txt", "--steps", 2000, "--checkpoint-every", 50]
     with running(*given, "--out", disk / "run", cwd=work) as process:
         wait_for_step(process, disk / "run", 120)
-        with open(disk / "filler", "wb") as filler, contextlib.suppress(OSError):
+        filler = open(disk / "filler", "wb", buffering=0)
+        with filler, contextlib.suppress(OSError):
             while True:
                 filler.write(b"x" * 4096)
-                filler.flush()
         stderr = process.communicate(timeout=TIMEOUT)[1]
     assert process.returncode == 2 and "Traceback" not in stderr
     line = stderr.splitlines()[-1]

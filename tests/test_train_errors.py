@@ -229,7 +229,7 @@ def test_output_on_a_read_only_disk(work, tmpfs):
 def test_disk_full(work, tmpfs):
     """It fills up while training goes on: what was saved stays, and the run goes on from it."""
     disk = tmpfs("size=4m")
-    given = [*TINY, "--data", "small.txt", "--steps", 2000, "--checkpoint-every", 50]
+    given = [*TINY, "--data", "small.txt", "--steps", 600, "--checkpoint-every", 20]
     with running(*given, "--out", disk / "run", cwd=work) as process:
         wait_for_step(process, disk / "run", 120)
         filler = open(disk / "filler", "wb", buffering=0)
@@ -245,7 +245,7 @@ def test_disk_full(work, tmpfs):
     )
     assert "free some space or use another --out" in line
     saved = sorted(checkpoints(disk / "run"))
-    assert 1 <= len(saved) <= 3
+    assert 1 <= len(saved) <= 5  # the newest three, and those of 200 and 400
     for name in saved:
         checkpoint.load(disk / "run" / name)  # whole
     (disk / "filler").unlink()

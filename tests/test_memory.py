@@ -41,6 +41,9 @@ def test_the_plan_counts_what_the_model_has():
     assert 0 < planned.evaluation < planned.activations
     assert planned.base == 1000 and planned.corpus == 0
     assert planned.total == 4 * own + planned.activations + planned.evaluation + 1000
+    saving = memory.plan(model, evaluates=True, batches=None, base=1000, saves=True)
+    assert saving.total == planned.total + saving.snapshot and saving.snapshot == 3 * own
+    assert f"checkpoint on its way {3 * own / 1e6:.1f}, " in saving.line()
     without = memory.plan(model, evaluates=False, batches=None, base=1000)
     assert without.total == planned.total - planned.evaluation
 

@@ -175,6 +175,16 @@ def test_truncate_after_drops_later_steps_and_keeps_the_rest_byte_for_byte(tmp_p
     assert truncate_after(path, 2) == 0
 
 
+def test_an_evaluation_that_the_checkpoint_does_not_know_of_is_made_again(tmp_path):
+    """Its line may have been written, and the run killed before the checkpoint was."""
+    path = tmp_path / "m"
+    lines = [{"step": 2, "loss": 1.0}, {"step": 2, "val_loss": 1.0}, {"step": 3, "loss": 1.0}]
+    earlier = {"step": 1, "val_loss": 2.0}
+    write_lines(path, [earlier, *lines])
+    assert truncate_after(path, 2, evaluated=False) == 2
+    assert read_metrics(path) == [earlier, lines[0]]
+
+
 def test_truncate_after_leaves_a_missing_file_missing(tmp_path):
     assert truncate_after(tmp_path / "m", 5) == 0
     assert not (tmp_path / "m").exists()

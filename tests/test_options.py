@@ -113,6 +113,7 @@ some_options = st.builds(
     n_embd=st.none() | st.just(64),
     threads=st.sampled_from(["auto", "measure"]) | st.integers(1, 256),
     tensorboard=st.booleans(),
+    on_spike=st.sampled_from(["warn", "skip", "stop"]),
 )
 
 
@@ -140,7 +141,7 @@ OTHER = {
     "lr_floor": 0.9, "beta1": 0.5, "beta2": 0.5, "eps": 0.9, "clip": 9.0, "merges": 9,
     "n_embd": 64, "n_layer": 9, "n_head": 2, "context": 9, "dropout": 0.9, "threads": 9,
     "eval_every": 9, "eval_tokens": 9, "samples": 9, "checkpoint_every": 9, "keep": 9,
-    "tensorboard": True, "profile": True, "precision": "bf16",
+    "on_spike": "skip", "tensorboard": True, "profile": True, "precision": "bf16",
 }  # fmt: skip
 """For every option another value than the default."""
 
@@ -184,3 +185,13 @@ def test_what_changes_no_number_may_change():
         "eps clip merges n_embd n_layer n_head context dropout precision".split()
     )
     assert decisive | MAY_CHANGE == FIELDS.keys() and not decisive & MAY_CHANGE
+
+
+def test_how_often_a_run_is_saved_and_evaluated():
+    """The plan's 10,000 steps for a long run, a tenth of a short one, or what was asked for."""
+    assert options().checkpoint_steps(600_000) == 10_000
+    assert options().eval_steps(600_000) == 2_000
+    assert options().checkpoint_steps(500) == options().eval_steps(500) == 50
+    assert options().checkpoint_steps(3) == options().eval_steps(3) == 1
+    assert options(checkpoint_every=7, eval_every=9).checkpoint_steps(600_000) == 7
+    assert options(checkpoint_every=7, eval_every=9).eval_steps(600_000) == 9

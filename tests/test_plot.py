@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -193,3 +194,47 @@ def test_matplotlib_is_not_needed_until_something_is_drawn():
 def test_no_figure_without_a_value(tmp_path):
     with pytest.raises(UserError, match="nothing to draw"):
         draw([read_run(fake_run(tmp_path / "r", steps=0))])
+
+
+def test_a_run_that_goes_on_is_drawn(tmp_path):
+    """The last line is half written, and no checkpoint or evaluation is there yet."""
+    run = fake_run(tmp_path / "run", steps=30, evaluations=False)
+    with open(run / "metrics.jsonl", "a") as file:
+        file.write('{"step": 31, "tokens": 158')
+    curves = read_run(run)
+    assert len(curves.train_loss.values) == 30
+    done = plot("run", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_speed_of_a_run(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with MetricsWriter(folder / "metrics.jsonl") as writer:
+        for step in range(1, 101):
+            line = {"step": step, "tokens": 500 * step, "time_s": step / 2, "loss": 1.0}
+            writer.write({**line, "tokens_per_s": 900.0 if step <= 50 else 1100.0})
+            if step % 50 == 0:
+                writer.write({**line, "val_loss": 1.0, "val_bpb": 0.5})
+    done = plot("run", "--what", "speed", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "run/speed.png\n")
+    panel = draw([read_run(folder)], "speed").axes[0]
+    assert panel.get_ylabel() == "tokens per second"
+    smooth = lines_of(panel)[-1]
+    assert smooth[0][1] == 900.0 and smooth[-1][1] == 1100.0
+    with pytest.raises(UserError, match="nothing to draw yet"):
+        draw([read_run(fake_run(tmp_path / "old"))], "speed")
+
+
+def test_a_run_of_weeks_is_read_in_little_memory(tmp_path):
+    """Five numbers a step are kept, not the objects of their lines."""
+    path = tmp_path / "metrics.jsonl"
+    line = '{"step": %d, "tokens": %d, "loss": 3.25, "time_s": %d, "tokens_per_s": 900.5}\n'
+    with open(path, "w") as file:
+        file.writelines(line % (step, 500 * step, step) for step in range(1, 50_001))
+    tracemalloc.start()
+    run = read_run(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(run.train_loss.values) == 50_000
+    assert peak < 12e6  # read_metrics takes twice that for the dictionaries alone

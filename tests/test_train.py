@@ -88,8 +88,10 @@ def test_training_and_evaluation_lines(home):
     assert [line["step"] for line in trained] == [1, 2, 3, 4, 5, 6]
     assert [line["step"] for line in evaluated] == [0, 1, 2, 3, 4, 5, 6]
     for line in trained:
+        after_a_save = ["checkpoint_stall_ms"] if line["step"] > 1 else []
         assert list(line) == [
             "step", "tokens", "loss", "lr", "grad_norm", "tokens_per_s", "time_s", "rss_bytes",
+            *after_a_save,
         ]  # fmt: skip
         assert line["rss_bytes"] > 10_000_000 and line["grad_norm"] > 0
     for line in evaluated:
@@ -194,6 +196,15 @@ def test_the_last_words(home):
     more = train("--resume", "--out", "my run", "--steps", 12, cwd=home)
     assert "python -m vidya.train --resume --out 'my run' --steps 24\n" in more.stdout
     assert last_step(home / "my run") == 12
+
+
+def test_how_long_checkpoints_kept_training_waiting(home):
+    stalls = [line.get("checkpoint_stall_ms") for line in training_lines(home / "run")]
+    assert stalls[0] is None and all(0 <= stall < 1000 for stall in stalls[1:])
+    assert (
+        "5 checkpoints were written beside training; none kept it waiting for more than "
+        f"{max(stalls[1:]):.1f} ms\n" in (home / "stderr").read_text()
+    )
 
 
 def test_plain_lines_without_a_terminal(home):

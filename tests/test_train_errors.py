@@ -1,5 +1,6 @@
 """What a user can do wrong with a training: one line, status 2, and nothing on disk is lost."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from training import (
     BASE,
+    TIMEOUT,
     TINY,
     checkpoints,
     conversations,
@@ -225,22 +227,43 @@ def test_output_on_a_read_only_disk(work, tmpfs):
 
 
 def test_disk_full(work, tmpfs):
-    """Two checkpoints fit, the third does not: they stay, and the run goes on from them."""
-    disk = tmpfs("size=720k")
-    given = [*TINY, "--data", "small.txt", "--steps", 6]
-    line = refused(*given, "--out", disk / "run", cwd=work)
-    assert re.search(r"disk full \(\d\.\d MB needed, \d\.\d MB free\) writing .*_3\.bin", line)
+    """It fills up while training goes on: what was saved stays, and the run goes on from it."""
+    disk = tmpfs("size=4m")
+    given = [*TINY, "--data", "small.txt", "--steps", 600, "--checkpoint-every", 20]
+    with running(*given, "--out", disk / "run", cwd=work) as process:
+        wait_for_step(process, disk / "run", 120)
+        filler = open(disk / "filler", "wb", buffering=0)
+        with filler, contextlib.suppress(OSError):
+            while True:
+                filler.write(b"x" * 4096)
+        stderr = process.communicate(timeout=TIMEOUT)[1]
+    assert process.returncode == 2 and "Traceback" not in stderr
+    line = stderr.splitlines()[-1]
+    # whichever comes first: a line of metrics, or a checkpoint
+    assert re.search(
+        r"error: (disk full .* writing|cannot write) .*(_\d+\.bin|metrics\.jsonl): ", line
+    )
     assert "free some space or use another --out" in line
-    assert checkpoints(disk / "run") == {f"{BASE}_1.bin", f"{BASE}_2.bin"}
-    for step in (1, 2):
-        weights(disk / "run", step)  # whole
-    line = refused("--resume", "--out", disk / "run", cwd=work)
-    assert "disk full" in line
-    assert checkpoints(disk / "run") == {f"{BASE}_1.bin", f"{BASE}_2.bin"}
-    tmpfs("remount,size=4m")
+    saved = sorted(checkpoints(disk / "run"))
+    assert 1 <= len(saved) <= 5  # the newest three, and those of 200 and 400
+    for name in saved:
+        checkpoint.load(disk / "run" / name)  # whole
+    (disk / "filler").unlink()
     train("--resume", "--out", disk / "run", cwd=work)
+    train(*given, "--out", "straight", cwd=work)
+    assert curve(disk / "run") == curve(work / "straight")
+    assert weights(disk / "run") == weights(work / "straight")
+
+
+def test_a_disk_that_the_checkpoints_will_not_fit_on(work, tmpfs):
+    disk = tmpfs("size=720k")
+    given = [*TINY, "--data", "small.txt", "--out", disk / "run", "--steps", 6]
+    line = refused(*given, cwd=work)
+    assert re.search(r"the run's checkpoints need \d MB in .*/run, where \d MB are free: ", line)
+    assert "a smaller --keep (now 3) or a larger --checkpoint-every (now 1)" in line
+    assert checkpoints(disk / "run") == set()
+    train(*given, "--checkpoint-every", 6, cwd=work)
     assert curve(disk / "run") == curve(work / "run")
-    assert weights(disk / "run") == weights(work / "run")
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ def evaluation_lines(run):
 
 def curve(run):
     """What must not depend on time or threads: every line's losses, rates and norms, in order."""
-    times = {"tokens_per_s", "time_s", "rss_bytes"}
+    times = {"tokens_per_s", "time_s", "rss_bytes", "checkpoint_stall_ms"}
     return [
         {key: value for key, value in line.items() if key not in times}
         for line in lines_of(run)

@@ -17,6 +17,7 @@ COMMANDS = {
     "chat": "talk to a model",
     "data": "turn conversations and text into a corpus file",
     "tokenizer": "train a tokenizer, measure it, or encode with it",
+    "monitor": "watch a running or finished training in the terminal",
     "plot": "draw the loss of runs as a picture",
 }
 """Every module of the package that is a command, and what it does in a line."""

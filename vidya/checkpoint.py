@@ -425,11 +425,12 @@ def load_newest(
     raise CheckpointError(f"no training checkpoint of {base} in {folder}: start without --resume")
 
 
-def prune(folder: StrPath, base: str, keep: int) -> list[Path]:
+def prune(folder: StrPath, base: str, keep: int, milestone: int | None = None) -> list[Path]:
     """Delete old training checkpoints; returns the deleted paths.
 
     The newest `keep` that look whole (header and length) stay, and everything
-    newer than the last of them. With fewer whole ones nothing is deleted.
+    newer than the last of them. With fewer whole ones nothing is deleted. Those of
+    the steps that `milestone` divides stay for good.
     """
     if keep < 1:
         raise UserError(f"at least 1 checkpoint must be kept, not {keep}")
@@ -437,6 +438,8 @@ def prune(folder: StrPath, base: str, keep: int) -> list[Path]:
     deleted = []
     for path in training_checkpoints(folder, base):
         if whole == keep:
+            if milestone and (step_of_name(path.name, base) or 0) % milestone == 0:
+                continue
             path.unlink(missing_ok=True)
             deleted.append(path)
         elif _looks_whole(path):

@@ -38,13 +38,16 @@ class MemoryPlan:
     """Where documents and windows lie. Tokens stay in a file that the system maps."""
     base: int
     """Taken before the model was made: Python, libraries, tokenizer."""
+    snapshot: int = 0
+    """Copy of parameters and moments that checkpoints are written from; 0 when none is
+    written before the last step."""
 
     @property
     def total(self) -> int:
         """All of them."""
         return (
             self.parameters + self.gradients + self.moments + self.activations
-            + self.evaluation + self.corpus + self.base
+            + self.evaluation + self.corpus + self.base + self.snapshot
         )  # fmt: skip
 
     def line(self) -> str:
@@ -55,6 +58,7 @@ class MemoryPlan:
             "Adam's moments": self.moments,
             "activations and scratch": self.activations,
             "evaluation": self.evaluation,
+            "checkpoint on its way": self.snapshot,
             "corpus index": self.corpus,
             "Python and libraries": self.base,
         }
@@ -62,7 +66,9 @@ class MemoryPlan:
         return f"memory: {size(self.total)} planned for the longest step, in MB: {listed}"
 
 
-def plan(model: Model, *, evaluates: bool, batches: BatchPlan | None, base: int) -> MemoryPlan:
+def plan(
+    model: Model, *, evaluates: bool, batches: BatchPlan | None, base: int, saves: bool = False
+) -> MemoryPlan:
     """What a training of `model` will take.
 
     Allocates the activations, without touching them: they take no memory yet.
@@ -72,6 +78,7 @@ def plan(model: Model, *, evaluates: bool, batches: BatchPlan | None, base: int)
         evaluates: whether there will be passes without backward (held-out loss, samples).
         batches: the run's batches, for the corpus; None counts no corpus.
         base: bytes that the process took before the model was made.
+        saves: whether checkpoints will be written while training goes on.
     """
     own = model.flat.nbytes
     return MemoryPlan(
@@ -82,6 +89,7 @@ def plan(model: Model, *, evaluates: bool, batches: BatchPlan | None, base: int)
         evaluation=model.activations(training=False).nbytes() if evaluates else 0,
         corpus=_WINDOW_BYTES * batches.windows_in_epoch if batches else 0,
         base=base,
+        snapshot=(1 + MOMENTS) * own if saves else 0,
     )
 
 

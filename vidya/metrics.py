@@ -15,7 +15,7 @@ import os
 import platform
 import resource
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -94,30 +94,38 @@ def read_metrics(
     Raises:
         UserError: there is no such file, or a line is damaged.
     """
-    lines = []
-    for number, raw in enumerate(_read_lines(path), 1):
-        line = _parse(raw)
-        if line is not None:
-            lines.append(line)
-        elif raw.endswith(b"\n"):
-            if on_damaged is None:
-                raise UserError(f"{path}: line {number} is damaged: delete that line")
-            on_damaged(number)
-    return lines
+    return list(each_line(path, on_damaged))
 
 
-def truncate_after(path: StrPath, step: int) -> int:
+def each_line(
+    path: StrPath, on_damaged: Callable[[int], None] | None = None
+) -> Iterator[dict[str, Any]]:
+    """As `read_metrics`, a line at a time: a run of weeks has 100 MB of them."""
+    with _open(path) as file:
+        for number, raw in enumerate(file, 1):
+            line = parse_line(raw)
+            if line is not None:
+                yield line
+            elif raw.endswith(b"\n"):
+                if on_damaged is None:
+                    raise UserError(f"{path}: line {number} is damaged: delete that line")
+                on_damaged(number)
+
+
+def truncate_after(path: StrPath, step: int, *, evaluated: bool = True) -> int:
     """Drop the lines of steps greater than `step`, atomically; returns how many.
 
     For a run that resumes from the checkpoint of `step`: it will write those lines
     again. The lines of `step` itself stay, so they must have been written before
-    the checkpoint was. Lines without a step stay; damaged ones go. A missing file
-    is left missing.
+    the checkpoint was; but not those of an evaluation that the checkpoint does not
+    know of (`evaluated` is False), which is made again. Lines without a step stay;
+    damaged ones go. A missing file is left missing.
     """
     if not Path(path).exists():
         return 0
-    lines = _read_lines(path)
-    kept = [raw for raw in lines if _belongs(raw, step)]
+    with _open(path) as file:
+        lines = file.readlines()
+    kept = [raw for raw in lines if _belongs(raw, step, evaluated)]
     if kept != lines:
 
         def write(file: BinaryIO) -> None:
@@ -203,8 +211,8 @@ def _plain(value: object) -> object:
     return value
 
 
-def _parse(raw: bytes) -> dict[str, Any] | None:
-    """The object of one line; None if it is damaged."""
+def parse_line(raw: bytes) -> dict[str, Any] | None:
+    """The object of one line of a metrics file; None if it is damaged."""
     try:
         line = json.loads(raw)
     except (ValueError, RecursionError):
@@ -217,20 +225,23 @@ def _parse(raw: bytes) -> dict[str, Any] | None:
     }
 
 
-def _read_lines(path: StrPath) -> list[bytes]:
+def _open(path: StrPath) -> BinaryIO:
     try:
-        with open(path, "rb") as file:
-            return file.readlines()
+        return open(path, "rb")
     except OSError as error:
         raise UserError(f"cannot read metrics {path}: {error.strerror}") from error
 
 
-def _belongs(raw: bytes, step: int) -> bool:
-    line = _parse(raw)
+def _belongs(raw: bytes, step: int, evaluated: bool) -> bool:
+    line = parse_line(raw)
     if line is None:
         return False
     its_step = line.get("step")
-    return not isinstance(its_step, (int, float)) or its_step <= step
+    if not isinstance(its_step, (int, float)):
+        return True
+    if its_step == step and "val_loss" in line:
+        return evaluated
+    return its_step <= step
 
 
 def _mend_last_line(path: Path, file: int) -> None:
@@ -239,7 +250,7 @@ def _mend_last_line(path: Path, file: int) -> None:
     if not size or os.pread(file, 1, size - 1) == b"\n":
         return
     last = path.read_bytes().rpartition(b"\n")[2]
-    if _parse(last) is not None:
+    if parse_line(last) is not None:
         os.write(file, b"\n")
     else:
         os.ftruncate(file, size - len(last))

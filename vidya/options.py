@@ -16,6 +16,11 @@ from vidya.errors import UserError
 from vidya.threads import Threads
 from vidya.threads import check as check_threads
 
+EVALUATIONS = 10
+"""Evaluations, and checkpoints, in a run whose options do not say how often."""
+MOST_EVAL_STEPS = 2_000
+MOST_CHECKPOINT_STEPS = 10_000
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -99,7 +104,11 @@ class TrainOptions:
     checkpoint_every: int | None = None
     """Steps between checkpoints. Default: a tenth of the run, at most 10000."""
     keep: int = 3
-    """Training checkpoints to keep, the newest."""
+    """Training checkpoints to keep, the newest; every tenth stays besides."""
+    on_spike: Literal["warn", "skip", "stop"] = "warn"
+    """What is done about a step whose loss (by 6 standard deviations) or gradient norm (by 15,
+    of its logarithm) is above the 128 before it. warn: it is told and recorded; skip: its
+    update is left out as well; stop: the run saves and stops before it."""
     tensorboard: bool = False
     """Also write metrics for TensorBoard (needs tensorboardX)."""
 
@@ -128,6 +137,14 @@ class TrainOptions:
     def warmup_steps(self) -> int:
         """Warm-up asked for, before it is fitted to the run's length."""
         return preset(self.preset).warmup_steps if self.warmup is None else self.warmup
+
+    def eval_steps(self, total: int) -> int:
+        """Steps between evaluations in a run of `total` steps."""
+        return self.eval_every or min(MOST_EVAL_STEPS, max(1, total // EVALUATIONS))
+
+    def checkpoint_steps(self, total: int) -> int:
+        """Steps between checkpoints in a run of `total` steps."""
+        return self.checkpoint_every or min(MOST_CHECKPOINT_STEPS, max(1, total // EVALUATIONS))
 
     def check(self) -> None:
         """Raise `UserError` for a value that cannot work, before anything is written."""
@@ -176,7 +193,7 @@ class TrainOptions:
 
 MAY_CHANGE = frozenset(
     "data val out resume overwrite steps threads eval_every eval_tokens samples checkpoint_every "
-    "keep tensorboard minutes passes profile".split()
+    "keep on_spike tensorboard minutes passes profile".split()
 )
 """Options that a resumed run may be given anew; all others are part of what it is.
 

@@ -2,14 +2,16 @@
 
 Two panels: against tokens (what a token of training is worth) and against
 minutes (what a minute is worth, on the machine that ran it). The training loss is
-smoothed over about a fiftieth of the run; the held-out values are drawn as they are.
+smoothed over about a fiftieth of the run; the held-out values are drawn as they are. A
+run that still goes on is drawn as far as it has come.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -19,19 +21,24 @@ import numpy as np
 from vidya.atomic import atomic_write
 from vidya.command_line import parse
 from vidya.errors import UserError, run_command
-from vidya.metrics import read_metrics
+from vidya.metrics import each_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-What: TypeAlias = Literal["loss", "bpb"]
+What: TypeAlias = Literal["loss", "bpb", "speed"]
 Dash: TypeAlias = Literal["-", "--", ":", "-."]
 Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 # Okabe and Ito's colours, told apart by the colour-blind too.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _DASHES: tuple[Dash, ...] = ("-", "--", ":", "-.")
+_LABELS: dict[What, str] = {
+    "loss": "loss (nats per token)",
+    "bpb": "held-out loss (bits per byte)",
+    "speed": "tokens per second",
+}
 _FORMATS = ("png", "pdf", "svg")
 _MAX_POINTS = 2000  # more than the panel has pixels is only work
 
@@ -45,6 +52,9 @@ class Curve:
     values: Floats
 
 
+_NOTHING = Curve(*(np.empty(0) for _ in range(3)))
+
+
 @dataclass(frozen=True)
 class Run:
     """What is drawn of one run."""
@@ -56,6 +66,8 @@ class Run:
     """Nats per token on held-out text."""
     val_bpb: Curve
     """Bits per byte on held-out text."""
+    speed: Curve
+    """Tokens per second, every step."""
 
 
 def read_run(path: Path) -> Run:
@@ -71,9 +83,10 @@ def read_run(path: Path) -> Run:
     def warn(number: int) -> None:
         print(f"{file}: skipped line {number}, which is damaged", file=sys.stderr)
 
-    lines = read_metrics(file, on_damaged=warn)
+    fields = ("loss", "val_loss", "val_bpb", "tokens_per_s")
+    curves = _curves(each_line(file, on_damaged=warn), fields)
     label = path.resolve().name if path.is_dir() else file.resolve().parent.name
-    return Run(label, *(_curve(lines, field) for field in ("loss", "val_loss", "val_bpb")))
+    return Run(label, *curves)
 
 
 def draw(runs: list[Run], what: What = "loss") -> Figure:
@@ -82,7 +95,7 @@ def draw(runs: list[Run], what: What = "loss") -> Figure:
     Args:
         runs: at least one.
         what: `loss` draws training and held-out loss in nats per token, `bpb` the
-            held-out bits per byte, which compare across tokenizers.
+            held-out bits per byte, which compare across tokenizers, `speed` tokens per second.
 
     Raises:
         UserError: matplotlib is not installed, or a run has nothing to draw.
@@ -102,8 +115,7 @@ def draw(runs: list[Run], what: What = "loss") -> Figure:
         panel.grid(alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)
         panel.set_xlim(left=0)
-    loss = what == "loss"
-    panels[0].set_ylabel("loss (nats per token)" if loss else "held-out loss (bits per byte)")
+    panels[0].set_ylabel(_LABELS[what])
     panels[0].set_ylim(*_value_range(runs, what))
     _add_legend(panels[0], runs, what)
     return figure
@@ -121,16 +133,19 @@ def save_figure(figure: Figure, path: Path) -> None:
     atomic_write(path, lambda file: figure.savefig(file, format=suffix))
 
 
-def _curve(lines: list[dict[str, Any]], field: str) -> Curve:
-    """The lines that carry `field`, with tokens and time; NaN and infinity left out."""
-    rows = [
-        (line["tokens"], line["time_s"] / 60.0, line[field])
-        for line in lines
-        if all(isinstance(line.get(key), (int, float)) for key in ("tokens", "time_s", field))
-    ]
-    table: Floats = np.array(rows, np.float64).reshape(-1, 3)
-    table = table[np.isfinite(table).all(axis=1)]
-    return Curve(table[:, 0], table[:, 1], table[:, 2])
+def _curves(lines: Iterable[dict[str, Any]], fields: tuple[str, ...]) -> list[Curve]:
+    """A curve a field, of the lines that carry it; NaN and infinity left out."""
+    rows = {field: array("d") for field in fields}
+    for line in lines:
+        for field, values in rows.items():
+            if all(isinstance(line.get(key), (int, float)) for key in ("tokens", "time_s", field)):
+                values.extend((line["tokens"], line["time_s"] / 60.0, line[field]))
+    curves = []
+    for values in rows.values():
+        table: Floats = np.array(values, np.float64).reshape(-1, 3)
+        table = table[np.isfinite(table).all(axis=1)]
+        curves.append(Curve(table[:, 0], table[:, 1], table[:, 2]))
+    return curves
 
 
 def _smooth(curve: Curve) -> Curve:
@@ -158,18 +173,18 @@ def _draw_run(
     alone: bool,
 ) -> None:
     colour, dash = _style(number)
-    held_out = _held_out(run, what)
-    if what == "loss" and len(run.train_loss.values):
+    held_out, steps = _held_out(run, what), _every_step(run, what)
+    if len(steps.values):
         if alone:
-            step = max(1, len(run.train_loss.values) // _MAX_POINTS)
+            step = max(1, len(steps.values) // _MAX_POINTS)
             panel.plot(
-                x_of(run.train_loss)[::step],
-                run.train_loss.values[::step],
+                x_of(steps)[::step],
+                steps.values[::step],
                 color=colour,
                 alpha=0.15,
                 linewidth=0.8,
             )
-        train = _smooth(run.train_loss)
+        train = _smooth(steps)
         panel.plot(
             x_of(train), train.values, color=colour, linestyle=dash, alpha=0.55, linewidth=1.2
         )
@@ -190,8 +205,7 @@ def _value_range(runs: list[Run], what: What) -> tuple[float, float]:
     """Limits of the value axis: the first steps, far above the rest, may leave at the top."""
     lows, highs = [], []
     for run in runs:
-        curves = [run.val_bpb] if what == "bpb" else [_smooth(run.train_loss), run.val_loss]
-        for curve in curves:
+        for curve in (_smooth(_every_step(run, what)), _held_out(run, what)):
             if len(curve.values):
                 lows.append(curve.values.min())
                 settled = curve.values[len(curve.values) // 20 :]
@@ -247,7 +261,13 @@ def _style(number: int) -> tuple[str, Dash]:
 
 
 def _held_out(run: Run, what: What) -> Curve:
-    return run.val_loss if what == "loss" else run.val_bpb
+    """The few values that are drawn as they are."""
+    return {"loss": run.val_loss, "bpb": run.val_bpb, "speed": _NOTHING}[what]
+
+
+def _every_step(run: Run, what: What) -> Curve:
+    """The many values that are smoothed."""
+    return {"loss": run.train_loss, "bpb": _NOTHING, "speed": run.speed}[what]
 
 
 def _require_values(run: Run, what: What) -> None:
@@ -255,7 +275,7 @@ def _require_values(run: Run, what: What) -> None:
         return
     if what == "bpb":
         raise UserError(f"{run.label} has no held-out values yet: draw it with --what loss")
-    if not len(run.train_loss.values):
+    if not len(_every_step(run, what).values):
         raise UserError(f"{run.label} has nothing to draw yet: its metrics hold no training step")
 
 
@@ -275,11 +295,11 @@ class Plot:
     runs: tuple[Path, ...]
     """Run folders, or metrics.jsonl files."""
     out: Path | None = None
-    """Picture to write (.png, .pdf or .svg). By default loss.png or bpb.png, in the run
+    """Picture to write (.png, .pdf or .svg). By default loss.png, or as --what says, in the run
     folder for one run and in the current folder for several."""
     what: What = "loss"
     """loss: training and held-out loss in nats per token; bpb: held-out bits per byte,
-    which compare across tokenizers."""
+    which compare across tokenizers; speed: tokens per second."""
 
 
 def main() -> int | None:

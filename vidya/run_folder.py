@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -102,7 +103,7 @@ class RunFolder:
                 f"cannot write to folder {self.path}: {error.strerror}: use another --out"
             ) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_patiently(descriptor)
         except BlockingIOError as error:
             owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
             os.close(descriptor)
@@ -139,6 +140,37 @@ class RunFolder:
         traceback: TracebackType | None,
     ) -> None:
         self.release()
+
+
+def _lock_patiently(descriptor: int) -> None:
+    """Take the lock; a glance of `training_process`, which is over at once, is no training."""
+    for wait in (0.02, 0.1, None):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if wait is None:
+                raise
+            time.sleep(wait)
+        else:
+            return
+
+
+def training_process(folder: StrPath) -> int | None:
+    """Number of the process that is training in `folder`; 0 if unknown, None if none is."""
+    try:
+        descriptor = os.open(Path(folder) / ".lock", os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.pread(descriptor, 32, 0).strip()
+        return int(owner) if owner.isdigit() else 0
+    except OSError:  # a file system without locks: nobody knows
+        return None
+    finally:
+        os.close(descriptor)
+    return None
 
 
 def newest_run(root: StrPath = RUNS) -> Path:

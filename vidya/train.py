@@ -49,9 +49,10 @@ def _say(text: str) -> None:
 def _start(run: RunFolder, options: TrainOptions) -> Trainer:
     """A fresh run, its length chosen."""
     from vidya import threads
+    from vidya.board import summary_writer
     from vidya.corpora import prepare, survey
     from vidya.tokenizer import check_merges
-    from vidya.trainer import Trainer, summary_writer
+    from vidya.trainer import Trainer
 
     _refuse_occupied(run, options)
     check_merges(options.n_merges())
@@ -74,6 +75,7 @@ def _start(run: RunFolder, options: TrainOptions) -> Trainer:
             f"{steps:,} steps, {steps * tokens / trainer.plan.tokens_in_epoch:.2f} passes, about "
             f"{steps * seconds / 60:.0f} minutes; --steps {steps} repeats this run exactly"
         )
+    trainer.require_room()
     return trainer
 
 
@@ -122,9 +124,12 @@ def _resume(run: RunFolder, options: TrainOptions) -> Trainer:
     trainer = Trainer(run, options, corpora)
     trainer.restore(tensors, meta, path)
     _refuse_finished(run, trainer)
+    trainer.require_room()
     trainer.choose_threads(_say)
-    metrics.truncate_after(run.metrics, trainer.progress.step)
-    truncate_samples(run.samples, trainer.progress.step)
+    step = trainer.progress.step
+    evaluated = trainer.progress.evaluated == step
+    metrics.truncate_after(run.metrics, step, evaluated=evaluated)
+    truncate_samples(run.samples, step if evaluated else step - 1)
     _describe_model(trainer)
     _say(f"going on from {path}, step {trainer.progress.step:,} of {options.steps:,}")
     return trainer
@@ -243,6 +248,11 @@ def _farewell(run: RunFolder, trainer: Trainer, signal_number: int | None) -> in
         )
         _say(f"go on:  python -m vidya.train --resume --out {out}")
         return 128 + (signal_number or signal.SIGINT)
+    if trainer.writer.saves:
+        _say(
+            f"{trainer.writer.saves} checkpoints were written beside training; none kept it "
+            f"waiting for more than {1000 * trainer.writer.longest_stall:.1f} ms"
+        )
     held_out = trainer.last_held_out
     result = f", held-out loss {held_out.loss:.4f}" if held_out else ""
     result += f" ({held_out.bits_per_byte:.4f} bits per byte)" if held_out else ""

@@ -10,32 +10,33 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from types import FrameType
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vidya import checkpoint, config, memory, metrics, schedule, step_profile, threads
+from vidya import checkpoint, config, memory, metrics, retention, schedule, step_profile, threads
 from vidya.batches import Batch, BatchPlan
+from vidya.board import tensorboard, to_board
+from vidya.checkpoint_writer import CheckpointWriter
 from vidya.corpora import Corpora
 from vidya.errors import UserError
 from vidya.evaluate import HeldOut, evaluate
+from vidya.guard import Spike, SpikeGuard
+from vidya.interruption import Interruption
 from vidya.model import Model, resolve_precision
 from vidya.optimizer import Adam
-from vidya.options import TrainOptions
+from vidya.options import EVALUATIONS, TrainOptions
 from vidya.progress import Display
 from vidya.run_folder import RunFolder
 from vidya.samples import append_samples, sample_replies
 
-EVALUATIONS = 10
-"""Evaluations, and checkpoints, in a run whose options do not say how often."""
-MOST_EVAL_STEPS = 2_000
-MOST_CHECKPOINT_STEPS = 10_000
+SPIKE_LINES = 100
+"""Least steps between two lines about spikes; metrics tell of each."""
 TIMING_SECONDS = 6.0
 """Time given to measuring the speed of a step before the length of a run is chosen."""
 
@@ -52,32 +53,8 @@ class Progress:
     """Seconds of training, over all sessions."""
     evaluated: int = -1
     """Step of the last evaluation that was not cut short."""
-
-
-class Interruption:
-    """Remembers that SIGINT or SIGTERM came, so that the loop can stop between two steps."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-
-    def __call__(self) -> bool:
-        """Whether a signal came."""
-        return self.signal is not None
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Handle the signals inside the block; a second one interrupts at once."""
-        before = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
-            raise KeyboardInterrupt
-        self.signal = number
+    skipped: int = 0
+    """Steps of these whose update was left out (--on-spike skip)."""
 
 
 class Trainer:
@@ -111,8 +88,11 @@ class Trainer:
         self.progress = Progress()
         self.base = config.checkpoint_base(options.preset)
         self.interrupted = Interruption()
+        self.guard = SpikeGuard()
+        self.writer = CheckpointWriter()
         self.last_held_out: HeldOut | None = None
         self._saved_step = -1
+        self._told_spike = -SPIKE_LINES
 
     # ---- checkpoints -----------------------------------------------------------
 
@@ -123,6 +103,7 @@ class Trainer:
             "preset": self.options.preset,
             "config": config.describe(self.model.config),
             **dataclasses.asdict(self.progress),
+            "guard": self.guard.state(),
             "data_position": {"epoch": epoch, "index": index},
             "seed": self.options.seed,
             "random": "Philox, keyed by seed and step: nothing else to keep",
@@ -135,8 +116,17 @@ class Trainer:
         """All arrays that a run goes on from."""
         return self.model.parameters | {"adam_m": self.optimizer.m, "adam_v": self.optimizer.v}
 
-    def save_training(self) -> None:
-        """Write the training checkpoint of this step, and delete old ones beyond --keep.
+    def _begin_save(self, log: metrics.MetricsWriter) -> None:
+        """Start a training checkpoint of this step; the next one confirms it."""
+        self.writer.begin(
+            self._path(), self._state(), self._meta("training"),
+            # a run goes on after the lines of its checkpoint's step, so these must be there
+            before=log.sync, after=self._prune,
+        )  # fmt: skip
+        self._saved_step = self.progress.step
+
+    def _save_last(self, log: metrics.MetricsWriter) -> None:
+        """Have a checkpoint of this step on the disk, after which no other comes.
 
         At the last step the weights to use are written first: a run whose last training
         checkpoint is there counts as finished.
@@ -144,19 +134,49 @@ class Trainer:
         Raises:
             UserError: the model of this step cannot be trained on; nothing is written.
         """
+        if self.progress.step == self._saved_step and not self.writer.undecided:
+            self.writer.finish()
+            return
         self._require_good()
+        self.writer.confirm()
+        self.writer.finish()
+        if self.progress.step == self._saved_step:
+            return
+        log.sync()
         if self.progress.step == self.options.steps:
             self._save_final()
-        path = self.run.checkpoint(self.base, self.progress.step)
-        checkpoint.save(path, self._state(), self._meta("training"))
-        checkpoint.prune(self.run.path, self.base, self.options.keep)
+        checkpoint.save(self._path(), self._state(), self._meta("training"))
+        self._prune()
         self._saved_step = self.progress.step
+
+    def _path(self) -> Path:
+        return self.run.checkpoint(self.base, self.progress.step)
+
+    def _prune(self) -> None:
+        """Delete checkpoints that --keep does not cover."""
+        assert self.options.steps is not None
+        every = self.options.checkpoint_steps(self.options.steps)
+        checkpoint.prune(
+            self.run.path, self.base, self.options.keep, retention.milestone_steps(every)
+        )
+
+    def require_room(self) -> None:
+        """Raise `UserError` if the checkpoints to come do not fit on the disk."""
+        assert self.options.steps is not None
+        retention.require_room(
+            self.run.path,
+            self.base,
+            parameters=self.model.flat.size,
+            total_steps=self.options.steps,
+            every=self.options.checkpoint_steps(self.options.steps),
+            keep=self.options.keep,
+        )
 
     def _require_good(self) -> None:
         """Refuse weights that the next step fails on: they would push out a good checkpoint.
 
-        The loss of such weights may still be finite. To be sure, the next step is tried:
-        one pass for each checkpoint, of which there are few.
+        The loss of such weights may still be finite. To be sure, the next step is tried.
+        While training goes on that step comes anyway; here none does.
         """
         step = self.progress.step
         loss = self.model.loss_and_gradients(
@@ -197,10 +217,13 @@ class Trainer:
         # they were in memory when this trainer was made, and go now
         loaded = sum(array.nbytes for array in tensors.values())
         self._base_bytes = max(0, self._base_bytes - loaded)
-        self.optimizer.steps = self._saved_step = meta["step"]
+        self._saved_step = meta["step"]
         self.progress = Progress(
-            meta["step"], meta["tokens"], meta["time_s"], meta.get("evaluated", meta["step"])
-        )
+            meta["step"], meta["tokens"], meta["time_s"], meta.get("evaluated", meta["step"]),
+            meta.get("skipped", 0),
+        )  # fmt: skip
+        self.optimizer.steps = self.progress.step - self.progress.skipped
+        self.guard.restore(meta.get("guard", {}))
 
     # ---- threads, memory, and the length of a run ---------------------------------
 
@@ -227,11 +250,13 @@ class Trainer:
 
     def memory_plan(self) -> memory.MemoryPlan:
         """What this training will take."""
+        total = self.options.steps
         return memory.plan(
             self.model,
             evaluates=self.corpora.held_out is not None or self.options.samples > 0,
             batches=self.plan,
             base=self._base_bytes,
+            saves=total is None or self.options.checkpoint_steps(total) < total,
         )
 
     def measure_length(self) -> tuple[int, float]:
@@ -270,21 +295,23 @@ class Trainer:
 
         Raises:
             UserError: the loss or a gradient is not finite. The step is not taken and
-                the last good checkpoint stays.
+                the last good checkpoint stays. Or a checkpoint could not be written.
         """
         total = self.options.steps
         assert total is not None
-        tenth = max(1, total // EVALUATIONS)
-        eval_every = self.options.eval_every or min(MOST_EVAL_STEPS, tenth)
-        save_every = self.options.checkpoint_every or min(MOST_CHECKPOINT_STEPS, tenth)
+        eval_every = self.options.eval_steps(total)
+        save_every = self.options.checkpoint_steps(total)
         with ExitStack() as stack:
+            stack.enter_context(self.writer)
             step = self.progress.step
-            board = stack.enter_context(_tensorboard(self.run, self.options.tensorboard, step))
+            board = stack.enter_context(tensorboard(self.run, self.options.tensorboard, step))
             # At step 0; later, when a signal cut the evaluation of this step short.
             if step % eval_every == 0 and step != self.progress.evaluated:
                 self._evaluate(log, display, board)
                 if step == self._saved_step:
-                    self._save(log)  # which then knows that the evaluation has been made
+                    self._begin_save(log)  # which then knows of the evaluation
+            if step // save_every < (total - 1) // save_every:
+                self.writer.reserve(self._state())
             first = step
             watched = step_profile.steps_to_watch(first, total) if self.options.profile else ()
             profiler = step_profile.StepProfiler(self.model)
@@ -298,10 +325,9 @@ class Trainer:
                     self._show_profile(profiler, display)
                 if step % eval_every == 0 or step == total:
                     self._evaluate(log, display, board)
-                if step % save_every == 0 or step == total:
-                    self._save(log)
-            if step != self._saved_step:
-                self._save(log)
+                if step % save_every == 0 and step != total:
+                    self._begin_save(log)
+            self._save_last(log)
 
     @contextmanager
     def _watched(self, profiler: step_profile.StepProfiler, wanted: bool) -> Iterator[None]:
@@ -320,18 +346,16 @@ class Trainer:
         ]:
             display.say(line)
 
-    def _save(self, log: metrics.MetricsWriter) -> None:
-        # A run goes on after the lines of its checkpoint's step, so these must be there.
-        log.sync()
-        self.save_training()
-
     def _step(self, total: int, log: metrics.MetricsWriter, display: Display, board: Any) -> None:
         start = time.perf_counter()
         step, options = self.progress.step, self.options
+        self.writer.check()
         batch = self.plan.batch(step)
         loss = self.model.loss_and_gradients(batch, dropout_seed=options.seed, step=step)
         norm = self.optimizer.gradient_norm()
         self._require_finite(step + 1, loss, norm)
+        stall = self.writer.confirm()
+        spike = self._watch(step + 1, loss, norm, log, display)
         rate = schedule.learning_rate(
             step,
             total_steps=total,
@@ -339,14 +363,17 @@ class Trainer:
             warmup_steps=schedule.fit_warmup(options.warmup_steps(), total),
             floor=options.lr_floor,
         )
-        self.optimizer.update(rate, norm)
+        if spike and options.on_spike == "skip":
+            self.progress.skipped += 1
+        else:
+            self.optimizer.update(rate, norm)
         seconds = time.perf_counter() - start
         tokens = len(batch.tokens)
         progress = self.progress
         progress.step, progress.tokens = step + 1, progress.tokens + tokens
         progress.time_s += seconds
         rss = metrics.rss_bytes()
-        line = {
+        line: dict[str, Any] = {
             "step": progress.step,
             "tokens": progress.tokens,
             "loss": loss,
@@ -356,14 +383,41 @@ class Trainer:
             "time_s": progress.time_s,
             "rss_bytes": rss,
         }
+        if stall is not None:
+            line["checkpoint_stall_ms"] = 1000 * stall
+        if spike:
+            line["spike"] = spike.sigmas
         log.write(line)
-        _to_board(board, "train", line)
+        to_board(board, "train", line)
         display.step(progress.step, loss, tokens, seconds, rss)
+
+    def _watch(
+        self, step: int, loss: float, norm: float, log: metrics.MetricsWriter, display: Display
+    ) -> Spike | None:
+        """Tell of a spike at `step`; with `--on-spike stop`, save what was before and stop."""
+        if self.options.on_spike == "stop":
+            before = self.guard.state()
+        spike = self.guard.look(loss, norm)
+        if spike is None:
+            return None
+        if self.options.on_spike == "stop":
+            self.guard.restore(before)  # the step was not made
+            self._save_last(log)
+            raise UserError(
+                f"stopped before step {step}: {spike}; saved as {self._path()}: go on past it with "
+                "--resume --on-spike skip, or start again with a lower --lr"
+            )
+        if step - self._told_spike >= SPIKE_LINES:
+            self._told_spike = step
+            then = "; its update is left out" if self.options.on_spike == "skip" else ""
+            display.say(f"step {step}: spike: {spike}{then}")
+        return spike
 
     def _require_finite(self, step: int, loss: float, norm: float) -> None:
         """Stop the run at `step`, before it changes anything, unless both are finite."""
         if math.isfinite(loss) and math.isfinite(norm):
             return
+        self.writer.finish()  # what is good and on its way; the model of this step is not
         what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient norm is {norm}"
         saved = checkpoint.training_checkpoints(self.run.path, self.base)
         then = (
@@ -419,33 +473,5 @@ class Trainer:
             "val_bpb": held_out.bits_per_byte,
         }
         log.write(line)
-        _to_board(board, "held_out", line)
+        to_board(board, "held_out", line)
         display.held_out(self.progress.step, held_out.loss, held_out.bits_per_byte)
-
-
-@contextmanager
-def _tensorboard(run: RunFolder, wanted: bool, done: int) -> Iterator[Any]:
-    """A tensorboardX writer in the run folder, or None."""
-    if not wanted:
-        yield None
-        return
-    # What a session wrote after the checkpoint that this one goes on from is not shown.
-    purge = done + 1 if done else None
-    SummaryWriter = summary_writer()
-    with SummaryWriter(str(run.path / "tensorboard"), purge_step=purge) as writer:
-        yield writer
-
-
-def summary_writer() -> Any:
-    """The class that writes for TensorBoard; `UserError` where it is not installed."""
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError:
-        raise UserError("--tensorboard needs tensorboardX: pip install tensorboardX") from None
-    return SummaryWriter
-
-
-def _to_board(board: Any, group: str, line: dict[str, Any]) -> None:
-    if board is not None:
-        for name in line.keys() - {"step"}:
-            board.add_scalar(f"{group}/{name}", line[name], line["step"])

@@ -179,7 +179,7 @@ def test_a_copy_that_fails_does_not_hang(tmp_path, monkeypatch):
     def no_memory(array):
         raise MemoryError
 
-    monkeypatch.setattr(checkpoint_writer.np, "zeros_like", no_memory)
+    monkeypatch.setattr(checkpoint_writer.np, "empty_like", no_memory)
     with pytest.raises(MemoryError), CheckpointWriter() as writer:
         begin(writer, tmp_path / "a.bin", state(1))
         writer.confirm()
@@ -198,3 +198,16 @@ def test_the_writing_thread_gives_way_and_no_other_does(tmp_path):
         writer.confirm()
     assert nice == {"writer": min(19, before + 10)}
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+
+
+def test_memory_is_not_taken_anew_under_a_save(tmp_path):
+    """The copy that is being filled would be lost, and zeros saved in its place."""
+    tensors = {"a": np.arange(5.0, dtype=np.float32)}
+    with CheckpointWriter() as writer:
+        writer.reserve(tensors)
+        begin(writer, tmp_path / "x.bin", tensors)
+        with pytest.raises(RuntimeError, match="on its way"):
+            writer.reserve(tensors)
+        writer.confirm()
+    saved, _ = checkpoint.load(tmp_path / "x.bin")
+    assert np.array_equal(saved["a"], tensors["a"])

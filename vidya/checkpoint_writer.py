@@ -73,7 +73,12 @@ class CheckpointWriter:
         return self._save is not None and not self._save.decided.is_set()
 
     def reserve(self, tensors: Mapping[str, Array]) -> None:
-        """Take the memory of the copies now: paging it in is most of a first save's time."""
+        """Take the memory of the copies now: paging it in is most of a first save's time.
+
+        Not while a save is on its way: it would lose what it has copied.
+        """
+        if self._save is not None:
+            raise RuntimeError("a save is on its way")
         self._copies = {name: np.zeros_like(array) for name, array in tensors.items()}
         for copy in self._copies.values():
             copy.fill(0)  # zeros alone are not there before they are touched
@@ -159,7 +164,7 @@ class CheckpointWriter:
 
     def _copy(self, tensors: Mapping[str, Array]) -> None:
         if not self._copies:
-            self.reserve(tensors)
+            self._copies = {name: np.empty_like(array) for name, array in tensors.items()}
         for name, array in tensors.items():
             np.copyto(self._copies[name], array)  # without the GIL
 

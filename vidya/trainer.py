@@ -305,13 +305,13 @@ class Trainer:
             stack.enter_context(self.writer)
             step = self.progress.step
             board = stack.enter_context(tensorboard(self.run, self.options.tensorboard, step))
+            if step // save_every < (total - 1) // save_every:
+                self.writer.reserve(self._state())
             # At step 0; later, when a signal cut the evaluation of this step short.
             if step % eval_every == 0 and step != self.progress.evaluated:
                 self._evaluate(log, display, board)
                 if step == self._saved_step:
                     self._begin_save(log)  # which then knows of the evaluation
-            if step // save_every < (total - 1) // save_every:
-                self.writer.reserve(self._state())
             first = step
             watched = step_profile.steps_to_watch(first, total) if self.options.profile else ()
             profiler = step_profile.StepProfiler(self.model)

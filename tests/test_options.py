@@ -73,6 +73,11 @@ def test_resume_and_overwrite_contradict_each_other():
         options(resume=True, overwrite=True).check()
 
 
+def test_resume_and_init_contradict_each_other():
+    with pytest.raises(UserError, match="give one"):
+        options(resume=True, init=Path("w")).check()
+
+
 # ---------------------------------------------------------------- what follows from the preset
 
 
@@ -106,6 +111,7 @@ some_options = st.builds(
     data=st.lists(st.sampled_from([Path("a.txt"), Path("b/c d.txt")])).map(tuple),
     val=st.none() | st.just(Path("v.txt")),
     out=st.none() | st.just(Path("runs/x")),
+    init=st.none() | st.just(Path("runs/y")),
     seed=st.integers(0, 2**63 - 1),
     steps=st.none() | st.integers(1, 10**9),
     lr=st.none() | st.floats(1e-9, 1, exclude_min=True),
@@ -141,7 +147,8 @@ OTHER = {
     "lr_floor": 0.9, "beta1": 0.5, "beta2": 0.5, "eps": 0.9, "clip": 9.0, "merges": 9,
     "n_embd": 64, "n_layer": 9, "n_head": 2, "context": 9, "dropout": 0.9, "threads": 9,
     "eval_every": 9, "eval_tokens": 9, "samples": 9, "checkpoint_every": 9, "keep": 9,
-    "on_spike": "skip", "tensorboard": True, "profile": True, "precision": "bf16",
+    "init": Path("w"), "on_spike": "skip", "tensorboard": True, "profile": True,
+    "precision": "bf16",
 }  # fmt: skip
 """For every option another value than the default."""
 
@@ -182,7 +189,7 @@ def test_what_changes_no_number_may_change():
     """These decide which text is seen, in which order, and what is learned from it."""
     decisive = set(
         "preset val_fraction seed tokens_per_step docs_per_step lr warmup lr_floor beta1 beta2 "
-        "eps clip merges n_embd n_layer n_head context dropout precision".split()
+        "eps clip merges n_embd n_layer n_head context dropout precision init".split()
     )
     assert decisive | MAY_CHANGE == FIELDS.keys() and not decisive & MAY_CHANGE
 

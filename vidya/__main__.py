@@ -17,6 +17,7 @@ COMMANDS = {
     "chat": "talk to a model",
     "data": "turn conversations and text into a corpus file",
     "tokenizer": "train a tokenizer, measure it, or encode with it",
+    "expand": "make a bigger model of a trained one",
     "monitor": "watch a running or finished training in the terminal",
     "plot": "draw the loss of runs as a picture",
 }

@@ -232,6 +232,19 @@ def read_meta(path: StrPath) -> dict[str, Any]:
         raise _unreadable(path, error) from error
 
 
+def read_digest(path: StrPath) -> str:
+    """The digest that a checkpoint carries: it names this content and no other.
+
+    Raises:
+        CheckpointError: as `read_meta`.
+    """
+    try:
+        with open(path, "rb") as file:
+            return _read_header(file, path).digest
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
 def _read_header(file: io.BufferedReader, path: StrPath) -> _Header:
     """Read and check the header; leaves `file` at the first byte of the data."""
     size = os.fstat(file.fileno()).st_size

@@ -98,6 +98,7 @@ def prepare(
     *,
     tokenizer_hash: str | None,
     sources: Sources | None = None,
+    given_tokenizer: Tokenizer | None = None,
 ) -> Corpora:
     """Train or load the tokenizer, build or open the caches in the run folder.
 
@@ -108,6 +109,7 @@ def prepare(
         tokenizer_hash: of the tokenizer that the checkpoint to resume was trained
             with; the folder's tokenizer must be that one and is not retrained.
         sources: of a survey already made.
+        given_tokenizer: to use, and to keep in the run folder, instead of training one.
 
     Raises:
         UserError: as `survey`; another tokenizer, a full disk.
@@ -120,7 +122,10 @@ def prepare(
         say(f"training a tokenizer with {options.n_merges():,} merges")
         return Tokenizer.train(train(), options.n_merges(), progress=show)
 
-    if tokenizer_hash is None:
+    if given_tokenizer is not None:
+        tokenizer = given_tokenizer
+        tokenizer.save(run.tokenizer)
+    elif tokenizer_hash is None:
         tokenizer = cached_tokenizer(
             run.tokenizer, summary.hash, options.n_merges(), train_tokenizer
         )

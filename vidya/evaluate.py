@@ -30,14 +30,17 @@ def evaluate(
     cache: Tokens,
     *,
     max_tokens: int | None = None,
+    context: int | None = None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> HeldOut | None:
     """The mean loss over the first `max_tokens` predictions of a corpus, without dropout.
 
-    Returns None when `interrupted` says so between two batches.
+    Documents are cut into windows of `context` predictions, by default the model's
+    context. Returns None when `interrupted` says so between two batches.
     """
+    window = model.config.context if context is None else context
     nats, tokens, text_bytes = 0.0, 0, 0
-    for batch in eval_batches(cache, model.config.context, model.max_tokens, max_tokens):
+    for batch in eval_batches(cache, window, model.max_tokens, max_tokens):
         if interrupted():
             return None
         nats += kernels.sum(model.losses(batch))

@@ -145,11 +145,13 @@ def describe_run(
     tokenizer_hash: str,
     corpus_hash: str,
     openblas: str,
+    init: Mapping[str, str] | None = None,
 ) -> dict[str, object]:
     """The first line of a metrics file: everything needed to repeat the run.
 
     `config` is the architecture, `options` the settings of the training, `openblas`
-    what that library says of its version and build.
+    what that library says of its version and build, `init` the path and digest of the
+    checkpoint whose weights the run began with, None when they were random.
     """
     return {
         "kind": "run",
@@ -167,6 +169,7 @@ def describe_run(
         "precision": precision,
         "tokenizer_hash": tokenizer_hash,
         "corpus_hash": corpus_hash,
+        "init": None if init is None else dict(init),
         "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
 

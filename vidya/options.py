@@ -43,6 +43,9 @@ class TrainOptions:
     """Go on from the newest whole checkpoint of the run folder, bit for bit."""
     overwrite: bool = False
     """Replace the run that the folder holds already."""
+    init: Path | None = None
+    """Begin with the weights, the architecture and the tokenizer of this checkpoint or run
+    folder instead of random weights; step and optimizer begin anew."""
     seed: int = 0
     """Of initial weights, data order and dropout: the same seed gives the same run."""
 
@@ -178,6 +181,8 @@ class TrainOptions:
         check_threads(self.threads)
         if self.resume and self.overwrite:
             raise UserError("--resume goes on with a run, --overwrite replaces it: give one")
+        if self.resume and self.init is not None:
+            raise UserError("--resume goes on with a run, --init begins one: give one")
 
     def plain(self) -> dict[str, object]:
         """The options as JSON values."""
@@ -233,7 +238,8 @@ def from_plain(values: dict[str, object]) -> TrainOptions:
     data = merged.pop("data")
     assert isinstance(data, list)
     paths = {
-        name: None if merged[name] is None else Path(str(merged[name])) for name in ("val", "out")
+        name: None if merged[name] is None else Path(str(merged[name]))
+        for name in ("val", "out", "init")
     }
     return TrainOptions(**{**merged, "data": tuple(map(Path, data)), **paths})  # type: ignore[arg-type]
 

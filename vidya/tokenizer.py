@@ -164,6 +164,11 @@ class Tokenizer:
         numbers = np.asarray(ids, dtype=np.int64)
         return int(self.token_bytes[numbers[numbers >= 0]].sum())
 
+    @property
+    def merges(self) -> int:
+        """Tokens that are neither bytes nor markers."""
+        return self.vocab_size - _BYTES - len(MARKERS)
+
     def _marker_id(self, marker: str) -> int:
         number = self._tokenizer.token_to_id(marker)
         assert number is not None
@@ -454,7 +459,7 @@ def describe(tokenizer: Tokenizer, documents: Iterable[str]) -> str:
     found = statistics(tokenizer, documents)
     return (
         f"vocabulary {tokenizer.vocab_size:,} (256 bytes + "
-        f"{tokenizer.vocab_size - _BYTES - len(MARKERS):,} merges + 3 markers)\n"
+        f"{tokenizer.merges:,} merges + 3 markers)\n"
         f"{found['documents']:,} documents, {found['bytes']:,} bytes, {found['tokens']:,} tokens\n"
         f"{found['chars_per_token']:.3f} characters and {found['bytes_per_token']:.3f} bytes "
         "a token (text without markers)\n"

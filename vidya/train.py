@@ -18,6 +18,7 @@ from vidya.errors import UserError, run_command
 from vidya.options import TrainOptions, from_plain, resumed
 
 if TYPE_CHECKING:
+    from vidya.initial_weights import InitialWeights
     from vidya.run_folder import RunFolder
     from vidya.trainer import Trainer
 
@@ -29,11 +30,17 @@ def main() -> int | None:
     if options.resume and not options.folder().is_dir():
         raise UserError(f"there is no folder {options.folder()} to resume: name it with --out")
     # The imports below load NumPy and the kernels: not needed for --help.
+    from vidya import initial_weights
     from vidya.run_folder import RunFolder
 
+    initial = None
+    if options.init is not None:
+        initial = initial_weights.load(options.init)
+        options = _options_to_begin_with(initial)
     with RunFolder(options.folder()) as run:
         try:
-            trainer = _resume(run, options) if options.resume else _start(run, options)
+            trainer = _resume(run, options) if options.resume else _start(run, options, initial)
+            initial = None  # copied: its memory is given back
             return _train(run, trainer)
         except MemoryError as error:
             raise UserError(
@@ -46,7 +53,15 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _start(run: RunFolder, options: TrainOptions) -> Trainer:
+def _options_to_begin_with(initial: InitialWeights) -> TrainOptions:
+    """What the command line says, and the architecture of the weights where it says nothing."""
+    options = parse(TrainOptions, "train", default=initial.defaults())
+    options.check()
+    initial.require_same(options)
+    return options
+
+
+def _start(run: RunFolder, options: TrainOptions, initial: InitialWeights | None) -> Trainer:
     """A fresh run, its length chosen."""
     from vidya import threads
     from vidya.board import summary_writer
@@ -54,6 +69,8 @@ def _start(run: RunFolder, options: TrainOptions) -> Trainer:
     from vidya.tokenizer import check_merges
     from vidya.trainer import Trainer
 
+    if initial is not None:
+        initial.require_outside(run.path)
     _refuse_occupied(run, options)
     check_merges(options.n_merges())
     if options.tensorboard:
@@ -62,8 +79,17 @@ def _start(run: RunFolder, options: TrainOptions) -> Trainer:
     # Nothing is deleted before all that the user gave has been looked at.
     _clear(run)
     threads.use(options.threads)
-    corpora = prepare(run, options, _say, tokenizer_hash=None, sources=sources)
-    trainer = Trainer(run, options, corpora)
+    corpora = prepare(
+        run,
+        options,
+        _say,
+        tokenizer_hash=None,
+        sources=sources,
+        given_tokenizer=initial.tokenizer if initial else None,
+    )
+    trainer = Trainer(run, options, corpora, initial)
+    if initial is not None:
+        _say(f"beginning with the weights of {initial.origin['path']}")
     trainer.choose_threads(_say)
     _describe_model(trainer)
     if options.steps is None:
@@ -173,7 +199,7 @@ def _options_to_resume(run: RunFolder, saved: dict[str, object]) -> TrainOptions
     """What the command line says, and the run's own options where it says nothing."""
     known = from_plain(saved)
     # what was asked for once
-    known = dataclasses.replace(known, out=run.path, overwrite=False, profile=False)
+    known = dataclasses.replace(known, out=run.path, overwrite=False, profile=False, init=None)
     if known.threads == "measure":
         known = dataclasses.replace(known, threads="auto")
     given = parse(TrainOptions, "train", default=known)
@@ -231,6 +257,7 @@ def _description(trainer: Trainer) -> dict[str, Any]:
         tokenizer_hash=trainer.corpora.tokenizer.hash,
         corpus_hash=trainer.corpora.corpus_hash,
         openblas=kernels.openblas_config(),
+        init=trainer.origin,
     )
 
 

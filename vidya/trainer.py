@@ -27,6 +27,7 @@ from vidya.corpora import Corpora
 from vidya.errors import UserError
 from vidya.evaluate import HeldOut, evaluate
 from vidya.guard import Spike, SpikeGuard
+from vidya.initial_weights import InitialWeights
 from vidya.interruption import Interruption
 from vidya.model import Model, resolve_precision
 from vidya.optimizer import Adam
@@ -60,8 +61,14 @@ class Progress:
 class Trainer:
     """A run in its folder: model, optimizer, corpora and how far it has come."""
 
-    def __init__(self, run: RunFolder, options: TrainOptions, corpora: Corpora) -> None:
-        """Fresh weights from the seed; `restore` replaces them."""
+    def __init__(
+        self,
+        run: RunFolder,
+        options: TrainOptions,
+        corpora: Corpora,
+        initial: InitialWeights | None = None,
+    ) -> None:
+        """Weights drawn from the seed, or the initial ones; `restore` replaces them."""
         # "auto" may mean something else where the run is resumed: what it means here is kept
         options = dataclasses.replace(options, precision=resolve_precision(options.precision))
         self.run, self.options, self.corpora = run, options, corpora
@@ -77,7 +84,14 @@ class Trainer:
         )
         longest = max(self.plan.max_tokens, model_config.context)
         self.model = Model(model_config, max_tokens=longest, precision=options.precision)
-        self.model.init(options.seed)
+        self.origin: dict[str, str] | None = None
+        if initial is None:
+            self.model.init(options.seed)
+        else:
+            self.model.flat[...] = initial.flat
+            self.origin = initial.origin
+            # in memory when this trainer is made, and goes then
+            self._base_bytes = max(0, self._base_bytes - initial.flat.nbytes)
         self.optimizer = Adam(
             self.model,
             beta1=options.beta1,
@@ -110,6 +124,7 @@ class Trainer:
             "options": self.options.plain(),
             "tokenizer_hash": self.corpora.tokenizer.hash,
             "corpus_hash": self.corpora.corpus_hash,
+            "init": self.origin,
         }
 
     def _state(self) -> dict[str, Any]:
@@ -217,6 +232,7 @@ class Trainer:
         # they were in memory when this trainer was made, and go now
         loaded = sum(array.nbytes for array in tensors.values())
         self._base_bytes = max(0, self._base_bytes - loaded)
+        self.origin = meta.get("init")
         self._saved_step = meta["step"]
         self.progress = Progress(
             meta["step"], meta["tokens"], meta["time_s"], meta.get("evaluated", meta["step"]),

@@ -1,0 +1,311 @@
+"""Make a bigger model of a trained one: `python -m vidya.expand [MODEL] --preset 25m`.
+
+The bigger model computes the same function, which is checked on held-out text before
+anything is written, and trains on from there: `python -m vidya.train --init DIR`. What is
+done to the weights stands in `vidya/growth.py`.
+"""
+
+# No `from __future__ import annotations` here: tyro reads the annotations in `main`,
+# which name things that are imported only when it runs.
+
+import dataclasses
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vidya import threads
+from vidya.command_line import parse
+from vidya.config import ModelConfig, checkpoint_base, describe, preset
+from vidya.errors import UserError, run_command
+from vidya.threads import Threads
+
+if TYPE_CHECKING:
+    from vidya.batches import Tokens
+    from vidya.evaluate import HeldOut
+    from vidya.model import Model
+    from vidya.pretrained import Pretrained
+    from vidya.tokenizer import Tokenizer
+    from vidya.vocabulary import Spelling
+
+MOST_RISE = 0.01
+"""Part by which the held-out loss may rise; a bigger rise means that the weights are wrong."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `python -m vidya.expand` is asked to do."""
+
+    preset: str = "25m"
+    """Size of the bigger model, and what its checkpoints are called after."""
+    n_embd: int | None = None
+    """Width of the model. Default: the preset's, as for the three that follow."""
+    n_layer: int | None = None
+    """Transformer blocks."""
+    n_head: int | None = None
+    """Attention heads; the columns of a head stay as many as they are."""
+    context: int | None = None
+    """Longest run of tokens that the model attends over."""
+    tokenizer: Path | None = None
+    """Another tokenizer.json for the bigger model. Default: that of the trained one."""
+    val: Path | None = None
+    """Held-out corpus file to check on. Default: what the trained model's run held out."""
+    eval_tokens: int = 32768
+    """Most held-out tokens to check on."""
+    seed: int = 0
+    """Of the new weights that are random."""
+    out: Path | None = None
+    """Folder to write, new or empty. Default: runs/PRESET_expanded."""
+    threads: Threads = "auto"
+    """Threads to use; auto: as many as there are cores that this process may use."""
+
+    def check(self) -> None:
+        """`UserError` for a value that cannot work."""
+        self.model_config(vocab_size=259, dropout=0.0)
+        if self.eval_tokens < 1:
+            raise UserError(f"--eval-tokens must be at least 1, not {self.eval_tokens}")
+        if not 0 <= self.seed < 2**63:
+            raise UserError(f"--seed must be in [0, 2**63), not {self.seed}")
+        threads.check(self.threads)
+        if self.folder().exists() and not self.folder().is_dir():
+            raise UserError(f"{self.folder()} is not a folder: use another --out")
+        if self.folder().is_dir() and any(self.folder().iterdir()):
+            raise UserError(f"{self.folder()} is not empty: choose another --out")
+
+    def folder(self) -> Path:
+        """Where the bigger model goes."""
+        return self.out if self.out is not None else Path("runs") / f"{self.preset}_expanded"
+
+    def model_config(self, vocab_size: int, dropout: float) -> ModelConfig:
+        """The architecture of the bigger model."""
+        base = preset(self.preset).model(vocab_size, dropout)
+        names = ("n_embd", "n_layer", "n_head", "context")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return dataclasses.replace(base, **given)
+
+
+def main() -> int | None:
+    """Run `python -m vidya.expand`."""
+    import tyro
+
+    @dataclass(frozen=True)
+    class Arguments(Options):
+        model: tyro.conf.Positional[Path | None] = None
+        """The trained model: a checkpoint or a run folder; by default the newest run."""
+
+    arguments = parse(Arguments, "expand", description=__doc__)
+    return run(arguments.model, arguments)
+
+
+def run(path: Path | None, options: Options) -> int:
+    """Expand the model at `path`, check the result, write it, and say what was done."""
+    from vidya.pretrained import load_pretrained
+    from vidya.tokenizer import Tokenizer
+    from vidya.vocabulary import spell
+
+    options.check()
+    small = load_pretrained(path)
+    tokenizer = Tokenizer.load(options.tokenizer) if options.tokenizer else small.tokenizer
+    config = options.model_config(tokenizer.vocab_size, small.model.config.dropout)
+    _require_bigger(small, tokenizer, config)
+    threads.use(options.threads)
+    spelling = spell(small.tokenizer, tokenizer)
+    big = _expanded(small.model, spelling, config, options.seed)
+    print(_sizes(small.model.config, config))
+    print(_rows(small.tokenizer, tokenizer, spelling))
+    _check(small, big, tokenizer, options)
+    written = _write(small, big, tokenizer, options)
+    print(_farewell(small, written, options))
+    return 0
+
+
+def _require_bigger(small: "Pretrained", tokenizer: "Tokenizer", config: ModelConfig) -> None:
+    from vidya.growth import require_growth
+
+    old = small.model.config
+    require_growth(old, config)
+    if old == config and tokenizer.hash == small.tokenizer.hash:
+        raise UserError(
+            f"{small.checkpoint_path} has this size already: choose a bigger --preset, --n-embd, "
+            "--n-layer or --context"
+        )
+
+
+def _expanded(small: "Model", spelling: "Spelling", config: ModelConfig, seed: int) -> "Model":
+    """The bigger model."""
+    from vidya.growth import grow, respell
+    from vidya.model import Model
+
+    old = dataclasses.replace(small.config, vocab_size=config.vocab_size)
+    parameters = small.parameters | {"wte": respell(small.parameters["wte"], spelling.pieces)}
+    big = Model(config)
+    grown = grow(parameters, old, config, seed)
+    for name, values in big.parameters.items():
+        values[...] = grown.pop(name)  # so that there are never two whole copies
+    return big
+
+
+def _sizes(old: ModelConfig, new: ModelConfig) -> str:
+    def change(name: str) -> str:
+        before, after = getattr(old, name), getattr(new, name)
+        return f"{before:,}" if before == after else f"{before:,} → {after:,}"
+
+    return (
+        f"model       {change('n_embd')} wide, {change('n_layer')} layers, {change('n_head')} "
+        f"heads, context {change('context')}\n"
+        f"parameters  {old.parameter_count():,} → {new.parameter_count():,}"
+    )
+
+
+def _rows(old: "Tokenizer", new: "Tokenizer", spelling: "Spelling") -> str:
+    if old.hash == new.hash:
+        return f"embedding   all {new.vocab_size:,} rows carried over: the same tokenizer"
+    return (
+        f"embedding   {spelling.carried:,} of {new.vocab_size:,} rows carried over by the token's "
+        f"text, {spelling.composed:,} composed of the old tokens that spell it; "
+        f"{spelling.left_behind:,} old rows left behind"
+    )
+
+
+# ---- the check on held-out text ---------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Held:
+    """Documents as token ids (`vidya.batches.Tokens`)."""
+
+    tokens: Any
+    offsets: Any
+
+
+def _check(small: "Pretrained", big: "Model", tokenizer: "Tokenizer", options: Options) -> None:
+    """Print the held-out loss of both models; `UserError` if it rose though it must not."""
+    from vidya.evaluate import evaluate
+
+    held_out = _held_out(small, options)
+    if held_out is None:
+        print(
+            "held-out    none: no val.tokens of its run beside the model; to check give --val FILE"
+        )
+        return
+    same = tokenizer.hash == small.tokenizer.hash
+    respelled = held_out if same else _encoded(_texts(held_out, small.tokenizer), tokenizer)
+    old, new = small.model.config.context, big.config.context
+    before = evaluate(small.model, small.tokenizer, held_out)
+    after = evaluate(big, tokenizer, respelled, context=old)
+    assert before is not None and after is not None  # nothing interrupts them
+    print(f"held-out    before  {_result(before, old)}")
+    print(f"            after   {_result(after, old)}")
+    if new > old:
+        longer = evaluate(big, tokenizer, respelled)
+        assert longer is not None
+        print(f"            after   {_result(longer, new)}: longer than it was trained on")
+    if same and not after.loss <= before.loss * (1 + MOST_RISE):
+        raise UserError(
+            f"the held-out loss rose from {before.loss:.4f} to {after.loss:.4f}, by more than "
+            f"{MOST_RISE:.0%}: nothing was written; this is a fault of vidya, please report it"
+        )
+
+
+def _result(held_out: "HeldOut", context: int) -> str:
+    return (
+        f"loss {held_out.loss:.6f}, {held_out.bits_per_byte:.6f} bits per byte "
+        f"({held_out.tokens:,} tokens in windows of {context:,})"
+    )
+
+
+def _held_out(small: "Pretrained", options: Options) -> "Tokens | None":
+    """The first held-out documents that fit --eval-tokens, in the trained model's tokens."""
+    import numpy as np
+
+    from vidya.corpus import read_documents, require_documents
+    from vidya.token_cache import TokenCache
+
+    cache: Tokens
+    if options.val is not None:
+        documents = require_documents(read_documents(options.val), str(options.val))
+        cache = _encoded(documents, small.tokenizer, options.eval_tokens)
+    else:
+        try:
+            kept = TokenCache.open(small.checkpoint_path.parent / "val.tokens")
+        except UserError:
+            return None
+        if kept.tokenizer_hash != small.tokenizer.hash:
+            return None
+        cache = kept
+    # a prediction less than a document has tokens
+    predictions = cache.offsets[1:] - np.arange(1, len(cache.offsets))
+    count = max(1, int(np.searchsorted(predictions, options.eval_tokens, side="right")))
+    return _Held(cache.tokens[: cache.offsets[count]], cache.offsets[: count + 1])
+
+
+def _texts(held_out: "Tokens", tokenizer: "Tokenizer") -> Iterator[str]:
+    """The text of each document, the bos around it taken away."""
+    from itertools import pairwise
+
+    for begin, end in pairwise(held_out.offsets.tolist()):
+        yield tokenizer.decode(held_out.tokens[begin + 1 : end - 1].tolist())
+
+
+def _encoded(
+    documents: Iterator[str], tokenizer: "Tokenizer", enough: int | None = None
+) -> "Tokens":
+    """Documents as token ids; no more are read when `enough` tokens are there."""
+    import numpy as np
+
+    offsets, parts = [0], []
+    for document in documents:
+        parts.append(np.array(tokenizer.encode_document(document), np.uint16))
+        offsets.append(offsets[-1] + len(parts[-1]))
+        if enough is not None and offsets[-1] > enough + len(parts):
+            break
+    return _Held(np.concatenate(parts), np.array(offsets, np.int64))
+
+
+# ---- what is written --------------------------------------------------------------------
+
+
+def _write(small: "Pretrained", big: "Model", tokenizer: "Tokenizer", options: Options) -> Path:
+    """Write tokenizer and weights; returns the path of the weights."""
+    from vidya import checkpoint
+    from vidya.run_folder import RunFolder
+
+    meta = {
+        "kind": "expanded",
+        "preset": options.preset,
+        "config": describe(big.config),
+        "step": 0,
+        "tokens": 0,
+        "seed": options.seed,
+        "tokenizer_hash": tokenizer.hash,
+        "expanded_from": {
+            "path": str(small.checkpoint_path),
+            "digest": checkpoint.read_digest(small.checkpoint_path),
+            **{name: small.meta.get(name) for name in ("preset", "config", "step", "tokens")},
+        },
+    }
+    with RunFolder(options.folder()) as folder:
+        # The weights last: a folder with weights in it is whole.
+        tokenizer.save(folder.tokenizer)
+        path = folder.checkpoint(checkpoint_base(options.preset))
+        checkpoint.save(path, big.parameters, meta)
+    return path
+
+
+def _farewell(small: "Pretrained", written: Path, options: Options) -> str:
+    trained = small.meta.get("options") or {}
+    data = [str(name) for name in trained.get("data") or ()]
+    words = ["python", "-m", "vidya.train", "--init", str(written.parent)]
+    words += ["--out", f"{written.parent}_trained"]
+    words += ["--data", *data] if data else []
+    words += ["--val", str(trained["val"])] if trained.get("val") else []
+    return (
+        f"written     {written}\n"
+        f"train on:   {shlex.join(words)}\n"
+        f"talk to it: python -m vidya.chat {shlex.quote(str(written.parent))}"
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))

@@ -161,9 +161,9 @@ INLINE vd_real max_row(const vd_real *row, int64_t valid, vd_real so_far)
 #define ALIGNED __attribute__((aligned(64)))
 
 /* The queries [q0, q0 + nq) of a head, over all blocks of keys that they see. */
-INLINE void attend_block(const vd_attention_head *head, int64_t q0, int64_t nq)
+INLINE void attend_block(const vd_attention_head *head, const int64_t hd, int64_t q0, int64_t nq)
 {
-    const int64_t hd = head->hd, width = padded(hd);
+    const int64_t width = padded(hd);
     vd_real q[BLOCK * width] ALIGNED, kt[BLOCK * width] ALIGNED, v[BLOCK * width] ALIGNED;
     vd_real o[BLOCK * width] ALIGNED, s[BLOCK * BLOCK] ALIGNED;
     vd_real most[BLOCK], total[BLOCK];
@@ -211,10 +211,25 @@ INLINE void attend_block(const vd_attention_head *head, int64_t q0, int64_t nq)
     }
 }
 
+/* The presets' heads have this many columns: where the compiler knows it, addresses in the
+ * products of blocks are constants. */
+enum { USUAL_HD = 32 };
+
+static void attend_usual_block(const vd_attention_head *head, int64_t q0, int64_t nq)
+{
+    attend_block(head, USUAL_HD, q0, nq);
+}
+
+static void attend_any_block(const vd_attention_head *head, int64_t q0, int64_t nq)
+{
+    attend_block(head, head->hd, q0, nq);
+}
+
 static void attention_forward(const vd_attention_head *head)
 {
     for (int64_t q0 = 0; q0 < head->n; q0 += BLOCK)
-        attend_block(head, q0, vd_min(BLOCK, head->n - q0));
+        (head->hd == USUAL_HD ? attend_usual_block : attend_any_block)(
+            head, q0, vd_min(BLOCK, head->n - q0));
 }
 
 /* delta = rowsum(dout * out), which is what softmax's backward needs of them */
@@ -238,9 +253,10 @@ INLINE void scores_gradient(vd_real *dp, const vd_real *p, vd_real delta, int64_
 
 /* Keys [k0, k0 + nk) of a head against all blocks of queries that see them:
  * dk and dv whole, and their part of dq. */
-INLINE void attend_block_backward(const vd_attention_head *head, int64_t k0, int64_t nk)
+INLINE void attend_block_backward(const vd_attention_head *head, const int64_t hd, int64_t k0,
+                                  int64_t nk)
 {
-    const int64_t hd = head->hd, width = padded(hd), stride = head->stride;
+    const int64_t width = padded(hd), stride = head->stride;
     vd_real q[BLOCK * width] ALIGNED, k[BLOCK * width] ALIGNED, kt[BLOCK * width] ALIGNED;
     vd_real vt[BLOCK * width] ALIGNED, dout[BLOCK * width] ALIGNED, dq[BLOCK * width] ALIGNED;
     vd_real dk[BLOCK * width] ALIGNED, dv[BLOCK * width] ALIGNED;
@@ -285,11 +301,22 @@ INLINE void attend_block_backward(const vd_attention_head *head, int64_t k0, int
     }
 }
 
+static void attend_usual_block_backward(const vd_attention_head *head, int64_t k0, int64_t nk)
+{
+    attend_block_backward(head, USUAL_HD, k0, nk);
+}
+
+static void attend_any_block_backward(const vd_attention_head *head, int64_t k0, int64_t nk)
+{
+    attend_block_backward(head, head->hd, k0, nk);
+}
+
 static void attention_backward(const vd_attention_head *head)
 {
     attention_delta(head);
     for (int64_t k0 = 0; k0 < head->n; k0 += BLOCK)
-        attend_block_backward(head, k0, vd_min(BLOCK, head->n - k0));
+        (head->hd == USUAL_HD ? attend_usual_block_backward : attend_any_block_backward)(
+            head, k0, vd_min(BLOCK, head->n - k0));
 }
 
 static void attention_decode(vd_real *out, const vd_real *q, const vd_real *keys,

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from vidya import checkpoint, config, memory, metrics, retention, schedule, step_profile, threads
+from vidya import checkpoint, config, memory, metrics, retention, schedule, step_profile, thread_choice
 from vidya.batches import Batch, BatchPlan
 from vidya.board import tensorboard, to_board
 from vidya.checkpoint_writer import CheckpointWriter
@@ -251,12 +251,12 @@ class Trainer:
         some = [self.plan.batch(step) for step in range(min(8, self.plan.steps_in_epoch(0)))]
         usual = self.plan.tokens_in_epoch / self.plan.steps_in_epoch(0)
         batch = min(some, key=lambda one: abs(len(one.tokens) - usual))
-        work = threads.Workload(
+        work = thread_choice.Workload(
             config.describe(self.model.config),
             len(batch.tokens),
             self.model.precision,
         )
-        threads.choose(self.options.threads, work, lambda: self._try_step(batch), say)
+        thread_choice.choose(self.options.threads, work, lambda: self._try_step(batch), say)
 
     def _try_step(self, batch: Batch) -> None:
         """What takes time in a step, without its effect on the run."""

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training import TINY, curve, lines_of, refused, train, weights, write_corpus
 
-from vidya import kernels, metrics, threads
+from vidya import kernels, metrics, thread_choice
 from vidya.errors import UserError
-from vidya.threads import Timing, Workload
+from vidya.thread_choice import Timing, Workload
 
 pytestmark = pytest.mark.usefixtures("kernel_settings")
 
@@ -35,15 +35,15 @@ class Machine:
         self.now += self._seconds(self.counts[-1])
 
     def measure(self, counts):
-        return {t.threads: t.seconds for t in threads.measure(self.step, counts, self.clock)}
+        return {t.threads: t.seconds for t in thread_choice.measure(self.step, counts, self.clock)}
 
 
 # ---------------------------------------------------------------- which to try
 
 
-@given(st.integers(1, threads.MOST_THREADS))
+@given(st.integers(1, thread_choice.MOST_THREADS))
 def test_candidates(cores):
-    counts = threads.candidates(cores)
+    counts = thread_choice.candidates(cores)
     assert counts == sorted(set(counts)) and counts[0] == 1 and counts[-1] == cores
     if cores <= 8:
         assert counts == list(range(1, cores + 1))
@@ -71,7 +71,7 @@ def test_rounds_alternate():
     machine.measure([1, 2, 3])
     rounds = machine.counts[2:]
     assert rounds[:12] == [3, 2, 1, 1, 2, 3, 3, 2, 1, 1, 2, 3]
-    assert len(rounds) == 3 * 2 * threads.MOST_ROUNDS
+    assert len(rounds) == 3 * 2 * thread_choice.MOST_ROUNDS
 
 
 def test_a_machine_that_slows_down_favours_none():
@@ -92,7 +92,7 @@ def test_what_cannot_win_is_timed_twice():
     timed = machine.counts[2:]
     # 4 threads take twice the time of 8
     assert [timed.count(n) for n in (1, 2, 4)] == [2, 2, 2]
-    assert timed.count(8) == 2 * threads.MOST_ROUNDS
+    assert timed.count(8) == 2 * thread_choice.MOST_ROUNDS
 
 
 def test_a_bad_first_round_rules_nobody_out():
@@ -103,14 +103,17 @@ def test_a_bad_first_round_rules_nobody_out():
 def test_long_steps_are_timed_few_times():
     machine = Machine(lambda n: 20.0)
     machine.measure([1, 2])
-    assert len(machine.counts) == 2 + 2 * 2 * threads.LEAST_ROUNDS
+    assert len(machine.counts) == 2 + 2 * 2 * thread_choice.LEAST_ROUNDS
 
 
 def test_short_steps_are_timed_many_at_a_time():
     machine = Machine(lambda n: 0.0004)
     assert machine.measure([1, 2]) == pytest.approx({1: 0.0004, 2: 0.0004})
-    assert len(machine.counts) - 2 >= 4 * threads.MOST_ROUNDS * threads.TURN_SECONDS / 0.0004
-    assert machine.now < 1.1 * 4 * threads.MOST_ROUNDS * threads.TURN_SECONDS
+    assert (
+        len(machine.counts) - 2
+        >= 4 * thread_choice.MOST_ROUNDS * thread_choice.TURN_SECONDS / 0.0004
+    )
+    assert machine.now < 1.1 * 4 * thread_choice.MOST_ROUNDS * thread_choice.TURN_SECONDS
 
 
 # ---------------------------------------------------------------- the choice
@@ -124,19 +127,19 @@ def test_short_steps_are_timed_many_at_a_time():
 def test_the_fastest_and_among_equals_the_fewest(milliseconds, chosen):
     timings = [Timing(n, ms / 1e3) for n, ms in enumerate(milliseconds, 1)]
     random.Random(0).shuffle(timings)
-    assert threads.fastest(timings) == chosen
+    assert thread_choice.fastest(timings) == chosen
 
 
 @given(st.lists(st.floats(1e-4, 10), min_size=1, max_size=9))
 def test_the_choice_costs_at_most_three_percent(seconds):
-    chosen = threads.fastest([Timing(n, taken) for n, taken in enumerate(seconds, 1)])
+    chosen = thread_choice.fastest([Timing(n, taken) for n, taken in enumerate(seconds, 1)])
     assert seconds[chosen - 1] <= 1.03 * min(seconds)
     assert all(taken > 1.03 * min(seconds) for taken in seconds[: chosen - 1])
 
 
 def test_the_table():
     timings = [Timing(1, 0.2134), Timing(2, 0.1132), Timing(12, 1.5)]
-    assert threads.table(timings, 461, 2) == [
+    assert thread_choice.table(timings, 461, 2) == [
         "threads:   1      213.4 ms a step      2,160 tokens/s",
         "threads:   2      113.2 ms a step      4,072 tokens/s  (chosen)",
         "threads:  12     1500.0 ms a step        307 tokens/s",
@@ -151,15 +154,15 @@ def cache(tmp_path, monkeypatch):
     """The file of choices, on a machine of four cores where two threads are fastest."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(kernels, "usable_cores", lambda: 4)
-    monkeypatch.setattr(threads, "TURN_SECONDS", 1e-9)
+    monkeypatch.setattr(thread_choice, "TURN_SECONDS", 1e-9)
     return tmp_path / "cache/vidya/threads.json"
 
 
 def chosen(monkeypatch, asked="auto", work=WORK, best=2):
     """The choice, the lines said, and how many steps were made for it."""
     machine, said = Machine(lambda n: 0.5 + abs(n - best) / 10), []
-    monkeypatch.setattr(threads.measure, "__defaults__", (machine.clock,))
-    number = threads.choose(asked, work, machine.step, said.append)
+    monkeypatch.setattr(thread_choice.measure, "__defaults__", (machine.clock,))
+    number = thread_choice.choose(asked, work, machine.step, said.append)
     assert kernels.get_num_threads() == number
     return number, said, len(machine.counts)
 
@@ -208,7 +211,7 @@ def test_steps_of_about_the_same_size_are_the_same_work(cache, monkeypatch):
 @pytest.mark.parametrize(
     ("place", "name", "value"),
     [(metrics, "processor_name", lambda: "another"), (kernels, "get_isa", lambda: "another"),
-     (kernels, "usable_cores", lambda: 3), (threads.vidya, "__version__", "9.9")],
+     (kernels, "usable_cores", lambda: 3), (thread_choice.vidya, "__version__", "9.9")],
 )  # fmt: skip
 def test_another_machine_or_version_is_measured_by_itself(cache, monkeypatch, place, name, value):
     chosen(monkeypatch)
@@ -282,7 +285,7 @@ def test_the_file_is_replaced_whole(cache, monkeypatch):
 
 
 def test_the_file_does_not_grow_for_ever(cache, monkeypatch):
-    monkeypatch.setattr(threads, "MOST_REMEMBERED", 3)
+    monkeypatch.setattr(thread_choice, "MOST_REMEMBERED", 3)
     works = [Workload({"n_embd": n}, 500, "fp32") for n in range(5)]
     for work in works:
         chosen(monkeypatch, work=work)
@@ -292,17 +295,17 @@ def test_the_file_does_not_grow_for_ever(cache, monkeypatch):
 
 def test_where_the_file_is(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")
-    assert threads.memory_path() == Path("/x/vidya/threads.json")
+    assert thread_choice.memory_path() == Path("/x/vidya/threads.json")
     for unset in ("", "relative"):  # the standard ignores a relative one
         monkeypatch.setenv("XDG_CACHE_HOME", unset)
         monkeypatch.setenv("HOME", "/h")
-        assert threads.memory_path() == Path("/h/.cache/vidya/threads.json")
+        assert thread_choice.memory_path() == Path("/h/.cache/vidya/threads.json")
     monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError))
-    assert threads.memory_path() is None
+    assert thread_choice.memory_path() is None
 
 
 def test_a_user_without_a_home(cache, monkeypatch):
-    monkeypatch.setattr(threads, "memory_path", lambda: None)
+    monkeypatch.setattr(thread_choice, "memory_path", lambda: None)
     assert chosen(monkeypatch)[0] == 2
 
 
@@ -326,12 +329,12 @@ def test_numbers_that_cannot_be(asked):
     with pytest.raises(
         UserError, match=f"^--threads must be auto or between 1 and 256, not {asked}$"
     ):
-        threads.check(asked)
+        thread_choice.check(asked)
 
 
 @pytest.mark.parametrize("asked", [1, 256, "auto", "measure"])
 def test_what_can_be_asked(asked):
-    threads.check(asked)
+    thread_choice.check(asked)
 
 
 @pytest.mark.parametrize(
@@ -345,7 +348,7 @@ def test_what_can_be_asked(asked):
 def test_use(monkeypatch, cores, asked, used, warns):
     monkeypatch.setattr(kernels, "usable_cores", lambda: cores)
     with contextlib.redirect_stderr(io.StringIO()) as stderr:
-        assert threads.use(asked) == kernels.get_num_threads() == used
+        assert thread_choice.use(asked) == kernels.get_num_threads() == used
     assert stderr.getvalue() == warns
 
 
@@ -374,7 +377,7 @@ def test_a_training_measures_and_remembers_and_its_numbers_are_the_same(home):
     train(*GIVEN, "--out", "one", cwd=home)
     auto = said(train(*GIVEN, "--threads", "auto", "--out", "auto", cwd=home, fresh=True))
     assert "timing steps of" in auto[0] and len(auto) == 1 + len(
-        threads.candidates(kernels.usable_cores())
+        thread_choice.candidates(kernels.usable_cores())
     )
     chosen_lines = [line for line in auto if line.endswith("(chosen)")]
     assert len(chosen_lines) == 1

@@ -19,7 +19,17 @@ from typing import Any
 
 import numpy as np
 
-from vidya import checkpoint, config, memory, metrics, retention, schedule, step_profile, thread_choice
+from vidya import (
+    checkpoint,
+    config,
+    memory,
+    metrics,
+    retention,
+    schedule,
+    speed,
+    step_profile,
+    thread_choice,
+)
 from vidya.batches import Batch, BatchPlan
 from vidya.board import tensorboard, to_board
 from vidya.checkpoint_writer import CheckpointWriter
@@ -264,6 +274,27 @@ class Trainer:
         # the pass over the buffers that Adam will make
         self.optimizer.gradient_norm()
 
+    def measure_speed(self, seconds: float, batches: BatchPlan | None = None) -> speed.Speed:
+        """What a step takes, update included; timed for about so many seconds.
+
+        For a run that has not begun: it stays as it is.
+
+        Args:
+            seconds: how long to measure.
+            batches: of the steps; default: the run's own. None may exceed the run's longest.
+        """
+        if self.optimizer.steps:
+            raise ValueError("the moments of a run that has begun would be lost")
+        try:
+            return speed.measure(batches or self.plan, self._rehearse, seconds)
+        finally:
+            self.optimizer.reset()
+
+    def _rehearse(self, batch: Batch) -> None:
+        """A step at rate 0: all of its work, and the weights stay. The moments do not."""
+        self.model.loss_and_gradients(batch, dropout_seed=self.options.seed)
+        self.optimizer.update(0.0, self.optimizer.gradient_norm())
+
     def memory_plan(self) -> memory.MemoryPlan:
         """What this training will take."""
         total = self.options.steps
@@ -278,18 +309,9 @@ class Trainer:
     def measure_length(self) -> tuple[int, float]:
         """Steps that fit --minutes at the speed measured now, at most --passes; seconds a step.
 
-        Measures forward and backward passes on the run's own first batches; nothing
-        is updated.
+        Steps of the run's own batches are measured; the run stays as it is.
         """
-        times: list[float] = []
-        begun = time.perf_counter()
-        while len(times) < 3 or time.perf_counter() - begun < TIMING_SECONDS:
-            batch = self.plan.batch(len(times))
-            start = time.perf_counter()
-            self._try_step(batch)
-            times.append(time.perf_counter() - start)
-        # the first pages all memory in
-        seconds = float(np.mean(times[1:]))
+        seconds = self.measure_speed(TIMING_SECONDS).seconds
         available = self.options.minutes * 60 - (EVALUATIONS + 1) * self._evaluation_steps * seconds
         most = 0
         for epoch in range(math.ceil(self.options.passes)):

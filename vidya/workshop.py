@@ -7,9 +7,11 @@ there about space and speed holds for the run, and it is no run folder.
 from __future__ import annotations
 
 import contextlib
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 from vidya.errors import UserError
 
@@ -30,8 +32,22 @@ def temporary_folder(out: Path, purpose: str) -> Iterator[Path]:
         raise UserError(
             f"cannot write to folder {parent}: {error.strerror}: use another --out"
         ) from error
-    with folder as name:
+    with _ended_by_sigterm(), folder as name:
         yield Path(name)
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block as an exception does: what it made is deleted."""
+
+    def leave(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def existing_parent(out: Path) -> Path:

@@ -291,6 +291,7 @@ def chosen_length(made, monkeypatch, seconds, **changes):
 
     monkeypatch.setattr(made.model, "loss_and_gradients", slow)
     monkeypatch.setattr(made.optimizer, "gradient_norm", lambda: 1.0)
+    monkeypatch.setattr(made.optimizer, "update", lambda rate, norm: None)
     monkeypatch.setattr(trainer.time, "perf_counter", lambda: now[0])
     before = made.model.flat.copy()
     steps, measured = made.measure_length()
@@ -327,6 +328,18 @@ def test_passes_bound_the_length(new_trainer, monkeypatch, passes):
 
 def test_at_least_one_step(new_trainer, monkeypatch):
     assert chosen_length(new_trainer(), monkeypatch, 3.0, minutes=0.001) == 1
+
+
+def test_measuring_leaves_the_run_as_it_is(new_trainer):
+    made = new_trainer()
+    before = made.model.flat.copy()
+    found = made.measure_speed(0.05)
+    assert found.timed >= 5 and found.seconds > 0
+    assert np.array_equal(made.model.flat, before)
+    assert made.optimizer.steps == 0 and not made.optimizer.m.any() and not made.optimizer.v.any()
+    made.optimizer.steps = 1
+    with pytest.raises(ValueError, match="has begun"):
+        made.measure_speed(0.05)
 
 
 # ---------------------------------------------------------------- samples.txt

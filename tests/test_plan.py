@@ -10,7 +10,7 @@ import sys
 import pytest
 from training import TINY, lines_of, train, write_corpus
 
-from vidya import estimate, plan
+from vidya import estimate, plan, retention
 from vidya.config import PRESETS, checkpoint_base
 from vidya.errors import UserError
 from vidya.model import parameter_shapes
@@ -64,12 +64,12 @@ def test_seconds_of_a_run_by_hand():
 
 def test_checkpoints_of_a_long_run_by_hand():
     options = TrainOptions(checkpoint_every=10_000, keep=3)
-    one = estimate.training_checkpoint_bytes(1_000_000)
+    one = retention.training_checkpoint_bytes(1_000_000)
     assert one == pytest.approx(12e6, rel=0.01)
     # 60 checkpoints: the newest three, 100k … 500k, and the one being written
-    most = estimate.checkpoint_bytes(options, 1_000_000, 600_000)
+    most = estimate.disk_bytes(options, 1_000_000, 600_000)
     assert most == pytest.approx((3 + 5 + 1) * one + 4e6 + 600_000 * 200, rel=0.001)
-    assert estimate.checkpoint_bytes(options, 1_000_000, 10_000) < 2 * one
+    assert estimate.disk_bytes(options, 1_000_000, 10_000) < 2 * one
 
 
 # ---------------------------------------------------------------- the command

@@ -296,7 +296,7 @@ def resume(site: Site) -> str:
     """A checkpoint is written under its name, and a run goes on from it bit for bit."""
     made = site.trainer
     begun = made.progress.step
-    made.save_training()
+    made.write_checkpoint()
     expected = f"{config.checkpoint_base(site.options.preset)}_{begun}.bin"
     require((site.run.path / expected).is_file(), f"no {expected} was written")
     losses = [_take_step(made) for _ in range(MORE_STEPS)]
@@ -361,7 +361,7 @@ def disk(site: Site) -> str:
     steps = options.steps or _passes_in_steps(site)
     count = site.trainer.model.config.parameter_count()
     caches = sum(path.stat().st_size for path in site.run.path.glob("*.tokens"))
-    needed = estimate.checkpoint_bytes(options, count, steps) + caches
+    needed = estimate.disk_bytes(options, count, steps) + caches
     where = existing_parent(options.folder())
     free = shutil.disk_usage(where).free
     require(needed <= free, f"{size(needed)} are needed and {size(free)} are free in {where}")

@@ -7,17 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vidya import retention
 from vidya.config import ModelConfig
 from vidya.options import TrainOptions
-from vidya.trainer import EVALUATIONS, MOST_CHECKPOINT_STEPS, MOST_EVAL_STEPS
-
-MILESTONE = 10
-"""Of so many checkpoints one is kept for good."""
-_STATE = 3
-"""A training checkpoint holds the parameters and both of Adam's moments."""
-_HEADER_BYTES = 24_000
-_LINE_BYTES = 200
-"""Of metrics, a step."""
 
 
 def parameter_parts(config: ModelConfig) -> dict[str, int]:
@@ -29,16 +21,6 @@ def parameter_parts(config: ModelConfig) -> dict[str, int]:
         "feed-forward": layers * 8 * d * d,
         "norms": d * (2 * layers + 2),
     }
-
-
-def evaluation_steps(options: TrainOptions, total: int) -> int:
-    """Steps between evaluations of a run of `total` steps."""
-    return options.eval_every or min(MOST_EVAL_STEPS, max(1, total // EVALUATIONS))
-
-
-def checkpoint_steps(options: TrainOptions, total: int) -> int:
-    """Steps between training checkpoints of a run of `total` steps."""
-    return options.checkpoint_every or min(MOST_CHECKPOINT_STEPS, max(1, total // EVALUATIONS))
 
 
 @dataclass(frozen=True)
@@ -55,8 +37,8 @@ class Costs:
 
 def run_seconds(options: TrainOptions, total: int, costs: Costs) -> float:
     """Seconds of a run of `total` steps, evaluations and checkpoints included."""
-    evaluations = -(-total // evaluation_steps(options, total))
-    checkpoints = -(-total // checkpoint_steps(options, total))
+    evaluations = -(-total // options.eval_steps(total))
+    checkpoints = -(-total // options.checkpoint_steps(total))
     return (
         total * costs.step
         + (evaluations + 1) * costs.evaluation
@@ -65,19 +47,7 @@ def run_seconds(options: TrainOptions, total: int, costs: Costs) -> float:
     )
 
 
-def training_checkpoint_bytes(parameters: int) -> int:
-    """Size of a training checkpoint."""
-    return _STATE * 4 * parameters + _HEADER_BYTES
-
-
-def checkpoint_bytes(options: TrainOptions, parameters: int, total: int) -> int:
-    """Bytes that the checkpoints and metrics of a run of `total` steps take at most.
-
-    The newest `--keep` stay, and every tenth for good; the one being written is counted
-    too, and the final weights.
-    """
-    every = checkpoint_steps(options, total)
-    saves = -(-total // every)
-    stay = min(saves, options.keep + (total - 1) // (MILESTONE * every) + 1)
-    final = 4 * parameters + _HEADER_BYTES
-    return stay * training_checkpoint_bytes(parameters) + final + total * _LINE_BYTES
+def disk_bytes(options: TrainOptions, parameters: int, total: int) -> int:
+    """Bytes that checkpoints and metrics of a run of `total` steps take at most."""
+    every = options.checkpoint_steps(total)
+    return retention.run_bytes(parameters, total, every, options.keep)

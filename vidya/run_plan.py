@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidya import estimate, memory
+from vidya import estimate, memory, retention
 from vidya.config import ModelConfig
 from vidya.corpora import Sources, prepare
 from vidya.options import TrainOptions
@@ -125,7 +125,7 @@ class RunPlan:
 
     def disk_bytes(self, steps: int) -> int:
         """Most that the run folder of a run of `steps` steps takes."""
-        kept = estimate.checkpoint_bytes(self.options, self.config.parameter_count(), steps)
+        kept = estimate.disk_bytes(self.options, self.config.parameter_count(), steps)
         return kept + self.prepared.cache_bytes
 
     def plain(self) -> dict[str, Any]:
@@ -229,6 +229,7 @@ def _memory(plans: list[RunPlan]) -> list[str]:
             "Adam's moments": parts.moments,
             "activations": parts.activations,
             "evaluation": parts.evaluation,
+            "checkpoint on its way": parts.snapshot,
             "corpus index (tokens are mapped)": parts.corpus,
             "Python, libraries, tokenizer": parts.base,
             "total": parts.total,
@@ -312,6 +313,6 @@ def _closing(plans: list[RunPlan]) -> list[str]:
     each = ", ".join(size(plan.trial.checkpoint_bytes) for plan in plans)
     return [
         f"disk: a training checkpoint is {each}, the newest {keep} and every "
-        f"{estimate.MILESTONE}th are kept; token caches {caches}, counted",
+        f"{retention.MILESTONE}th are kept; token caches {caches}, counted",
         "times include evaluations, sampled replies and checkpoints",
     ]

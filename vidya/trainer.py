@@ -174,6 +174,15 @@ class Trainer:
         self._prune()
         self._saved_step = self.progress.step
 
+    def write_checkpoint(self) -> Path:
+        """Write a training checkpoint of this step as a run does, and wait for it."""
+        self.writer.begin(
+            self._path(), self._state(), self._meta("training"), before=_nothing, after=_nothing
+        )
+        self.writer.confirm()
+        self.writer.finish()
+        return self._path()
+
     def _path(self) -> Path:
         return self.run.checkpoint(self.base, self.progress.step)
 
@@ -513,3 +522,7 @@ class Trainer:
         log.write(line)
         to_board(board, "held_out", line)
         display.held_out(self.progress.step, held_out.loss, held_out.bits_per_byte)
+
+
+def _nothing() -> None:
+    """There is nothing to do before or after this checkpoint."""

@@ -9,6 +9,7 @@ want of memory this process lives to say so.
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import multiprocessing
 import time
 from collections.abc import Callable
@@ -93,6 +94,8 @@ def run(options: TrainOptions, folder: Path, seconds: float | None) -> Trial:
 def rehearse(options: TrainOptions, folder: Path, seconds: float | None) -> Trial:
     """The trial itself, in this process; see `run`."""
     thread_choice.use(options.threads)
+    # however short the run: a checkpoint is written beside training, and its copy planned
+    options = dataclasses.replace(options, steps=None)
     with RunFolder(folder) as run_folder:
         corpora = prepare(run_folder, options, lambda _: None, tokenizer_hash=None)
         memory.give_back()
@@ -146,8 +149,9 @@ def _evaluation(trainer: Trainer) -> tuple[float, float]:
 
 def _checkpoint(trainer: Trainer) -> tuple[float, int]:
     """Seconds and bytes of a training checkpoint, which is deleted again."""
-    path = trainer.run.checkpoint(trainer.base, 0)
+    start = time.perf_counter()
+    path = trainer.write_checkpoint()
     try:
-        return _seconds(lambda: trainer.save_training()), path.stat().st_size
+        return time.perf_counter() - start, path.stat().st_size
     finally:
         path.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ import datetime
 import json
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tyro.conf import Suppress
@@ -42,6 +43,7 @@ class PlanOptions(TrainOptions):
     """Print one JSON object instead of tables."""
     resume: Suppress[bool] = False
     overwrite: Suppress[bool] = False
+    init: Suppress[Path | None] = None
     profile: Suppress[bool] = False
     tensorboard: Suppress[bool] = False
 

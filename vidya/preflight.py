@@ -36,6 +36,7 @@ class PreflightOptions(TrainOptions):
     trained on the same text."""
     resume: Suppress[bool] = False
     overwrite: Suppress[bool] = False
+    init: Suppress[Path | None] = None
     profile: Suppress[bool] = False
     tensorboard: Suppress[bool] = False
 

@@ -233,6 +233,7 @@ def _memory(plans: list[RunPlan]) -> list[str]:
             "corpus index (tokens are mapped)": parts.corpus,
             "Python, libraries, tokenizer": parts.base,
             "total": parts.total,
+            "without evaluation and checkpoint": _step_alone(parts),
         }
 
     rows = [_header("memory, estimated, MB", plans, _ROAD_MEMORY)]
@@ -244,18 +245,23 @@ def _memory(plans: list[RunPlan]) -> list[str]:
             )
         )  # fmt: skip
 
-    def measured(take: Callable[[Any], int]) -> Callable[[RunPlan], str]:
-        def cell(plan: RunPlan) -> str:
-            taken = plan.trial.memory
-            return f"{take(taken) / 1e6:,.1f} ({take(taken) / taken.planned.total:.0%})"
+    def measured(taken: int, estimated: int) -> str:
+        return f"{taken / 1e6:,.1f} ({taken / estimated:.0%})"
 
-        return cell
+    def longest_step(plan: RunPlan) -> str:
+        return measured(plan.trial.memory.step, _step_alone(plan.trial.memory.planned))
 
-    rows.append(_row("measured: the longest step", plans, measured(lambda m: m.step), _ROAD_MEMORY))
-    rows.append(
-        _row("measured: evaluation, checkpoint too", plans, measured(lambda m: m.run), _ROAD_MEMORY)
-    )
+    def whole_run(plan: RunPlan) -> str:
+        return measured(plan.trial.memory.run, plan.trial.memory.planned.total)
+
+    rows.append(_row("measured: the longest step", plans, longest_step, _ROAD_MEMORY))
+    rows.append(_row("measured: evaluation, checkpoint too", plans, whole_run, _ROAD_MEMORY))
     return table(rows, "")
+
+
+def _step_alone(planned: memory.MemoryPlan) -> int:
+    """Bytes of a step, before the first evaluation and the first checkpoint."""
+    return planned.total - planned.evaluation - planned.snapshot
 
 
 def _step(plans: list[RunPlan]) -> list[str]:

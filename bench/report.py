@@ -15,6 +15,8 @@ from typing import Any
 
 from machine import summary
 
+from vidya.thread_choice import Timing, fastest
+
 Row = dict[str, Any]
 
 
@@ -52,6 +54,7 @@ def step_table(rows: list[Row]) -> str:
         *(f"{n} thr tok/s" for n in threads),
         *(f"{n} thr share" for n in threads),
         *(f"time {many} / {few} thr" for few, many in itertools.pairwise(threads)),
+        "choice",
     ]  # fmt: skip
     lines = []
     for key, by_threads in groups.items():
@@ -62,6 +65,8 @@ def step_table(rows: list[Row]) -> str:
             both = few in by_threads and many in by_threads
             ratio = by_threads[many]["seconds"] / by_threads[few]["seconds"] if both else None
             line.append("-" if ratio is None else f"{ratio:.2f}")
+        timings = [Timing(n, row["seconds"]) for n, row in by_threads.items()]
+        line.append(f"{fastest(timings)} thr")
         lines.append(line)
     return table(header, lines)
 

@@ -20,7 +20,7 @@ from vidya.model import Model
 from vidya.options import TrainOptions
 from vidya.progress import Display
 from vidya.run_folder import RunFolder
-from vidya.threads import use
+from vidya.thread_choice import use
 from vidya.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("kernel_settings")

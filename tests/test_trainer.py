@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from training import BASE, conversations, curve, evaluation_lines, training_lines, weights
 
-from vidya import checkpoint, config, kernels, threads, trainer
+from vidya import checkpoint, config, kernels, thread_choice, trainer
 from vidya.corpora import prepare
 from vidya.errors import UserError
 from vidya.interruption import Interruption
@@ -18,7 +18,7 @@ from vidya.options import TrainOptions
 from vidya.progress import Display
 from vidya.run_folder import RunFolder
 from vidya.samples import append_samples, truncate_samples
-from vidya.threads import use
+from vidya.thread_choice import use
 from vidya.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("kernel_settings")
@@ -246,7 +246,7 @@ def test_choosing_threads_times_a_usual_step_and_changes_nothing(
             step()
         kernels.set_num_threads(2)
 
-    monkeypatch.setattr(threads, "choose", choose)
+    monkeypatch.setattr(thread_choice, "choose", choose)
     made.choose_threads(pytest.fail)
     ((wanted, work),) = asked
     assert wanted == "auto" and work.precision == made.model.precision
@@ -262,7 +262,7 @@ def test_choosing_threads_times_a_usual_step_and_changes_nothing(
 
 def test_the_precision_of_the_model_is_part_of_the_choice(new_trainer, monkeypatch):
     made, asked = new_trainer(), []
-    monkeypatch.setattr(threads, "choose", lambda _, work, *__: asked.append(work.precision))
+    monkeypatch.setattr(thread_choice, "choose", lambda _, work, *__: asked.append(work.precision))
     monkeypatch.setattr(made.model, "precision", "bf16", raising=False)
     made.choose_threads(pytest.fail)
     assert asked == ["bf16"]
@@ -291,6 +291,7 @@ def chosen_length(made, monkeypatch, seconds, **changes):
 
     monkeypatch.setattr(made.model, "loss_and_gradients", slow)
     monkeypatch.setattr(made.optimizer, "gradient_norm", lambda: 1.0)
+    monkeypatch.setattr(made.optimizer, "update", lambda rate, norm: None)
     monkeypatch.setattr(trainer.time, "perf_counter", lambda: now[0])
     before = made.model.flat.copy()
     steps, measured = made.measure_length()
@@ -327,6 +328,18 @@ def test_passes_bound_the_length(new_trainer, monkeypatch, passes):
 
 def test_at_least_one_step(new_trainer, monkeypatch):
     assert chosen_length(new_trainer(), monkeypatch, 3.0, minutes=0.001) == 1
+
+
+def test_measuring_leaves_the_run_as_it_is(new_trainer):
+    made = new_trainer()
+    before = made.model.flat.copy()
+    found = made.measure_speed(0.05)
+    assert found.timed >= 5 and found.seconds > 0
+    assert np.array_equal(made.model.flat, before)
+    assert made.optimizer.steps == 0 and not made.optimizer.m.any() and not made.optimizer.v.any()
+    made.optimizer.steps = 1
+    with pytest.raises(ValueError, match="has begun"):
+        made.measure_speed(0.05)
 
 
 # ---------------------------------------------------------------- samples.txt

@@ -19,6 +19,9 @@ COMMANDS = {
     "tokenizer": "train a tokenizer, measure it, or encode with it",
     "expand": "make a bigger model of a trained one",
     "monitor": "watch a running or finished training in the terminal",
+    "plan": "say what a run will take: parameters, memory, time, dates, disk",
+    "preflight": "try everything that a long run needs, one line a check",
+    "threads": "time a training step with 1, 2, 4 threads",
     "plot": "draw the loss of runs as a picture",
 }
 """Every module of the package that is a command, and what it does in a line."""

@@ -143,6 +143,12 @@ class BatchPlan:
         self._learn_epochs(epoch)
         return self._first_steps[epoch + 1] - self._first_steps[epoch]
 
+    def step_tokens(self, epoch: int = 0) -> NDArray[np.int64]:
+        """[steps of the epoch] predictions that each of them makes."""
+        self._pack(epoch)
+        ends = np.cumsum(self._windows.lengths[self._order])
+        return np.diff(ends[self._bounds[1:] - 1], prepend=0)
+
     def position(self, step: int) -> tuple[int, int]:
         """The epoch that step number `step` (from 0) belongs to, and its index in it."""
         if step < 0:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from vidya import threads
+from vidya import thread_choice
 from vidya.command_line import parse
 from vidya.errors import UserError, run_command
 
@@ -56,7 +56,7 @@ class Options:
         """`UserError` for a number that makes no sense."""
         if self.max_tokens < 1:
             raise UserError(f"--max-tokens must be at least 1, not {self.max_tokens}")
-        threads.check(self.threads)
+        thread_choice.check(self.threads)
 
 
 class Conversation:
@@ -158,11 +158,11 @@ def _prompt(text: str | None) -> str | None:
     return text
 
 
-def _load(model: Path | None, asked: threads.Threads) -> "Pretrained":
+def _load(model: Path | None, asked: thread_choice.Threads) -> "Pretrained":
     from vidya.pretrained import load_pretrained
 
     pretrained = load_pretrained(model)
-    threads.use(asked)
+    thread_choice.use(asked)
     return pretrained
 
 

@@ -32,15 +32,23 @@ def cgroup_quota() -> float | None:
     """
     quotas = [
         quota
-        for mount, group in _cpu_groups()
-        for folder in _upwards(mount, group)
+        for folder in control_groups("cpu")
         if (quota := _quota_v2(folder) or _quota_v1(folder)) is not None
     ]
     return min(quotas, default=None)
 
 
-def _cpu_groups() -> Iterator[tuple[Path, Path]]:
-    """Folders of mounted cgroup trees that limit CPU time, and of this process's groups there."""
+def control_groups(controller: str) -> Iterator[Path]:
+    """Folders of this process's control groups that limit `controller`, and of those above.
+
+    Of version 2, where all controllers share one tree, and of version 1.
+    """
+    for mount, group in _groups(controller):
+        yield from _upwards(mount, group)
+
+
+def _groups(controller: str) -> Iterator[tuple[Path, Path]]:
+    """Folders of mounted cgroup trees for `controller`, and of this process's groups there."""
     try:
         groups = dict(_memberships((PROC / "cgroup").read_text()))
         mounts = (PROC / "mountinfo").read_text().splitlines()
@@ -53,9 +61,9 @@ def _cpu_groups() -> Iterator[tuple[Path, Path]]:
         if len(fields) < 6 or len(kind) < 3:
             continue
         v2 = kind[0] == "cgroup2"
-        if not v2 and (kind[0] != "cgroup" or "cpu" not in kind[2].split(",")):
+        if not v2 and (kind[0] != "cgroup" or controller not in kind[2].split(",")):
             continue
-        group = groups.get("" if v2 else "cpu")
+        group = groups.get("" if v2 else controller)
         if group is not None:
             root, mount = fields[3], Path(_unescaped(fields[4]))
             yield mount, mount / _below(group, _unescaped(root))

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidya import threads
+from vidya import thread_choice
 from vidya.command_line import parse
 from vidya.config import ModelConfig, checkpoint_base, describe, preset
 from vidya.errors import UserError, run_command
-from vidya.threads import Threads
+from vidya.thread_choice import Threads
 
 if TYPE_CHECKING:
     from vidya.batches import Tokens
@@ -67,7 +67,7 @@ class Options:
             raise UserError(f"--eval-tokens must be at least 1, not {self.eval_tokens}")
         if not 0 <= self.seed < 2**63:
             raise UserError(f"--seed must be in [0, 2**63), not {self.seed}")
-        threads.check(self.threads)
+        thread_choice.check(self.threads)
         if self.folder().exists() and not self.folder().is_dir():
             raise UserError(f"{self.folder()} is not a folder: use another --out")
         if self.folder().is_dir() and any(self.folder().iterdir()):
@@ -109,7 +109,7 @@ def run(path: Path | None, options: Options) -> int:
     tokenizer = Tokenizer.load(options.tokenizer) if options.tokenizer else small.tokenizer
     config = options.model_config(tokenizer.vocab_size, small.model.config.dropout)
     _require_bigger(small, tokenizer, config)
-    threads.use(options.threads)
+    thread_choice.use(options.threads)
     spelling = spell(small.tokenizer, tokenizer)
     big = _expanded(small.model, spelling, config, options.seed)
     print(_sizes(small.model.config, config))

@@ -6,13 +6,14 @@ batch of the run, and the memory that the process took before the model was made
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import resource
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidya import metrics
+from vidya import cores, metrics
 from vidya.batches import BatchPlan
 from vidya.model import Model
 from vidya.progress import size
@@ -110,6 +111,36 @@ def peak_bytes() -> int:
     return most if sys.platform == "darwin" else most * 1024
 
 
+def reset_peak() -> None:
+    """Let `peak_bytes` count from now on, where the system can."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def available_bytes() -> int | None:
+    """Bytes that this process may still take without swapping; None where nobody says.
+
+    What the machine has left, and no more than its control groups leave.
+    """
+    left = [_group_leaves(folder) for folder in cores.control_groups("memory")]
+    left.append(_figure(Path("/proc/meminfo"), "MemAvailable"))
+    return min((some for some in left if some is not None), default=None)
+
+
+def _group_leaves(folder: Path) -> int | None:
+    """What a control group (version 2 or 1) has left of its limit; None without one."""
+    for limit, used in (
+        ("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ):  # fmt: skip
+        try:
+            most, now = int((folder / limit).read_text()), int((folder / used).read_text())
+        except (OSError, ValueError):  # absent, or "max"
+            continue
+        # pages of files in it can be given back
+        return max(0, most - now + (_figure(folder / "memory.stat", "inactive_file") or 0))
+    return None
+
+
 def mapped_bytes() -> int:
     """Bytes in RAM that belong to files (programs, token caches); 0 where nobody says."""
     return _status("RssFile") or 0
@@ -128,12 +159,17 @@ def give_back() -> None:
 
 def _status(field: str) -> int | None:
     """A figure of /proc/self/status, in bytes."""
+    return _figure(Path("/proc/self/status"), field)
+
+
+def _figure(path: Path, field: str) -> int | None:
+    """The figure called `field` in a file of the system, in bytes: `Field: 12 kB`, `field 12`."""
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = path.read_text().splitlines()
     except OSError:
         return None
     for line in lines:
-        name, _, value = line.partition(":")
+        name, *value = line.replace(":", " ").split()
         if name == field:
-            return int(value.split()[0]) * 1024  # "1234 kB"
+            return int(value[0]) * (1024 if value[-1] == "kB" else 1)
     return None

@@ -29,6 +29,12 @@ class Adam:
         self.m, self.v = (aligned_zeros(model.flat.size, model.dtype) for _ in range(2))
         self.steps = 0
 
+    def reset(self) -> None:
+        """Forget all updates, as if none had been made."""
+        self.m[...] = 0
+        self.v[...] = 0
+        self.steps = 0
+
     def gradient_norm(self) -> float:
         """Euclidean norm of all gradients."""
         return kernels.norm(self.model.flat_gradient)

@@ -13,8 +13,8 @@ from typing import Literal
 
 from vidya.config import ModelConfig, preset
 from vidya.errors import UserError
-from vidya.threads import Threads
-from vidya.threads import check as check_threads
+from vidya.thread_choice import Threads
+from vidya.thread_choice import check as check_threads
 
 EVALUATIONS = 10
 """Evaluations, and checkpoints, in a run whose options do not say how often."""

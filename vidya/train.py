@@ -63,7 +63,7 @@ def _options_to_begin_with(initial: InitialWeights) -> TrainOptions:
 
 def _start(run: RunFolder, options: TrainOptions, initial: InitialWeights | None) -> Trainer:
     """A fresh run, its length chosen."""
-    from vidya import threads
+    from vidya import thread_choice
     from vidya.board import summary_writer
     from vidya.corpora import prepare, survey
     from vidya.tokenizer import check_merges
@@ -78,7 +78,7 @@ def _start(run: RunFolder, options: TrainOptions, initial: InitialWeights | None
     sources = survey(options)
     # Nothing is deleted before all that the user gave has been looked at.
     _clear(run)
-    threads.use(options.threads)
+    thread_choice.use(options.threads)
     corpora = prepare(
         run,
         options,
@@ -127,7 +127,7 @@ def _clear(run: RunFolder) -> None:
 
 def _resume(run: RunFolder, options: TrainOptions) -> Trainer:
     """The run that the folder holds, at its newest whole checkpoint."""
-    from vidya import checkpoint, metrics, threads
+    from vidya import checkpoint, metrics, thread_choice
     from vidya.corpora import prepare, survey
     from vidya.samples import truncate_samples
     from vidya.trainer import Trainer
@@ -138,7 +138,7 @@ def _resume(run: RunFolder, options: TrainOptions) -> Trainer:
     )
     _require_this_run(run, meta, path)
     options = _options_to_resume(run, meta["options"])
-    threads.use(options.threads)
+    thread_choice.use(options.threads)
     sources = survey(options)
     if sources.train.summary.hash != meta["corpus_hash"]:
         raise UserError(

@@ -19,7 +19,17 @@ from typing import Any
 
 import numpy as np
 
-from vidya import checkpoint, config, memory, metrics, retention, schedule, step_profile, threads
+from vidya import (
+    checkpoint,
+    config,
+    memory,
+    metrics,
+    retention,
+    schedule,
+    speed,
+    step_profile,
+    thread_choice,
+)
 from vidya.batches import Batch, BatchPlan
 from vidya.board import tensorboard, to_board
 from vidya.checkpoint_writer import CheckpointWriter
@@ -164,6 +174,15 @@ class Trainer:
         self._prune()
         self._saved_step = self.progress.step
 
+    def write_checkpoint(self) -> Path:
+        """Write a training checkpoint of this step as a run does, and wait for it."""
+        self.writer.begin(
+            self._path(), self._state(), self._meta("training"), before=_nothing, after=_nothing
+        )
+        self.writer.confirm()
+        self.writer.finish()
+        return self._path()
+
     def _path(self) -> Path:
         return self.run.checkpoint(self.base, self.progress.step)
 
@@ -251,18 +270,39 @@ class Trainer:
         some = [self.plan.batch(step) for step in range(min(8, self.plan.steps_in_epoch(0)))]
         usual = self.plan.tokens_in_epoch / self.plan.steps_in_epoch(0)
         batch = min(some, key=lambda one: abs(len(one.tokens) - usual))
-        work = threads.Workload(
+        work = thread_choice.Workload(
             config.describe(self.model.config),
             len(batch.tokens),
             self.model.precision,
         )
-        threads.choose(self.options.threads, work, lambda: self._try_step(batch), say)
+        thread_choice.choose(self.options.threads, work, lambda: self._try_step(batch), say)
 
     def _try_step(self, batch: Batch) -> None:
         """What takes time in a step, without its effect on the run."""
         self.model.loss_and_gradients(batch, dropout_seed=self.options.seed)
         # the pass over the buffers that Adam will make
         self.optimizer.gradient_norm()
+
+    def measure_speed(self, seconds: float, batches: BatchPlan | None = None) -> speed.Speed:
+        """What a step takes, update included; timed for about so many seconds.
+
+        For a run that has not begun: it stays as it is.
+
+        Args:
+            seconds: how long to measure.
+            batches: of the steps; default: the run's own. None may exceed the run's longest.
+        """
+        if self.optimizer.steps:
+            raise ValueError("the moments of a run that has begun would be lost")
+        try:
+            return speed.measure(batches or self.plan, self._rehearse, seconds)
+        finally:
+            self.optimizer.reset()
+
+    def _rehearse(self, batch: Batch) -> None:
+        """A step at rate 0: all of its work, and the weights stay. The moments do not."""
+        self.model.loss_and_gradients(batch, dropout_seed=self.options.seed)
+        self.optimizer.update(0.0, self.optimizer.gradient_norm())
 
     def memory_plan(self) -> memory.MemoryPlan:
         """What this training will take."""
@@ -278,18 +318,9 @@ class Trainer:
     def measure_length(self) -> tuple[int, float]:
         """Steps that fit --minutes at the speed measured now, at most --passes; seconds a step.
 
-        Measures forward and backward passes on the run's own first batches; nothing
-        is updated.
+        Steps of the run's own batches are measured; the run stays as it is.
         """
-        times: list[float] = []
-        begun = time.perf_counter()
-        while len(times) < 3 or time.perf_counter() - begun < TIMING_SECONDS:
-            batch = self.plan.batch(len(times))
-            start = time.perf_counter()
-            self._try_step(batch)
-            times.append(time.perf_counter() - start)
-        # the first pages all memory in
-        seconds = float(np.mean(times[1:]))
+        seconds = self.measure_speed(TIMING_SECONDS).seconds
         available = self.options.minutes * 60 - (EVALUATIONS + 1) * self._evaluation_steps * seconds
         most = 0
         for epoch in range(math.ceil(self.options.passes)):
@@ -491,3 +522,7 @@ class Trainer:
         log.write(line)
         to_board(board, "held_out", line)
         display.held_out(self.progress.step, held_out.loss, held_out.bits_per_byte)
+
+
+def _nothing() -> None:
+    """There is nothing to do before or after this checkpoint."""

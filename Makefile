@@ -24,7 +24,7 @@ install: python
 
 test: python
 	@$(INSTALL) --extra test
-	@"$(PYTHON)" -m pytest $(ARGS)
+	@"$(PYTHON)" -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: python
 	@$(INSTALL) --extra lint

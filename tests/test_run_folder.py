@@ -76,7 +76,7 @@ for path in sys.argv[1:]:
 def test_an_unwritable_folder(tmp_path):
     folder = tmp_path / "locked"
     folder.mkdir(mode=0o555)
-    for parent in [tmp_path, *tmp_path.parents[:2]]:
+    for parent in [tmp_path, *tmp_path.parents[:3]]:
         parent.chmod(0o755)  # pytest's folders are for their owner alone
     command = [sys.executable, "-c", READ_ONLY, folder, folder / "run"]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout

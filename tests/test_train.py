@@ -323,6 +323,13 @@ def test_two_threads_give_the_same_numbers(home):
     assert weights(two) == weights(home / "run")
 
 
+def wait_for_checkpoint(process, run):
+    """Return as soon as there is one to go on from; it is written beside the steps."""
+    while not list(run.glob("microgpt_chat_*_v5_*.bin")):
+        assert process.poll() is None, "ended before it had saved anything"
+        time.sleep(0.001)
+
+
 def test_killed_three_times_and_resumed(home):
     """SIGKILL wherever it hits: each step is there once, as in the run never stopped."""
     killed, arguments = home / "killed", [*LONG, "--out", "killed"]
@@ -331,6 +338,7 @@ def test_killed_three_times_and_resumed(home):
         print(f"killed once step {target} is there")
         with running(*arguments, cwd=home) as process:
             wait_for_step(process, killed, target)
+            wait_for_checkpoint(process, killed)
             process.kill()
             assert process.wait() == -signal.SIGKILL
         arguments = ["--resume", "--out", "killed"]

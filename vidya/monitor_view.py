@@ -113,7 +113,11 @@ def _figures(history: RunHistory, seen: Glance, width: int) -> list[Text]:
             f"{description.get('precision')}, threads {description.get('threads')}",
         ]
     words = state(history, seen)
-    title = Text(f"{seen.folder} ", style="bold")
+    folder = str(seen.folder)
+    room = max(width - len(words) - 1, len(seen.folder.name))
+    if len(folder) > room:  # its end tells more than its beginning
+        folder = "…" + folder[len(folder) - room + 1 :]
+    title = Text(f"{folder} ", style="bold")
     title.append(words, style="green" if running else "yellow")
     rest = fitting([title.plain, *more], width)[len(title.plain) :]
     title.append(rest, style="not bold")

@@ -33,7 +33,11 @@ INLINE vec load_half_vec(const uint16_t *p)
 }
 INLINE vec load_int8_vec(const int8_t *p)
 {
+#ifdef VD_LOAD_INT8
+    return (vec)VD_LOAD_INT8(p);
+#else
     return __builtin_convertvector(__builtin_convertvector(*(const int8s_at *)p, ivec), vec);
+#endif
 }
 #endif
 
@@ -96,8 +100,23 @@ static void expand(vd_real *panels, const vidya_weights *w, int64_t lane, int64_
 
 /* ---- products of a few rows ----------------------------------------------------------------- */
 
+enum {
+    FEW_PANELS = 4,         /* at one time, for a single row */
+    PART = FEW_PANELS * NR, /* columns of a block of partial sums */
+    CHUNK = 32,             /* steps that are turned, or fetched, at one time */
+};
+
+/* A prefetch beyond the end of an array does nothing. */
+INLINE void fetch_panel(const void *panel, size_t size)
+{
+    for (size_t i = 0; i < CHUNK * NR * size; i += 64)
+        __builtin_prefetch((const void *)((uintptr_t)panel + i), 0, 2);
+}
+
 /* part [ROWS, PANELS * NR] goes on (or begins) with x [ROWS, steps] * panels
- * [PANELS][steps][NR], panels being `between` elements apart. */
+ * [PANELS][steps][NR], panels being `between` elements apart (0: one, in the cache). The
+ * panels that follow are fetched meanwhile: the hardware foresees no more than the page it
+ * is in. */
 #define FEW(ROWS, PANELS, LOAD)                                                               \
     do {                                                                                      \
         vec sum[ROWS][PANELS * NW];                                                           \
@@ -105,6 +124,9 @@ static void expand(vd_real *panels, const vidya_weights *w, int64_t lane, int64_
             _Pragma("GCC unroll 8") for (int w = 0; w < PANELS * NW; w++)                     \
                 sum[r][w] = begin ? (vec){0} : load(part + r * PART + w * L);                 \
         for (int64_t p = 0; p < steps; p++) {                                                 \
+            if (between && p % CHUNK == 0)                                                    \
+                for (int j = 0; j < PANELS; j++)                                              \
+                    fetch_panel(panels + (PANELS + j) * between + p * NR, sizeof *panels);    \
             vec across[PANELS * NW];                                                          \
             _Pragma("GCC unroll 8") for (int w = 0; w < PANELS * NW; w++)                     \
                 across[w] = LOAD(panels + w / NW * between + p * NR + w % NW * L);            \
@@ -119,12 +141,6 @@ static void expand(vd_real *panels, const vidya_weights *w, int64_t lane, int64_
             _Pragma("GCC unroll 8") for (int w = 0; w < PANELS * NW; w++)                     \
                 store(part + r * PART + w * L, sum[r][w]);                                    \
     } while (0)
-
-enum {
-    FEW_PANELS = 4,         /* at one time, for a single row */
-    PART = FEW_PANELS * NR, /* columns of a block of partial sums */
-    CHUNK = 32,             /* steps of weights as rows that are turned at one time */
-};
 
 /* Some of n panels by up to VD_FEW_ROWS rows; returns how many. Few rows want several
  * panels at once, because a sum cannot go on before its last addition is done. */
@@ -185,7 +201,8 @@ static void few_of_rows(vd_real *y, int64_t ldy, const vd_real *x, int64_t rows,
                 row[i] = g + i < lanes ? weights + (g + i) * w->k + step : nothing;
                 for (int64_t p = 0; p < steps; p += (int64_t)(64 / sizeof(vd_real)))
                     __builtin_prefetch((const void *)((uintptr_t)(row[i] + p) +
-                                                      (uintptr_t)(NR * w->k) * sizeof(vd_real)));
+                                                      (uintptr_t)(NR * w->k) * sizeof(vd_real)),
+                                       0, 2);
             }
             interleave(panel + g, NR, row, vd_min(GROUP, NR - g), steps);
         }

@@ -57,7 +57,8 @@ import sys
 import numpy as np
 from gguf import GGMLQuantizationType as Type, GGUFWriter, quants
 
-path, kind, d, layers, heads, ffn, vocab, context = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:])
+path, kind = sys.argv[1:3]
+d, layers, heads, ffn, vocab, context = map(int, sys.argv[3:])
 rng = np.random.default_rng(0)
 writer = GGUFWriter(path, "llama")
 writer.add_context_length(context)
@@ -165,7 +166,9 @@ def rate_of(output: str) -> float:
         (result,) = json.loads(output)
         return float(result["avg_ts"])
     except (ValueError, KeyError, TypeError) as error:
-        raise BenchError(f"llama-bench said what this script does not understand: {error}") from None
+        raise BenchError(
+            f"llama-bench said what this script does not understand: {error}"
+        ) from None
 
 
 def _run(command: list[Any], environment: dict[str, str]) -> str:
@@ -228,9 +231,11 @@ class Figures:
     rates: dict[str, list[float]] = field(default_factory=dict)
 
     def note(self, what: str, rate: float) -> None:
+        """Add a round's."""
         self.rates.setdefault(what, []).append(rate)
 
     def median(self, what: str) -> float:
+        """Of the rounds."""
         return statistics.median(self.rates[what])
 
     def cell(self, what: str) -> str:
@@ -239,6 +244,7 @@ class Figures:
         return f"{self.median(what):,.0f} ({min(rates):,.0f}-{max(rates):,.0f})"
 
     def ratio(self, over: str, under: str) -> float:
+        """Of two medians."""
         return self.median(over) / self.median(under)
 
 

@@ -94,9 +94,7 @@ class Decoder:
         for row, values in zip(self._ids, (tokens, slots, positions, wanted), strict=True):
             row[: len(values)] = values
         ids, of_slots, at, want = self._arguments
-        self._lib.vidya_decode(
-            self._decoder, self._logits_pointer, ids, of_slots, at, T, want, n
-        )
+        self._lib.vidya_decode(self._decoder, self._logits_pointer, ids, of_slots, at, T, want, n)
         logits: Array = self._logits[:n]
         return logits
 

@@ -144,9 +144,9 @@ class Generator:
             assert s is not None
             token = choose(logits, s.sampling, s.rng, s.banned, s.tokens)
             drawn.append(Token(slot.number, token, float(logits[token]) - total))
-        for slot, token in zip(going, drawn, strict=True):  # all or, if one fails, none
+        for slot, new in zip(going, drawn, strict=True):  # all or, if one fails, none
             if slot.sequence is not None:
-                slot.sequence.tokens.append(token.id)
+                slot.sequence.tokens.append(new.id)
         return drawn
 
     def remove(self, slot: int) -> None:

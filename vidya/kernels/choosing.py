@@ -16,9 +16,7 @@ def log_sum_exp(logits: Array) -> Array:
     """
     arrays.require("logits", logits, (None, None), arrays.real_dtype("logits", logits))
     lse = np.empty(len(logits))
-    library(logits.dtype).vidya_log_sum_exp(
-        pointer(lse), pointer(logits), *logits.shape
-    )
+    library(logits.dtype).vidya_log_sum_exp(pointer(lse), pointer(logits), *logits.shape)
     return lse
 
 

@@ -59,6 +59,25 @@ typedef struct {
     int lanes_are_rows; /* else rows are steps and lanes are columns */
 } vd_operand;
 
+/* Positions of a block of keys, in attention and in the cache. */
+enum { VD_KEYS = 64 };
+
+/* Rows of a product that are multiplied without packing them (decode.c). */
+enum { VD_FEW_ROWS = 12 };
+
+/* One head of consecutive tokens of a sequence, whose keys and values are in the cache,
+ * their own included. */
+typedef struct {
+    int64_t n, first; /* tokens, and the position of the first */
+    int64_t hd;
+    int64_t stride, out_stride; /* elements between rows of q and of out */
+    int half;                   /* keys and values are bfloat16, else vd_real */
+    const vd_real *q;
+    vd_real *out;
+    void *keys;   /* [blocks, hd, VD_KEYS] */
+    void *values; /* [positions, hd and zeros up to a multiple of VD_PAD] */
+} vd_cached_head;
+
 /* What does not change over an Adam step, computed in double. */
 typedef struct {
     vd_real rate;               /* lr / (1 - beta1^t) */
@@ -99,6 +118,19 @@ typedef struct {
     void (*attention_backward)(const vd_attention_head *head);
     void (*attention_decode)(vd_real *out, const vd_real *q, const vd_real *keys,
                              const vd_real *values, int64_t n, int64_t stride, int64_t hd);
+    /* k [n] rows and v into the cache of the tokens of a head; both at the stride of q */
+    void (*cache_store)(const vd_cached_head *head, const vd_real *k, const vd_real *v);
+    void (*attention_cached)(const vd_cached_head *head);
+    /* y [rows, ldy] = x [rows, k] * columns [lane, lane + lanes) of the weights; rows is at
+     * most VD_FEW_ROWS, lane a multiple of nr, and y has room for lanes up to the next
+     * one, zeros */
+    void (*multiply_few)(vd_real *y, int64_t ldy, const vd_real *x, int64_t rows,
+                         const vidya_weights *w, int64_t lane, int64_t lanes);
+    double (*log_sum_exp)(const vd_real *x, int64_t n);
+    /* some panels: lanes from `lane`, a multiple of nr, and steps from `step`, of VD_INNER */
+    void (*compress)(const vidya_weights *to, const vd_real *w, int64_t lane, int64_t lanes);
+    void (*expand)(vd_real *panels, const vidya_weights *w, int64_t lane, int64_t lanes,
+                   int64_t step, int64_t steps);
     /* elements [first, first + n) of a dropout */
     void (*dropout_add)(vd_real *y, const vd_real *residual, const vd_real *x, int64_t first,
                         int64_t n, double p, uint64_t seed, uint64_t stream);

@@ -28,6 +28,7 @@ enum {
 
 typedef struct {
     const vd_operand *a, *b;
+    const vidya_weights *compressed; /* not NULL: B is this, and in panels already */
     const vidya_output *c;
     int64_t rows, columns, inner;
     int64_t ldc;
@@ -78,6 +79,19 @@ static void pack_columns(int64_t i, void *context)
     for (int64_t inner = 0; inner < p->part_inner; inner += INNER)
         micro->pack(panel_of_b(p, column, inner), micro->nr, p->b, p->column0 + column, columns,
                     p->inner0 + inner, vd_min(INNER, p->part_inner - inner), p->half);
+}
+
+/* As pack_columns, from panels of fewer bytes. */
+static void expand_columns(int64_t i, void *context)
+{
+    const product *p = context;
+    const vd_micro *micro = vd_micro_kernels();
+    int64_t column = i * PACK_COLUMNS, end = vd_min(column + PACK_COLUMNS, p->part_columns);
+    for (int64_t inner = 0; inner < p->part_inner; inner += INNER)
+        for (int64_t lane = column; lane < end; lane += micro->nr)
+            micro->expand((vd_real *)panel_of_b(p, lane, inner), p->compressed, p->column0 + lane,
+                          vd_min(micro->nr, end - lane), p->inner0 + inner,
+                          vd_min(INNER, p->part_inner - inner));
 }
 
 static void pack_rows(int64_t i, void *context)
@@ -159,11 +173,20 @@ static void fetch_cut(const product *p, const cut *c, vd_real *block)
     }
 }
 
+static void scale_row(vd_real *row, const vd_real *scales, int64_t n)
+{
+    for (int64_t j = 0; j < n; j++)
+        row[j] *= scales[j];
+}
+
 /* What of a cut stands in block goes where it belongs. */
 static void finish_cut(const product *p, const cut *c, vd_real *block)
 {
     for (int64_t r = 0; r < c->rows; r++) {
         int64_t first = first_in_block(p, c, r);
+        if (p->compressed && p->compressed->scales)
+            scale_row(block + r * BLOCK_COLUMNS, p->compressed->scales + p->column0 + c->column,
+                      c->columns);
         if (first < c->columns)
             vd_micro_kernels()->finish(p->c, block + r * BLOCK_COLUMNS + first,
                                        p->row0 + c->row + r, p->column0 + c->column + first,
@@ -225,7 +248,8 @@ static int64_t packed_elements(int64_t steps, int64_t lanes)
 static void multiply(product *p, void *workspace)
 {
     int64_t mr = vd_micro_kernels()->mr, nr = vd_micro_kernels()->nr;
-    int plain = p->plain = !p->c->half && !p->c->residual && !p->c->gelu_of;
+    int scaled = p->compressed && p->compressed->scales;
+    int plain = p->plain = !p->c->half && !p->c->residual && !p->c->gelu_of && !scaled;
     int64_t steps = plain ? vd_min(p->inner, MOST_STEPS) : p->inner;
     int64_t columns = vd_max(nr, PACKED / round_up(steps, 2) / nr * nr);
     /* A's rows are read once by each task: where they are steps, or there are more of
@@ -240,7 +264,8 @@ static void multiply(product *p, void *workspace)
             p->part_columns = vd_min(columns, p->columns - p->column0);
             p->part_inner = vd_min(steps, p->inner - p->inner0);
             p->add = p->c->accumulate || p->inner0 > 0;
-            vd_parallel(vd_ceil_div(p->part_columns, PACK_COLUMNS), pack_columns, p);
+            vd_parallel(vd_ceil_div(p->part_columns, PACK_COLUMNS),
+                        p->compressed ? expand_columns : pack_columns, p);
             for (p->row0 = 0; p->row0 < p->rows; p->row0 += rows) {
                 p->part_rows = vd_min(rows, p->rows - p->row0);
                 if (share_a)
@@ -275,6 +300,19 @@ void vidya_linear_forward(const vidya_output *y, const vidya_input *x, const vd_
     vd_operand b = {.of = &weights, .stride = k, .lanes_are_rows = 1};
     product p = {.a = &a, .b = &b, .c = y, .rows = T, .columns = n, .inner = k, .ldc = n,
                  .half = half};
+    multiply(&p, workspace);
+}
+
+void vidya_linear_weights(const vidya_output *y, const vidya_input *x, const vidya_weights *w,
+                          int64_t T, void *workspace)
+{
+    if (w->kind == VIDYA_ROWS) {
+        vidya_linear_forward(y, x, w->data, T, w->n, w->k, 0, workspace);
+        return;
+    }
+    vd_operand a = {.of = x, .stride = w->k, .lanes_are_rows = 1};
+    product p = {.a = &a, .compressed = w, .c = y, .rows = T, .columns = w->n, .inner = w->k,
+                 .ldc = w->n};
     multiply(&p, workspace);
 }
 

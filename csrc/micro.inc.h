@@ -13,11 +13,13 @@ typedef int64_t vd_int;
 #define VD_EXP exp
 #define VD_LOG log
 #define VD_SQRT sqrt
+#define VD_RINT rint
 #else
 typedef int32_t vd_int;
 #define VD_EXP expf
 #define VD_LOG logf
 #define VD_SQRT sqrtf
+#define VD_RINT rintf
 #endif
 
 enum { L = VD_VECTOR_BYTES / sizeof(vd_real) }; /* lanes */
@@ -292,6 +294,7 @@ static void rope(vd_real *x, uint16_t *halves, const int32_t *positions, const v
 #include "micro_attention.inc.h"
 #include "micro_dropout.inc.h"
 #include "micro_linear.inc.h"
+#include "micro_decode.inc.h"
 
 /* ---- cross-entropy ---------------------------------------------------------------------- */
 
@@ -411,6 +414,12 @@ const vd_micro VD_ISA_TABLE = {
     .attention_forward = attention_forward,
     .attention_backward = attention_backward,
     .attention_decode = attention_decode,
+    .cache_store = cache_store,
+    .attention_cached = attention_cached,
+    .multiply_few = multiply_few,
+    .compress = compress,
+    .expand = expand,
+    .log_sum_exp = log_sum_exp,
     .dropout_add = dropout_add,
     .cross_entropy_row = cross_entropy_row,
     .sum = sum,

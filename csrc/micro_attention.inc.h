@@ -2,7 +2,7 @@
  * queries against blocks of keys, each block small enough for the first-level cache. */
 
 enum {
-    BLOCK = 64, /* queries and keys of a block */
+    BLOCK = VD_KEYS, /* queries and keys of a block */
     MAX_HD = 256,
     TILE_ROWS_SMALL = 6,
 };

@@ -27,6 +27,8 @@
     ((vec)_mm512_dpbf16_ps((__m512)(sum), (__m512bh)_mm512_set1_epi32((int32_t)(a)),          \
                            (__m512bh)(b)))
 #endif
+#define VD_LOAD_INT8(p)                                                                       \
+    _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p))))
 #define VD_TILE_ROWS 12
 #define VD_TILE_VECTORS 2
 #define VD_VECTOR_BYTES 64

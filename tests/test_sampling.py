@@ -64,6 +64,76 @@ def test_ids_are_drawn_as_often_as_the_softmax_says(temperature, top_k):
     assert (seen[expected == 0] == 0).all()
 
 
+def shares(logits, sampling, tokens=()):
+    """How often each id is drawn."""
+    rng = sampling.rng()
+    drawn = [choose(logits, sampling, rng, (), tokens) for _ in range(4000)]
+    return np.bincount(drawn, minlength=len(logits)) / 4000
+
+
+def test_top_p_keeps_the_fewest_likeliest_that_reach_it():
+    logits = np.log(np.array([0.1, 0.4, 0.2, 0.3], np.float32))
+    expected = {0.3: {1}, 0.399: {1}, 0.5: {1, 3}, 0.701: {1, 2, 3}, 1.0: {0, 1, 2, 3}}
+    for top_p, kept in expected.items():
+        assert set(draws(logits, Sampling(1.0, 0, top_p=top_p), 400)) == kept
+
+
+def test_top_p_looks_at_probabilities_after_the_temperature():
+    logits = np.log(np.array([0.4, 0.3, 0.3], np.float32))
+    assert set(draws(logits, Sampling(0.1, 0, top_p=0.8), 300)) == {0}
+    assert set(draws(logits, Sampling(10.0, 0, top_p=0.8), 300)) == {0, 1, 2}
+
+
+@given(arrays(np.float32, st.integers(1, 40), elements=st.integers(-2, 2)), st.floats(0.01, 1))
+def test_top_p_tells_equal_logits_apart_by_id(logits, top_p):
+    ranked = sorted(range(len(logits)), key=lambda i: (-logits[i], i))
+    drawn = set(draws(logits, Sampling(1.0, 0, top_p=top_p), 40))
+    probabilities = np.exp(logits.astype(np.float64) - logits.max())
+    probabilities /= probabilities.sum()
+    before = np.cumsum([0, *probabilities[ranked]])[:-1]
+    assert drawn <= {i for i, sum_ in zip(ranked, before, strict=True) if sum_ < top_p + 1e-9}
+
+
+def test_min_p_keeps_what_is_likely_beside_the_likeliest():
+    logits = np.log(np.array([0.1, 0.5, 0.14, 0.26], np.float32))
+    assert set(draws(logits, Sampling(1.0, 0, min_p=0.25), 400)) == {1, 2, 3}
+    assert set(draws(logits, Sampling(1.0, 0, min_p=1.0), 50)) == {1}
+
+
+def test_what_is_left_is_drawn_as_often_as_before_relative_to_each_other():
+    logits = np.log(np.array([0.1, 0.5, 0.15, 0.25], np.float32))
+    seen = shares(logits, Sampling(1.0, 3, top_p=0.8, min_p=0.2))
+    np.testing.assert_allclose(seen, [0, 0.667, 0, 0.333], atol=0.04)
+
+
+def test_the_repetition_penalty_makes_what_came_lately_less_likely():
+    logits = np.array([2.0, -1.0, 0.0, 1.0], np.float32)
+    before = logits.copy()
+    penalty = Sampling(1.0, 0, repetition_penalty=2.0)
+    expected = np.exp([1.0, -2.0, 0.0, 1.0])
+    seen = shares(logits, penalty, [0, 1, 0])
+    np.testing.assert_allclose(seen, expected / expected.sum(), atol=0.04)
+    np.testing.assert_array_equal(logits, before)
+    assert choose(logits, Sampling(0, repetition_penalty=3.0), penalty.rng(), (), [0]) == 3
+
+
+def test_the_repetition_penalty_forgets_what_came_long_ago():
+    logits, rng = np.array([2.0, 1.9, 0.0], np.float32), Sampling().rng()
+    settings = {"temperature": 0, "repetition_penalty": 5.0}
+    tokens = [0, *[2] * 9]
+    assert choose(logits, Sampling(**settings, repetition_window=9), rng, (), tokens) == 0
+    assert choose(logits, Sampling(**settings, repetition_window=10), rng, (), tokens) == 1
+    assert choose(logits, Sampling(**settings, repetition_window=0), rng, (), tokens) == 1
+
+
+def test_streams_of_a_seed_differ_and_the_first_is_the_seeds_own():
+    sampling = Sampling(seed=7)
+    firsts = [sampling.rng(i).random() for i in range(20)]
+    assert len(set(firsts)) == 20
+    assert firsts[0] == sampling.rng().random() == np.random.Generator(np.random.Philox(7)).random()
+    assert Sampling(seed=8).rng(1).random() != firsts[1]
+
+
 def test_a_seed_fixes_the_draws_and_another_changes_them():
     logits = np.zeros(100, np.float32)
     first = draws(logits, Sampling(1.0, 0, seed=1), 50)
@@ -105,6 +175,14 @@ def test_all_banned_is_refused():
         {"top_k": -1},
         {"seed": -1},
         {"seed": 2**64},
+        {"top_p": 0},
+        {"top_p": 1.1},
+        {"top_p": math.nan},
+        {"min_p": -0.1},
+        {"min_p": 1.1},
+        {"repetition_penalty": 0},
+        {"repetition_penalty": math.inf},
+        {"repetition_window": -1},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong):

@@ -71,7 +71,9 @@ class Conversation:
 
         self.turns: list[str] = []
         self._tokenizer = pretrained.tokenizer
-        self._generator = Generator(pretrained.model)
+        # an exchange falls out of a full context whole
+        turn_starts = [pretrained.tokenizer.user_id]
+        self._generator = Generator(pretrained.model, slots=1, turn_starts=turn_starts)
         self._sampling, self._rng = sampling, sampling.rng()
         self._max_tokens = max_tokens
 

@@ -1,93 +1,166 @@
 """Generation: token ids in, token ids out; no text, no terminal.
 
-- The keys (rotated) and values of every token so far are kept (the KV cache), so a
-  new token costs one pass of a single row through the layers.
-- A prompt is one forward pass of the model.
-- The window slides: when the context is full, the first token (`<|bos|>` in a
-  conversation) and the newest half of the context are kept and run through the model
-  again, with positions that start anew. That happens once every context / 2 tokens.
+- Several sequences at a time, each in a slot of the cache (vidya/decoder.py). They join
+  and leave between steps, share every reading of the weights, and get exactly the tokens
+  that they would get alone.
+- What a prompt has in common with what some slot has seen is not computed again: the
+  conversation so far, or the one prompt of several candidates.
+- When a sequence fills the context, its oldest whole turns fall out, until a quarter of
+  the context is free; the first token (`<|bos|>` in a conversation) stays. What is left is
+  run through the model again, at positions that start anew. Where turns begin is told by
+  `turn_starts`, ids of the markers that begin one. A single turn that is too long loses
+  its oldest tokens.
+- Log-probabilities of what was drawn are those of the model's own softmax: temperature 1,
+  over all ids, before anything is banned or penalised.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidya import kernels
+from vidya.decoder import Decoder, Precision
 from vidya.model import Model
 from vidya.sampling import Sampling, choose
 
 Array = NDArray[Any]
 
 
-class Generator:
-    """A model and its KV cache. One sequence at a time; not to be shared by threads.
+class Token(NamedTuple):
+    """A token that was drawn."""
 
-    The weights are read in place: after they change, `prefill` (or `generate`, which
-    begins with it) makes the cache anew.
+    sequence: int
+    """Which sequence it belongs to: a slot (`step`), or the number of a prompt (`batch`)."""
+    id: int
+    logprob: float
+    """Natural logarithm of the probability that the model itself gave it."""
+    stops: bool = False
+    """Whether it ends its text (`batch`): a stop id, which is not part of it."""
+
+
+@dataclass
+class _Slot:
+    """What stands in the cache, and the sequence that is there, if one is."""
+
+    number: int
+    cached: list[int] = field(default_factory=list)
+    """Ids whose keys and values are in the cache."""
+    logits: Array | None = None
+    """What follows the last of `cached`, or None where that is not known."""
+    sequence: _Sequence | None = None
+    used: int = 0
+    """When it was used last."""
+
+
+@dataclass
+class _Sequence:
+    """A text that is being written."""
+
+    tokens: list[int]
+    """All of it that still counts: at most one more than is in the cache."""
+    sampling: Sampling
+    rng: np.random.Generator
+    banned: Array
+
+
+class Generator:
+    """A model that writes. Not to be shared by threads.
 
     Attributes:
-        window: tokens that the cache holds: the model's context, or less where the
-            model's buffers are shorter.
-        tokens: ids in the cache, in order.
+        window: tokens that a sequence may hold: the model's context.
+        decoder: the model's weights and cache.
     """
 
-    def __init__(self, model: Model) -> None:
-        config = model.config
-        d = config.n_embd
-        self.model = model
-        self.window = min(config.context, model.max_tokens)
-        self.tokens: list[int] = []
-        # [keys or values, n_layer, window, n_embd]
-        self._cache = np.empty((2, config.n_layer, self.window, d), model.dtype)
-        self._logits = np.empty(config.vocab_size, model.dtype)
-        self._step = _Step(model, self._cache, self._logits)
+    def __init__(
+        self, model: Model, precision: Precision = "fp32", *, slots: int = 8,
+        turn_starts: Collection[int] = (),
+    ) -> None:  # fmt: skip
+        """Make room; a slot takes no memory before it is used.
 
-    def prefill(self, tokens: Sequence[int]) -> Array:
-        """Begin anew with a prompt; returns the logits [V] of what follows it.
+        Args:
+            model: the weights: read in place in fp32, else copied into fewer bytes.
+            precision: of the weights: "fp32" (the model's own), "bf16" or "int8".
+            slots: how many sequences can be written at one time.
+            turn_starts: ids that begin a turn, or an exchange: what falls out of a full
+                context begins and ends at these.
+        """
+        self.decoder = Decoder(model, precision, slots)
+        self.window = self.decoder.window
+        self._vocab_size = model.config.vocab_size
+        self._turn_starts = frozenset(turn_starts)
+        self._slots = [_Slot(number) for number in range(slots)]
+        self._clock = 0
 
-        Of a prompt longer than the window, the first token and the end are kept. The
-        returned array is overwritten by the next call.
+    def refresh(self) -> None:
+        """Follow the model's weights after they changed (a training step, a checkpoint).
+
+        Nothing that was computed before is used again. Sequences that are being written
+        go on with the new weights.
+        """
+        self.decoder.refresh()
+        for slot in self._slots:
+            slot.cached, slot.logits = [], None
+
+    # ---- sequences that join and leave ----------------------------------------------------
+
+    def add(
+        self, prompt: Sequence[int], sampling: Sampling, *, banned: Collection[int] = (),
+        rng: np.random.Generator | None = None,
+    ) -> int:  # fmt: skip
+        """Begin a sequence with a prompt, run that through the model, return its slot.
 
         Raises:
-            ValueError: no tokens, or an id outside the vocabulary.
+            ValueError: no tokens, an id outside the vocabulary, or no free slot.
         """
-        if not tokens:
+        if not prompt:
             raise ValueError("a prompt needs at least one token")
+        if min(prompt) < 0 or max(prompt) >= self._vocab_size:
+            raise ValueError(f"token ids must lie in [0, {self._vocab_size})")
+        tokens = list(prompt)
         if len(tokens) > self.window:
-            tokens = first_and_newest(tokens, self.window)
-        self.tokens = []  # in case the pass below is interrupted
-        T, d = len(tokens), self.model.config.n_embd
-        activations = self.model.activations(training=False)
+            tokens = self._shortened(tokens)
+        slot = self._free_slot(tokens)
+        self._prefill(slot, tokens)
+        rng = sampling.rng() if rng is None else rng
+        slot.sequence = _Sequence(tokens, sampling, rng, np.array(sorted(banned), np.intp))
+        return slot.number
 
-        def keep(layer: int) -> None:
-            qkv = activations.qkv_arrays[layer][:T].reshape(T, 3, d)
-            self._cache[:, layer, :T] = qkv[:, 1:].swapaxes(0, 1)
+    def step(self) -> list[Token]:
+        """Draw the next token of every sequence, in the order of their slots."""
+        going = [slot for slot in self._slots if slot.sequence is not None]
+        self._catch_up(going)
+        rows = [slot.logits for slot in going if slot.logits is not None]
+        if not rows:
+            return []
+        lse = kernels.log_sum_exp(np.stack(rows))
+        drawn = []
+        for slot, logits, total in zip(going, rows, lse.tolist(), strict=True):
+            s = slot.sequence
+            assert s is not None
+            token = choose(logits, s.sampling, s.rng, s.banned, s.tokens)
+            drawn.append(Token(slot.number, token, float(logits[token]) - total))
+        for slot, new in zip(going, drawn, strict=True):  # all or, if one fails, none
+            if slot.sequence is not None:
+                slot.sequence.tokens.append(new.id)
+        return drawn
 
-        ids, offsets = np.array(tokens, np.int32), np.array([0, T], np.int64)
-        self.model.forward(ids, offsets, on_layer=keep)
-        self._step.project(activations.hidden_array[T - 1])
-        self.tokens = list(tokens)
-        return self._logits
+    def remove(self, slot: int) -> None:
+        """End a sequence. What it has in the cache stays until the slot is needed."""
+        self._slots[slot].sequence = None
 
-    def decode(self, token: int) -> Array:
-        """Append a token; returns the logits [V] of what follows it.
+    def tokens(self, slot: int) -> list[int]:
+        """The ids of the sequence in a slot that still count, the newest included."""
+        sequence = self._slots[slot].sequence
+        if sequence is None:
+            raise ValueError(f"there is no sequence in slot {slot}")
+        return list(sequence.tokens)
 
-        The returned array is overwritten by the next call.
-
-        Raises:
-            ValueError: an id outside the vocabulary.
-        """
-        if not 0 <= token < self.model.config.vocab_size:
-            raise ValueError(f"token ids must lie in [0, {self.model.config.vocab_size})")
-        if len(self.tokens) == self.window:
-            return self.prefill(first_and_newest([*self.tokens, token], self.window // 2 + 1))
-        self._step.run(token, len(self.tokens))
-        self.tokens.append(token)
-        return self._logits
+    # ---- whole texts --------------------------------------------------------------------
 
     def generate(
         self,
@@ -110,94 +183,192 @@ class Generator:
             rng: random stream to go on with; default: a fresh one from `sampling.seed`.
 
         Raises:
-            ValueError: no prompt, or an id outside the vocabulary.
+            ValueError: no prompt, an id outside the vocabulary, or no free slot.
         """
-        rng = sampling.rng() if rng is None else rng
+        streams = None if rng is None else [rng]
+        tokens = self.batch(
+            [prompt], max_new_tokens=max_new_tokens, sampling=sampling, stop=stop, banned=banned,
+            rngs=streams,
+        )  # fmt: skip
+        for token in tokens:
+            if not token.stops:
+                yield token.id
+
+    def batch(
+        self,
+        prompts: Iterable[Sequence[int]],
+        *,
+        max_new_tokens: int,
+        sampling: Sampling,
+        stop: Collection[int] = (),
+        banned: Collection[int] = (),
+        rngs: Sequence[np.random.Generator] | None = None,
+    ) -> Iterator[Token]:
+        """Continue several prompts together (or one, given several times), step by step.
+
+        Prompts that find no free slot wait until another text has ended. The texts are
+        those that each prompt would get alone with its random stream.
+
+        Args:
+            prompts: at least one id each.
+            max_new_tokens: tokens of a text at most.
+            sampling: how to draw them.
+            stop: ids that end a text; they come with `stops` set.
+            banned: ids never to be drawn.
+            rngs: random streams, one a prompt; default: `sampling.rng(i)` for the i-th.
+
+        Raises:
+            ValueError: an empty prompt, an id outside the vocabulary, or no free slot at all.
+        """
         if max_new_tokens < 1:
             return
-        token = choose(self.prefill(prompt), sampling, rng, banned)
-        for remaining in reversed(range(max_new_tokens)):
-            if token in stop:
-                return
-            yield token
-            if remaining:
-                token = choose(self.decode(token), sampling, rng, banned)
+        waiting = list(enumerate(prompts))[::-1]
+        number: dict[int, int] = {}  # of the prompt in a slot
+        left: dict[int, int] = {}
+        try:
+            while waiting or number:
+                while waiting and (self._has_free_slot() or not number):
+                    i, prompt = waiting.pop()
+                    rng = sampling.rng(i) if rngs is None else rngs[i]
+                    slot = self.add(prompt, sampling, banned=banned, rng=rng)
+                    number[slot], left[slot] = i, max_new_tokens
+                for token in self._step_of(number):
+                    slot = token.sequence
+                    left[slot] -= 1
+                    stops = token.id in stop
+                    i = number[slot]
+                    if stops or not left[slot]:
+                        self.remove(slot)
+                        del number[slot]
+                    yield token._replace(sequence=i, stops=stops)
+        finally:
+            for slot in number:
+                self.remove(slot)
+
+    def score(self, tokens: Sequence[int]) -> Array:
+        """Log-probability of each token but the first, given those before it: float64.
+
+        In one pass, in this generator's precision, as `Token.logprob` tells it: minus their
+        mean is the loss of the text.
+
+        Raises:
+            ValueError: fewer than two tokens or more than `window`, or no free slot.
+        """
+        if not 2 <= len(tokens) <= self.window:
+            raise ValueError(f"2 to {self.window} tokens can be scored, not {len(tokens)}")
+        if min(tokens) < 0 or max(tokens) >= self._vocab_size:
+            raise ValueError(f"token ids must lie in [0, {self._vocab_size})")
+        slot = self._free_slot([])
+        slot.cached, slot.logits = [], None
+        logprobs = np.empty(len(tokens) - 1)
+        ids = np.asarray(tokens)
+        for start in range(0, len(tokens) - 1, self.decoder.rows):
+            end = min(start + self.decoder.rows, len(tokens) - 1)
+            logits = self.decoder.run(
+                tokens[start:end], [slot.number] * (end - start), range(start, end),
+                range(end - start),
+            )  # fmt: skip
+            drawn = logits[np.arange(end - start), ids[start + 1 : end + 1]]
+            logprobs[start:end] = drawn - kernels.log_sum_exp(logits)
+        return logprobs
+
+    # ---- the cache ------------------------------------------------------------------------
+
+    def _has_free_slot(self) -> bool:
+        return any(slot.sequence is None for slot in self._slots)
+
+    def _free_slot(self, tokens: list[int]) -> _Slot:
+        """A free slot: the one that has seen most of the tokens, or was used longest ago."""
+        free = [slot for slot in self._slots if slot.sequence is None]
+        if not free:
+            raise ValueError(f"all {len(self._slots)} slots are in use: remove a sequence first")
+        best = max(free, key=lambda slot: (_common(slot.cached, tokens) > 1, -slot.used))
+        common = _common(best.cached, tokens)
+        for slot in free:
+            if (n := _common(slot.cached, tokens)) > max(common, 1):
+                best, common = slot, n
+        return best
+
+    def _prefill(self, slot: _Slot, tokens: list[int]) -> None:
+        """Bring a slot to the state after `tokens`, computing only what no slot has."""
+        self._clock += 1
+        slot.used = self._clock
+        source = max(self._slots, key=lambda other: (_common(other.cached, tokens), other is slot))
+        common = _common(source.cached, tokens)
+        known = source.logits if common == len(tokens) == len(source.cached) else None
+        if source is not slot:
+            slot.cached = []  # in case what follows is interrupted
+            if common:
+                self.decoder.copy(source.number, slot.number, common)
+        slot.cached, slot.logits = tokens[:common], None
+        if known is not None:
+            slot.logits = known
+            return
+        start = min(common, len(tokens) - 1)  # the last token's logits are wanted
+        for first in range(start, len(tokens), self.decoder.rows):
+            piece = tokens[first : first + self.decoder.rows]
+            end = first + len(piece)
+            wanted = [len(piece) - 1] if end == len(tokens) else []
+            logits = self.decoder.run(piece, [slot.number] * len(piece), range(first, end), wanted)
+            slot.cached = tokens[:end]
+        slot.logits = logits[0].copy()
+
+    def _catch_up(self, going: list[_Slot]) -> None:
+        """Run what was drawn last through the model: all sequences in one call."""
+        behind = []
+        for slot in going:
+            s = slot.sequence
+            assert s is not None
+            if len(s.tokens) > self.window:
+                s.tokens = self._shortened(s.tokens)
+                self._prefill(slot, s.tokens)
+            elif len(slot.cached) < len(s.tokens) - 1 or not slot.cached:  # the weights changed
+                self._prefill(slot, s.tokens)
+            elif len(slot.cached) < len(s.tokens):
+                behind.append(slot)
+        if not behind:
+            return
+        newest = [slot.sequence.tokens[-1] for slot in behind if slot.sequence is not None]
+        numbers = [slot.number for slot in behind]
+        positions = [len(slot.cached) for slot in behind]
+        for slot in behind:
+            slot.logits = None
+        logits = self.decoder.run(newest, numbers, positions, range(len(behind))).copy()
+        self._clock += 1
+        for slot, token, row in zip(behind, newest, logits, strict=True):
+            slot.cached.append(token)
+            slot.logits, slot.used = row, self._clock
+
+    def _step_of(self, numbers: Collection[int]) -> list[Token]:
+        return [token for token in self.step() if token.sequence in numbers]
+
+    def _shortened(self, tokens: list[int]) -> list[int]:
+        room = max(1, self.window - self.window // 4)
+        return without_oldest_turns(tokens, room, self._turn_starts)
 
 
-def first_and_newest(tokens: Sequence[int], size: int) -> list[int]:
-    """The first token and the newest `size - 1` of them; for size 1 only the newest."""
-    if size == 1:
-        return list(tokens[-1:])
-    return [tokens[0], *tokens[len(tokens) - size + 1 :]]
+def without_oldest_turns(
+    tokens: Sequence[int], room: int, turn_starts: Collection[int] = ()
+) -> list[int]:
+    """At most `room` of the tokens: the first, and the newest whole turns.
 
-
-class _Step:
-    """One token through all layers, with every pointer bound once.
-
-    The same mathematics as `Model.forward`, for one row; a product is added to the
-    residual stream directly, because there is no dropout.
+    A turn begins at any of `turn_starts`. Where not even the newest turn fits, the first
+    token and the newest ones; for a room of 1 only the newest.
     """
+    if len(tokens) <= room:
+        return list(tokens)
+    if room == 1:
+        return list(tokens[-1:])
+    oldest = len(tokens) - (room - 1)  # that fits
+    for i in range(oldest, len(tokens)):
+        if tokens[i] in turn_starts:
+            return [tokens[0], *tokens[i:]]
+    return [tokens[0], *tokens[oldest:]]
 
-    def __init__(self, model: Model, cache: Array, logits: Array) -> None:
-        config, dtype = model.config, model.dtype
-        d = config.n_embd
-        self._c = kernels.library(dtype)
-        self._shape = d, config.n_head, config.head_dim, config.vocab_size
-        self._cache = cache
-        self._qkv = np.empty((3, d), dtype)
-        self._position = np.zeros(1, np.int32)
-        self._token = np.zeros(1, np.int32)
-        # A pointer does not keep its array alive.
-        self._arrays = [
-            *kernels.rope_table(config.context, config.head_dim, dtype=dtype),
-            *(np.empty(size, dtype) for size in (d, d, d, 4 * d, 1)),
-            logits,
-        ]
-        self._buffers = tuple(map(kernels.pointer, self._arrays))
-        weights = {name: kernels.pointer(values) for name, values in model.parameters.items()}
-        self._wte, self._embed_norm = weights["wte"], weights["embed_norm"]
-        self._final_norm = weights["final_norm"]
-        roles = ("attn_norm", "attn_qkv", "attn_out", "ffn_norm", "ffn_up", "ffn_down")
-        self._layers = [
-            (
-                *(weights[f"layers.{i}.{role}"] for role in roles),
-                kernels.pointer(cache[0, i]),
-                kernels.pointer(cache[1, i]),
-            )
-            for i in range(config.n_layer)
-        ]
-        self._inputs = tuple(map(kernels.pointer, (self._token, self._position, self._qkv)))
 
-    def run(self, token: int, position: int) -> None:
-        """Fill row `position` of the cache, and the logits of what follows the token."""
-        c = self._c
-        d, heads, hd, vocab = self._shape
-        cos, sin, x, normed, attended, hidden, rstd, logits = self._buffers
-        token_, position_, qkv = self._inputs
-        self._token[0], self._position[0] = token, position
-        eps = kernels.RMSNORM_EPS
-        keys_values = self._qkv[1:]
-
-        c.vidya_embedding_forward(normed, self._wte, token_, 1, d)
-        c.vidya_rmsnorm_forward(x, rstd, normed, self._embed_norm, 1, d, eps)
-        for i, (attn_norm, attn_qkv, attn_out, ffn_norm, up, down, keys, values) in enumerate(
-            self._layers
-        ):
-            c.vidya_rmsnorm_forward(normed, rstd, x, attn_norm, 1, d, eps)
-            c.vidya_matmul_forward(qkv, normed, attn_qkv, 1, 3 * d, d, 0)
-            c.vidya_rope(qkv, kernels.NULL, position_, cos, sin, 1, 3 * d, 2 * heads, hd, 0)
-            self._cache[:, i, position] = keys_values
-            c.vidya_attention_decode(attended, qkv, keys, values, position + 1, heads, hd)
-            c.vidya_matmul_forward(x, attended, attn_out, 1, d, d, 1)
-            c.vidya_rmsnorm_forward(normed, rstd, x, ffn_norm, 1, d, eps)
-            c.vidya_matmul_forward(hidden, normed, up, 1, 4 * d, d, 0)
-            c.vidya_gelu_forward(hidden, hidden, 4 * d)
-            c.vidya_matmul_forward(x, hidden, down, 1, d, 4 * d, 1)
-        c.vidya_rmsnorm_forward(normed, rstd, x, self._final_norm, 1, d, eps)
-        c.vidya_matmul_forward(logits, normed, self._wte, 1, vocab, d, 0)
-
-    def project(self, final: Array) -> None:
-        """Logits of a final hidden state [d]."""
-        d, _, _, vocab = self._shape
-        logits = self._buffers[-1]
-        self._c.vidya_matmul_forward(logits, kernels.pointer(final), self._wte, 1, vocab, d, 0)
+def _common(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many ids the two begin with in common."""
+    n = min(len(a), len(b))
+    if a[:n] == b[:n]:
+        return n
+    return next(i for i in range(n) if a[i] != b[i])

@@ -33,7 +33,7 @@ def sample_replies(
     interrupted: Callable[[], bool] = lambda: False,
 ) -> list[tuple[str, str]]:
     """(prompt, reply) for the first `count` of the prompts, the same draw each time."""
-    generator = Generator(model)
+    generator = Generator(model, slots=1)
     replies = []
     for prompt in PROMPTS[:count]:
         if interrupted():

@@ -17,6 +17,8 @@ Shapes: T tokens, d width, V vocabulary, H heads, hd columns a head.
 - `layers`: embedding, RMSNorm, RoPE, fused causal attention, GELU, dropout
 - `flat`: sum, norm and Adam over flat buffers
 - `bfloat16`: bfloat16 in uint16 arrays
+- `compressed`: weights in fewer bytes, for generation
+- `choosing`: log-sum-exp and top k of logits
 - `bindings`: threads, instruction set, OpenBLAS's settings; pointers and C structures.
   Only this module touches cffi.
 
@@ -41,9 +43,12 @@ from vidya.kernels.bindings import (
     set_isa,
     set_num_threads,
     structure,
+    structures,
     usable_cores,
     workspace,
 )
+from vidya.kernels.choosing import log_sum_exp, top_k
+from vidya.kernels.compressed import CACHE_BLOCK, CACHE_PAD, CompressedWeights
 from vidya.kernels.flat import adam, norm, sum
 from vidya.kernels.layers import (
     RMSNORM_EPS,
@@ -75,9 +80,12 @@ from vidya.kernels.products import (
 )
 
 __all__ = [
+    "CACHE_BLOCK",
+    "CACHE_PAD",
     "NULL",
     "RMSNORM_EPS",
     "ROPE_BASE",
+    "CompressedWeights",
     "Precision",
     "_kernels",
     "_kernels_f64",
@@ -100,6 +108,7 @@ __all__ = [
     "linear_backward_weight",
     "linear_cross_entropy",
     "linear_cross_entropy_backward",
+    "log_sum_exp",
     "matmul",
     "matmul_backward_input",
     "matmul_backward_weight",
@@ -116,8 +125,10 @@ __all__ = [
     "set_isa",
     "set_num_threads",
     "structure",
+    "structures",
     "sum",
     "to_bf16",
+    "top_k",
     "usable_cores",
     "workspace",
 ]

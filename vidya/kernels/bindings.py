@@ -89,11 +89,16 @@ def pointer(array: Array) -> Any:
 
 
 def structure(name: str, dtype: DTypeLike, **fields: Any) -> Any:
-    """A C structure of csrc/vidya.h, `vidya_input` or `vidya_output`, for `library(dtype)`.
+    """A C structure of csrc/vidya.h, such as `vidya_input`, for `library(dtype)`.
 
     Fields are numbers and pointers; what they point to must be kept alive elsewhere.
     """
     return _module(np.dtype(dtype)).ffi.new(f"{name} *", fields)
+
+
+def structures(name: str, dtype: DTypeLike, items: list[dict[str, Any]]) -> Any:
+    """A C array of structures of csrc/vidya.h, whose fields are as those of `structure`."""
+    return _module(np.dtype(dtype)).ffi.new(f"{name}[]", items)
 
 
 def workspace(dtype: DTypeLike, T: int, weights: Iterable[tuple[int, ...]]) -> Array:

@@ -1,0 +1,342 @@
+/* micro_decode.inc.h - the part of micro.inc.h for generation: products of a few rows
+ * with weights of any kind, weights in fewer bytes, and attention over a cache.
+ *
+ * Every number is summed in the order in which training sums it (micro_linear.inc.h,
+ * micro_attention.inc.h): a product in runs of VD_INNER steps, each from 0 on, which are
+ * then added; attention in blocks of VD_KEYS keys. */
+
+/* ---- weights in fewer bytes ---------------------------------------------------------------- */
+
+#ifdef VIDYA_DOUBLE
+INLINE vec load_half_vec(const uint16_t *p)
+{
+    vec x = {0};
+    for (int l = 0; l < L; l++)
+        x[l] = from_half(p[l]);
+    return x;
+}
+INLINE vec load_int8_vec(const int8_t *p)
+{
+    vec x = {0};
+    for (int l = 0; l < L; l++)
+        x[l] = p[l];
+    return x;
+}
+#else
+typedef uint16_t halves_at __attribute__((vector_size(2 * L), aligned(2), may_alias));
+typedef int8_t int8s_at __attribute__((vector_size(L), aligned(1), may_alias));
+typedef uint32_t words_vec __attribute__((vector_size(VD_VECTOR_BYTES)));
+
+INLINE vec load_half_vec(const uint16_t *p)
+{
+    return (vec)(__builtin_convertvector(*(const halves_at *)p, words_vec) << 16);
+}
+INLINE vec load_int8_vec(const int8_t *p)
+{
+#ifdef VD_LOAD_INT8
+    return (vec)VD_LOAD_INT8(p);
+#else
+    return __builtin_convertvector(__builtin_convertvector(*(const int8s_at *)p, ivec), vec);
+#endif
+}
+#endif
+
+/* Elements before the panel of lane `lane`, a multiple of NR, and step `step`, a multiple
+ * of VD_INNER: panels of the same steps follow each other. */
+INLINE int64_t panel_offset(const vidya_weights *w, int64_t lane, int64_t step)
+{
+    int64_t steps = vd_min(VD_INNER, w->k - step);
+    return step * (vd_ceil_div(w->n, NR) * NR) + steps * lane;
+}
+
+/* The scale of a row that int8 holds: NaN where the row is not finite. */
+INLINE vd_real int8_scale(const vd_real *row, int64_t k)
+{
+    vd_real most = 0, finite = 0;
+    for (int64_t p = 0; p < k; p++) {
+        vd_real a = row[p] < 0 ? -row[p] : row[p];
+        most = a > most ? a : most;
+        finite += row[p] * 0;
+    }
+    return most / 127 + finite;
+}
+
+static void compress(const vidya_weights *to, const vd_real *w, int64_t lane, int64_t lanes)
+{
+    vd_real once[NR];
+    for (int64_t l0 = lane; l0 < lane + lanes; l0 += NR) {
+        int64_t some = vd_min(NR, lane + lanes - l0);
+        for (int64_t l = 0; l < some && to->kind == VIDYA_INT8; l++) {
+            vd_real scale = int8_scale(w + (l0 + l) * to->k, to->k);
+            ((vd_real *)to->scales)[l0 + l] = scale;
+            once[l] = scale > 0 ? 1 / scale : 0;
+        }
+        for (int64_t step = 0; step < to->k; step += VD_INNER) {
+            int64_t steps = vd_min(VD_INNER, to->k - step), at = panel_offset(to, l0, step);
+            for (int64_t p = 0; p < steps; p++, at += NR)
+                for (int64_t l = 0; l < NR; l++) {
+                    vd_real x = l < some ? w[(l0 + l) * to->k + step + p] : 0;
+                    if (to->kind == VIDYA_BF16)
+                        store_halves((uint16_t *)to->data + at + l, &x, 1);
+                    else
+                        ((int8_t *)to->data)[at + l] =
+                            (int8_t)(l < some && once[l] > 0 ? VD_RINT(x * once[l]) : 0);
+                }
+        }
+    }
+}
+
+static void expand(vd_real *panels, const vidya_weights *w, int64_t lane, int64_t lanes,
+                   int64_t step, int64_t steps)
+{
+    int64_t at = panel_offset(w, lane, step), n = vd_ceil_div(lanes, NR) * NR * steps;
+    if (w->kind == VIDYA_BF16)
+        for (int64_t i = 0; i < n; i += L)
+            store(panels + i, load_half_vec((const uint16_t *)w->data + at + i));
+    else
+        for (int64_t i = 0; i < n; i += L)
+            store(panels + i, load_int8_vec((const int8_t *)w->data + at + i));
+}
+
+/* ---- products of a few rows ----------------------------------------------------------------- */
+
+enum {
+    FEW_PANELS = 4,         /* at one time, for a single row */
+    PART = FEW_PANELS * NR, /* columns of a block of partial sums */
+    CHUNK = 32,             /* steps that are turned, or fetched, at one time */
+};
+
+/* A prefetch beyond the end of an array does nothing. */
+INLINE void fetch_panel(const void *panel, size_t size)
+{
+    for (size_t i = 0; i < CHUNK * NR * size; i += 64)
+        __builtin_prefetch((const void *)((uintptr_t)panel + i), 0, 2);
+}
+
+/* part [ROWS, PANELS * NR] goes on (or begins) with x [ROWS, steps] * panels
+ * [PANELS][steps][NR], panels being `between` elements apart (0: one, in the cache). The
+ * panels that follow are fetched meanwhile: the hardware foresees no more than the page it
+ * is in. */
+#define FEW(ROWS, PANELS, LOAD)                                                               \
+    do {                                                                                      \
+        vec sum[ROWS][PANELS * NW];                                                           \
+        _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++)                                \
+            _Pragma("GCC unroll 8") for (int w = 0; w < PANELS * NW; w++)                     \
+                sum[r][w] = begin ? (vec){0} : load(part + r * PART + w * L);                 \
+        for (int64_t p = 0; p < steps; p++) {                                                 \
+            if (between && p % CHUNK == 0)                                                    \
+                for (int j = 0; j < PANELS; j++)                                              \
+                    fetch_panel(panels + (PANELS + j) * between + p * NR, sizeof *panels);    \
+            vec across[PANELS * NW];                                                          \
+            _Pragma("GCC unroll 8") for (int w = 0; w < PANELS * NW; w++)                     \
+                across[w] = LOAD(panels + w / NW * between + p * NR + w % NW * L);            \
+            _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++)                            \
+            {                                                                                 \
+                vd_real s = x[r * ldx + p];                                                   \
+                _Pragma("GCC unroll 8") for (int w = 0; w < PANELS * NW; w++)                 \
+                    sum[r][w] = MULTIPLY_ADD(sum[r][w], s, across[w]);                        \
+            }                                                                                 \
+        }                                                                                     \
+        _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++)                                \
+            _Pragma("GCC unroll 8") for (int w = 0; w < PANELS * NW; w++)                     \
+                store(part + r * PART + w * L, sum[r][w]);                                    \
+    } while (0)
+
+/* Some of n panels by up to VD_FEW_ROWS rows; returns how many. Few rows want several
+ * panels at once, because a sum cannot go on before its last addition is done. */
+#define FEW_ROWS(NAME, ELEMENT, LOAD)                                                         \
+    static int64_t NAME(vd_real *part, const vd_real *x, int64_t ldx, int64_t rows,           \
+                        const ELEMENT *panels, int64_t between, int64_t n, int64_t steps,     \
+                        int begin)                                                            \
+    {                                                                                         \
+        if (rows == 1 && n >= FEW_PANELS) {                                                   \
+            FEW(1, 4, LOAD);                                                                  \
+            return FEW_PANELS;                                                                \
+        }                                                                                     \
+        if (rows == 2 && n >= 2) {                                                            \
+            FEW(2, 2, LOAD);                                                                  \
+            return 2;                                                                         \
+        }                                                                                     \
+        for (; rows > 0; rows -= 6, x += 6 * ldx, part += 6 * PART)                           \
+            switch (rows) {                                                                   \
+            case 1: FEW(1, 1, LOAD); break;                                                   \
+            case 2: FEW(2, 1, LOAD); break;                                                   \
+            case 3: FEW(3, 1, LOAD); break;                                                   \
+            case 4: FEW(4, 1, LOAD); break;                                                   \
+            case 5: FEW(5, 1, LOAD); break;                                                   \
+            default: FEW(6, 1, LOAD); break;                                                  \
+            }                                                                                 \
+        return 1;                                                                             \
+    }
+
+FEW_ROWS(few_rows, vd_real, load)
+FEW_ROWS(few_rows_bf16, uint16_t, load_half_vec)
+FEW_ROWS(few_rows_int8, int8_t, load_int8_vec)
+
+/* The sums of a run of steps, to those of the runs before. */
+INLINE void add_part(vd_real *y, int64_t ldy, const vd_real *part, int64_t rows, int64_t columns,
+                     int first)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < columns; c += L) {
+            vec sum = load(part + r * PART + c);
+            store(y + r * ldy + c, first ? sum : load(y + r * ldy + c) + sum);
+        }
+}
+
+/* Weights as rows are turned into panels, a chunk at a time; the same chunk of the rows
+ * that follow is fetched meanwhile: the hardware does not foresee so many streams. */
+static void few_of_rows(vd_real *y, int64_t ldy, const vd_real *x, int64_t rows,
+                        const vidya_weights *w, int64_t lane, int64_t lanes)
+{
+    static const vd_real nothing[CHUNK];
+    vd_real panel[CHUNK * NR] __attribute__((aligned(64)));
+    vd_real part[VD_FEW_ROWS * PART] __attribute__((aligned(64)));
+    const vd_real *weights = (const vd_real *)w->data + lane * w->k;
+    for (int64_t step = 0; step < w->k; step += CHUNK) {
+        int64_t steps = vd_min(CHUNK, w->k - step);
+        for (int64_t g = 0; g < NR; g += GROUP) {
+            const vd_real *row[GROUP];
+            for (int64_t i = 0; i < GROUP; i++) {
+                row[i] = g + i < lanes ? weights + (g + i) * w->k + step : nothing;
+                for (int64_t p = 0; p < steps; p += (int64_t)(64 / sizeof(vd_real)))
+                    __builtin_prefetch((const void *)((uintptr_t)(row[i] + p) +
+                                                      (uintptr_t)(NR * w->k) * sizeof(vd_real)),
+                                       0, 2);
+            }
+            interleave(panel + g, NR, row, vd_min(GROUP, NR - g), steps);
+        }
+        few_rows(part, x + step, w->k, rows, panel, 0, 1, steps, step % VD_INNER == 0);
+        if ((step + steps) % VD_INNER == 0 || step + steps == w->k)
+            add_part(y, ldy, part, rows, NR, step < VD_INNER);
+    }
+}
+
+static void multiply_few(vd_real *y, int64_t ldy, const vd_real *x, int64_t rows,
+                         const vidya_weights *w, int64_t lane, int64_t lanes)
+{
+    vd_real part[VD_FEW_ROWS * PART] __attribute__((aligned(64)));
+    if (w->kind == VIDYA_ROWS) {
+        for (int64_t l = 0; l < lanes; l += NR)
+            few_of_rows(y + l, ldy, x, rows, w, lane + l, vd_min(NR, lanes - l));
+        return;
+    }
+    int64_t n = vd_ceil_div(lanes, NR);
+    for (int64_t step = 0; step < w->k; step += VD_INNER) {
+        int64_t steps = vd_min(VD_INNER, w->k - step), made;
+        for (int64_t j = 0; j < n; j += made) {
+            int64_t at = panel_offset(w, lane + j * NR, step), between = steps * NR;
+            if (w->kind == VIDYA_BF16)
+                made = few_rows_bf16(part, x + step, w->k, rows, (const uint16_t *)w->data + at,
+                                     between, n - j, steps, 1);
+            else
+                made = few_rows_int8(part, x + step, w->k, rows, (const int8_t *)w->data + at,
+                                     between, n - j, steps, 1);
+            add_part(y + j * NR, ldy, part, rows, made * NR, step == 0);
+        }
+    }
+    if (w->scales)
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t l = 0; l < lanes; l++)
+                y[r * ldy + l] *= w->scales[lane + l];
+}
+
+/* One row of logits: its log-sum-exp. */
+static double log_sum_exp(const vd_real *x, int64_t n)
+{
+    vd_real most = max_row(x, n, x[0]);
+    vec sums = {0};
+    int64_t i = 0;
+    for (; i + L <= n; i += L)
+        sums += exp_vec(load(x + i) - most);
+    vd_real sum = sum_lanes(sums);
+    for (; i < n; i++)
+        sum += VD_EXP(x[i] - most);
+    return (double)most + log((double)sum);
+}
+
+/* ---- attention over a cache ------------------------------------------------------------------ */
+
+/* In the cache: keys in blocks [hd, VD_KEYS], values in rows of `width`. */
+
+INLINE void put_element(void *to, int64_t at, vd_real x, int half)
+{
+    if (half)
+        store_halves((uint16_t *)to + at, &x, 1);
+    else
+        ((vd_real *)to)[at] = x;
+}
+
+static void cache_store(const vd_cached_head *head, const vd_real *k, const vd_real *v)
+{
+    const int64_t hd = head->hd, width = padded(hd);
+    for (int64_t t = 0; t < head->n; t++, k += head->stride, v += head->stride) {
+        int64_t position = head->first + t;
+        int64_t column = position / BLOCK * hd * BLOCK + position % BLOCK;
+        for (int64_t c = 0; c < hd; c++)
+            put_element(head->keys, column + c * BLOCK, k[c], head->half);
+        for (int64_t c = 0; c < hd; c++)
+            put_element(head->values, position * width + c, v[c], head->half);
+    }
+}
+
+/* A row of scores becomes probabilities that fit what was summed before. */
+INLINE void next_scores(vd_real *s, int64_t valid, vd_real *o, int64_t width, vd_real *most,
+                        vd_real *total)
+{
+    vd_real peak = max_row(s, valid, *most);
+    vd_real sum = exp_row(s, peak, valid);
+    if (*most != peak) {
+        vd_real shrink = VD_EXP(*most - peak);
+        *total *= shrink;
+        for (int64_t c = 0; c < width; c++)
+            o[c] *= shrink;
+        *most = peak;
+    }
+    *total += sum;
+}
+
+/* Queries t0 to t0 + nq - 1 of a head, whose positions lie in one block. */
+INLINE void attend_cached(const vd_cached_head *head, int64_t t0, int64_t nq)
+{
+    const int64_t hd = head->hd, width = padded(hd), p0 = head->first + t0;
+    vd_real q[BLOCK * width] ALIGNED, kt[BLOCK * width] ALIGNED, v[BLOCK * width] ALIGNED;
+    vd_real o[BLOCK * width] ALIGNED, s[BLOCK * BLOCK] ALIGNED;
+    vd_real most[BLOCK], total[BLOCK];
+
+    pack_rows(q, width, head->q, t0 * head->stride, 0, head->stride, nq, hd,
+              1 / VD_SQRT((vd_real)hd));
+    memset(o, 0, (size_t)(nq * width) * sizeof *o);
+    for (int64_t i = 0; i < nq; i++) {
+        most[i] = (vd_real)-1e30;
+        total[i] = 0;
+    }
+    for (int64_t k0 = 0; k0 < p0 + nq; k0 += BLOCK) {
+        int64_t nk = vd_min(BLOCK, p0 + nq - k0);
+        int diagonal = k0 == p0; /* query i sees the first i + 1 keys */
+        const vd_real *keys = columns_at(head->keys, k0 * hd, head->half, kt, hd * BLOCK);
+        const vd_real *values = columns_at(head->values, k0 * width, head->half, v, nk * width);
+        small_matmul(s, BLOCK, q, width, 1, keys, BLOCK, nq, BLOCK, hd, 0,
+                     diagonal ? LOWER_RESULT : WHOLE);
+        for (int64_t i = 0; i < nq; i++)
+            next_scores(s + i * BLOCK, vd_min(nk, p0 + i - k0 + 1), o + i * width, width,
+                        most + i, total + i);
+        small_matmul(o, width, s, BLOCK, 1, values, width, nq, width, nk, 1,
+                     diagonal ? LOWER_FACTOR : WHOLE);
+    }
+    for (int64_t i = 0; i < nq; i++) {
+        vd_real *out = head->out + (t0 + i) * head->out_stride, once = 1 / total[i];
+        for (int64_t c = 0; c < hd; c++)
+            out[c] = o[i * width + c] * once;
+    }
+}
+
+static void attention_cached(const vd_cached_head *head)
+{
+    for (int64_t t = 0; t < head->n;) {
+        int64_t room = BLOCK - (head->first + t) % BLOCK;
+        int64_t nq = vd_min(room, head->n - t);
+        attend_cached(head, t, nq);
+        t += nq;
+    }
+}

@@ -1,0 +1,29 @@
+/* weights.c - weights in fewer bytes, in panels as linear.c and decode.c read them. */
+#include "internal.h"
+
+enum { LANES = 64 }; /* that a task compresses; a multiple of every panel's */
+
+int64_t vidya_compressed_bytes(int64_t n, int64_t k, int kind)
+{
+    int64_t nr = vd_micro_kernels()->nr;
+    return vd_ceil_div(n, nr) * nr * k * (kind == VIDYA_BF16 ? 2 : 1);
+}
+
+typedef struct {
+    vidya_weights to;
+    const vd_real *w;
+} compression;
+
+static void compress_lanes(int64_t i, void *context)
+{
+    const compression *p = context;
+    int64_t lane = i * LANES;
+    vd_micro_kernels()->compress(&p->to, p->w, lane, vd_min(LANES, p->to.n - lane));
+}
+
+void vidya_compress(void *panels, vd_real *scales, const vd_real *w, int64_t n, int64_t k,
+                    int kind)
+{
+    compression p = {{.data = panels, .scales = scales, .n = n, .k = k, .kind = kind}, w};
+    vd_parallel(vd_ceil_div(n, LANES), compress_lanes, &p);
+}

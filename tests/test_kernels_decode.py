@@ -1,0 +1,141 @@
+"""Weights in fewer bytes, and what sampling asks of logits, against plain NumPy."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from vidya import kernels
+from vidya.kernels import CompressedWeights
+
+SHAPES = [(1, 1), (3, 5), (16, 384), (17, 385), (64, 1536), (100, 770), (700, 33)]
+ISAS = ["avx512_bf16", "avx512", "avx2", "generic", "pairs"]
+
+
+def draw(shape, seed=0, dtype=np.float32):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def int8_of(w):
+    """Row by row, the documented way."""
+    scales = np.abs(w).max(axis=1, keepdims=True).astype(np.float32) / np.float32(127)
+    once = np.divide(np.float32(1), scales, where=scales > 0, out=np.zeros_like(scales))
+    return np.rint(w * once).astype(np.float32) * scales
+
+
+@pytest.fixture(params=ISAS)
+def isa(request, kernel_settings):
+    try:
+        kernels.set_isa(request.param)
+    except ValueError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_bf16_weights_are_the_nearest(isa, shape):
+    w = draw(shape)
+    expected = kernels.from_bf16(kernels.to_bf16(w))
+    np.testing.assert_array_equal(CompressedWeights(w, "bf16").decoded(), expected)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_int8_weights_are_multiples_of_a_scale_a_row(isa, shape):
+    w = draw(shape) * np.exp(draw((shape[0], 1), seed=1))
+    decoded = CompressedWeights(w, "int8").decoded()
+    step = np.abs(w).max(axis=1, keepdims=True) / 127
+    np.testing.assert_allclose(decoded, int8_of(w), rtol=1e-6)
+    assert (np.abs(decoded - w) <= step * 0.5001).all()
+
+
+@pytest.mark.parametrize("kind", ["bf16", "int8"])
+@pytest.mark.parametrize("T", [1, 5, 13, 100])
+def test_products_are_those_of_the_decoded_weights(isa, kind, T):
+    w, x = draw((130, 770)), draw((T, 770), seed=2)
+    weights = CompressedWeights(w, kind)
+    expected = x.astype(np.float64) @ weights.decoded().astype(np.float64).T
+    np.testing.assert_allclose(weights.linear(x), expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("kind", ["bf16", "int8"])
+def test_more_weights_than_are_expanded_at_one_time(kind):
+    """1,536 x 1,536 numbers are; these are more, in columns and in steps."""
+    for n, k in ((6200, 400), (500, 6000)):
+        w, x = draw((n, k)), draw((20, k), seed=2)
+        weights = CompressedWeights(w, kind)
+        near = int8_of(w) if kind == "int8" else kernels.from_bf16(kernels.to_bf16(w))
+        np.testing.assert_allclose(weights.linear(x), x @ near.T, atol=5e-3)
+
+
+@pytest.mark.parametrize("kind", ["bf16", "int8"])
+def test_other_weights_can_take_the_same_place(kind):
+    weights = CompressedWeights(draw((50, 70)), kind)
+    other = draw((50, 70), seed=1)
+    weights.fill(other)
+    np.testing.assert_array_equal(weights.decoded(), CompressedWeights(other, kind).decoded())
+    with pytest.raises(ValueError):
+        weights.fill(draw((51, 70)))
+
+
+def test_rows_of_zeros_stay_zeros_and_what_is_not_finite_shows():
+    w = draw((5, 40))
+    w[1] = 0
+    w[2, 7] = np.nan
+    w[3, 0] = -np.inf
+    y = CompressedWeights(w, "int8").linear(np.ones((2, 40), np.float32))
+    assert (y[:, 1] == 0).all() and np.isnan(y[:, 2:4]).all() and np.isfinite(y[:, [0, 4]]).all()
+
+
+def test_weights_that_make_no_sense_are_refused():
+    with pytest.raises(ValueError, match="bf16 or int8"):
+        CompressedWeights(draw((3, 3)), "int4")
+    with pytest.raises(TypeError):
+        CompressedWeights(draw((3, 3), dtype=np.float64), "int8")
+    with pytest.raises(ValueError):
+        CompressedWeights(draw((3, 3)), "int8").linear(draw((2, 4)))
+
+
+# ---- choosing -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 7), (5, 4259)])
+def test_log_sum_exp(isa, dtype, shape):
+    x = draw(shape, dtype=dtype) * 10
+    wide = x.astype(np.float64)
+    expected = np.log(np.exp(wide - wide.max(1, keepdims=True)).sum(1)) + wide.max(1)
+    tolerance = 2e-6 if dtype == np.float32 else 1e-13
+    np.testing.assert_allclose(kernels.log_sum_exp(x), expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("at", [0, 11, 36])
+def test_log_sum_exp_is_not_finite_where_a_row_is_not(bad, at):
+    x = draw((3, 37))
+    x[1, at] = bad
+    assert np.isfinite(kernels.log_sum_exp(x)).tolist() == [True, False, True]
+
+
+values = st.floats(-5, 5, width=32) | st.sampled_from([0.0, 1.0, -np.inf, np.inf, np.nan])
+
+
+@given(arrays(np.float32, st.integers(1, 80), elements=values), st.data())
+def test_top_k(x, data):
+    k = data.draw(st.integers(1, len(x)))
+    ranked = sorted(range(len(x)), key=lambda i: (np.isnan(x[i]), -x[i], i))
+    if np.isnan(x).any():  # sorted by a key that holds NaN is no order
+        ranked = sorted(range(len(x)), key=lambda i: (1, 0, i) if np.isnan(x[i]) else (0, -x[i], i))
+    for dtype in (np.float32, np.float64):
+        assert kernels.top_k(x.astype(dtype), k).tolist() == sorted(ranked[:k])
+
+
+def test_top_k_of_many():
+    x = draw((4259,))
+    expected = np.sort(np.argsort(-x, kind="stable")[:40])
+    np.testing.assert_array_equal(kernels.top_k(x, 40), expected)
+
+
+@pytest.mark.parametrize("k", [0, 4])
+def test_more_than_there_are_is_refused(k):
+    with pytest.raises(ValueError):
+        kernels.top_k(np.zeros(3, np.float32), k)

@@ -1,0 +1,182 @@
+"""A model that decodes: its weights in some precision, and a cache of keys and values.
+
+- Weights in float32 are the model's own, read in place. In bfloat16 and int8 they are
+  made from the model's when the decoder is, and again by `refresh`.
+- The cache has slots, one for a sequence each. Keys and values of every token so far stay
+  in it (in bfloat16 where the weights are in fewer bytes), so a new token costs one row.
+- One call runs any tokens of any slots through all layers: the next token of each of many
+  sequences, or the whole of a prompt. A token's numbers are the same whichever way it
+  comes: with others or alone, in one piece or in several. In fp32 they are, bit for bit,
+  those of `Model.forward`.
+
+No sampling here, and no idea of where a conversation turns: vidya/generate.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidya import kernels
+from vidya.arrays import aligned_zeros
+from vidya.model import Model
+
+Array = NDArray[Any]
+Precision = Literal["fp32", "bf16", "int8"]
+
+MOST_ROWS = 512
+"""Tokens of one call: a longer prompt is cut into pieces."""
+
+
+class Decoder:
+    """A model's weights and the cache of its slots. Not to be shared by threads.
+
+    Attributes:
+        window: tokens that a slot holds: the model's context.
+        slots: how many sequences the cache holds.
+        precision: of the weights.
+        rows: tokens that one call takes.
+    """
+
+    def __init__(self, model: Model, precision: Precision = "fp32", slots: int = 1) -> None:
+        """Make room; weights in fewer bytes are made, too.
+
+        Raises:
+            ValueError: an unknown precision, fewer than one slot, or a float64 model in
+                another precision than its own ("fp32").
+        """
+        if precision not in ("fp32", "bf16", "int8"):
+            raise ValueError(f"precision must be fp32, bf16 or int8, not {precision!r}")
+        if precision != "fp32" and model.dtype != np.float32:
+            raise ValueError(f"precision {precision} is for float32 models, not {model.dtype}")
+        if slots < 1:
+            raise ValueError(f"there must be at least one slot, not {slots}")
+        config = model.config
+        self.model = model
+        self.precision = precision
+        self.slots = slots
+        self.window = config.context
+        self.rows = max(slots, min(MOST_ROWS, self.window))
+        self._lib = kernels.library(model.dtype)
+        self._weights = _Weights(model, precision)
+        self._keys, self._values = self._make_cache()
+        self._logits = aligned_zeros((self.rows, config.vocab_size), model.dtype)
+        self._ids = np.zeros((4, self.rows), np.int32)  # tokens, slots, positions, wanted
+        self._arguments = [kernels.pointer(row) for row in self._ids]
+        self._logits_pointer = kernels.pointer(self._logits)
+        self._alive: list[Any] = []  # what the C structure points to
+        self._decoder = self._describe()
+
+    def refresh(self) -> None:
+        """Follow the model's weights after they changed. What is in the cache is stale."""
+        self._weights.refresh()
+
+    def run(
+        self, tokens: Sequence[int], slots: Sequence[int], positions: Sequence[int],
+        wanted: Sequence[int],
+    ) -> Array:  # fmt: skip
+        """Run tokens through the model; returns the logits [len(wanted), V] after some.
+
+        Token i goes to `positions[i]` of slot `slots[i]`. Earlier positions of the slot
+        are in its cache, or stand before it in this call; tokens of a slot stand together
+        and in order. Arguments are trusted. The result is overwritten by the next call.
+
+        Args:
+            tokens: 1 to `rows` ids.
+            slots: of each.
+            positions: of each, below `window`.
+            wanted: indices into `tokens`.
+        """
+        T, n = len(tokens), len(wanted)
+        for row, values in zip(self._ids, (tokens, slots, positions, wanted), strict=True):
+            row[: len(values)] = values
+        ids, of_slots, at, want = self._arguments
+        self._lib.vidya_decode(self._decoder, self._logits_pointer, ids, of_slots, at, T, want, n)
+        logits: Array = self._logits[:n]
+        return logits
+
+    def copy(self, source: int, target: int, count: int) -> None:
+        """Copy the first `count` positions of one slot's cache to another's."""
+        blocks = -(-count // kernels.CACHE_BLOCK)
+        self._keys[:, target, :, :blocks] = self._keys[:, source, :, :blocks]
+        self._values[:, target, :, :count] = self._values[:, source, :, :count]
+
+    def nbytes(self) -> int:
+        """Bytes of the cache when every slot is full, and of weights made for it."""
+        return self._keys.nbytes + self._values.nbytes + self._weights.nbytes()
+
+    def _make_cache(self) -> tuple[Array, Array]:
+        """Keys [layer, slot, head, block, hd, 64] and values [layer, slot, head, position, hd]."""
+        config = self.model.config
+        dtype = self.model.dtype if self.precision == "fp32" else np.dtype(np.uint16)
+        heads = config.n_layer, self.slots, config.n_head
+        blocks = -(-self.window // kernels.CACHE_BLOCK)
+        keys = aligned_zeros((*heads, blocks, config.head_dim, kernels.CACHE_BLOCK), dtype)
+        width = -(-config.head_dim // kernels.CACHE_PAD) * kernels.CACHE_PAD
+        values = aligned_zeros((*heads, blocks * kernels.CACHE_BLOCK, width), dtype)
+        return keys, values
+
+    def _describe(self) -> Any:
+        """The C structure, with every pointer bound once."""
+        config, dtype = self.model.config, self.model.dtype
+        d, layers = config.n_embd, range(config.n_layer)
+        parameters = {name: kernels.pointer(p) for name, p in self.model.parameters.items()}
+        weights = self._weights.fields
+        shapes = [shape for shape in self.model.shapes.values() if len(shape) == 2]
+        names = ("attn_qkv", "attn_out", "ffn_up", "ffn_down")
+        described = [
+            {
+                "attn_norm": parameters[f"layers.{i}.attn_norm"],
+                "ffn_norm": parameters[f"layers.{i}.ffn_norm"],
+                "keys": kernels.pointer(self._keys[i]),
+                "values": kernels.pointer(self._values[i]),
+                **{name: weights[f"layers.{i}.{name}"] for name in names},
+            }
+            for i in layers
+        ]
+        columns = {"x": d, "normed": d, "qkv": 3 * d, "attended": d, "hidden": 4 * d, "rstd": 1}
+        scratch = {name: aligned_zeros((self.rows, n), dtype) for name, n in columns.items()}
+        tables = kernels.rope_table(config.context, config.head_dim, dtype=dtype)
+        workspace = kernels.workspace(dtype, self.rows, shapes)
+        c_layers = kernels.structures("vidya_decoder_layer", dtype, described)
+        self._alive += [*scratch.values(), *tables, workspace, c_layers]
+        return kernels.structure(
+            "vidya_decoder", dtype, n_layer=config.n_layer, d=d, H=config.n_head, F=4 * d,
+            V=config.vocab_size, capacity=self._values.shape[-2],
+            cache_half=int(self._keys.dtype == np.uint16), eps=kernels.RMSNORM_EPS,
+            wte=parameters["wte"], embed_norm=parameters["embed_norm"],
+            final_norm=parameters["final_norm"], cos_table=kernels.pointer(tables[0]),
+            sin_table=kernels.pointer(tables[1]), head=weights["wte"], layers=c_layers,
+            workspace=kernels.pointer(workspace),
+            **{name: kernels.pointer(array) for name, array in scratch.items()},
+        )  # fmt: skip
+
+
+class _Weights:
+    """The matrices of a model, for products of tokens with them.
+
+    Attributes:
+        fields: by name, the fields of the C structure `vidya_weights`.
+    """
+
+    def __init__(self, model: Model, precision: Precision) -> None:
+        self._matrices = {n: p for n, p in model.parameters.items() if p.ndim == 2}
+        self._made: dict[str, kernels.CompressedWeights] = {}
+        self.fields: dict[str, dict[str, Any]] = {}
+        for name, matrix in self._matrices.items():
+            if precision == "fp32":
+                n, k = matrix.shape
+                self.fields[name] = {"data": kernels.pointer(matrix), "n": n, "k": k}
+            else:
+                made = self._made[name] = kernels.CompressedWeights(matrix, precision)
+                self.fields[name] = made.fields()
+
+    def refresh(self) -> None:
+        for name, made in self._made.items():
+            made.fill(self._matrices[name])
+
+    def nbytes(self) -> int:
+        return sum(made.nbytes() for made in self._made.values())

@@ -1,0 +1,87 @@
+"""Weights in fewer bytes, for generation: bfloat16, and int8 with a scale a row.
+
+They lie in panels as the micro-kernels of the instruction set in use read them, so they
+are not arrays to look into: `CompressedWeights.linear` multiplies, `decoded` shows what
+values they stand for. vidya/decoder.py runs whole models on them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from vidya import arrays
+from vidya.arrays import Array
+from vidya.kernels.bindings import NULL, library, pointer, structure, workspace
+
+Compression = Literal["bf16", "int8"]
+_KINDS = {"bf16": ("VIDYA_BF16", 2), "int8": ("VIDYA_INT8", 1)}
+
+CACHE_BLOCK = 64
+"""Positions of a block of cached keys (csrc/vidya.h)."""
+CACHE_PAD = 16
+"""Cached values have columns up to a multiple of this."""
+
+
+class CompressedWeights:
+    """A matrix of weights [n, k] in bfloat16 (to nearest even) or int8.
+
+    int8 keeps, of each row, max|w| / 127 and the multiples of that nearest to its numbers.
+    """
+
+    def __init__(self, w: Array, kind: Compression) -> None:
+        """Compress w [n, k], float32.
+
+        Raises:
+            ValueError, TypeError: `kind` is unknown, or w is no such matrix.
+        """
+        if kind not in _KINDS:
+            raise ValueError(f"weights are kept in bf16 or int8, not {kind!r}")
+        arrays.require("w", w, (None, None), np.float32)
+        self.shape: tuple[int, int] = w.shape
+        self._lib = library(np.float32)
+        name, _ = _KINDS[kind]
+        self._kind = int(getattr(self._lib, name))
+        n, k = w.shape
+        size = self._lib.vidya_compressed_bytes(n, k, self._kind)
+        self._panels = arrays.aligned_zeros(size, np.uint8)
+        self._scales = np.zeros(n, np.float32) if kind == "int8" else None
+        self.fill(w)
+
+    def fill(self, w: Array) -> None:
+        """Compress another matrix of the same shape, into the same place."""
+        arrays.require("w", w, self.shape, np.float32)
+        self._lib.vidya_compress(
+            pointer(self._panels), self._scales_pointer(), pointer(w), *self.shape, self._kind
+        )
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of the C structure `vidya_weights`, valid while this object lives."""
+        n, k = self.shape
+        scales = self._scales_pointer()
+        return {"data": pointer(self._panels), "scales": scales, "n": n, "k": k,
+                "kind": self._kind}  # fmt: skip
+
+    def linear(self, x: Array, *, out: Array | None = None) -> Array:
+        """Y [T, n] = x [T, k] @ w.T, x and y float32."""
+        n, k = self.shape
+        arrays.require("x", x, (None, k), np.float32)
+        y = arrays.output("out", out, (len(x), n), np.float32, x)
+        room = workspace(np.float32, len(x), [(n, k)])
+        source = structure("vidya_input", np.float32, data=pointer(x))
+        to = structure("vidya_output", np.float32, data=pointer(y))
+        weights = structure("vidya_weights", np.float32, **self.fields())
+        self._lib.vidya_linear_weights(to, source, weights, len(x), pointer(room))
+        return y
+
+    def decoded(self) -> Array:
+        """The matrix [n, k] that the products see, float32."""
+        return np.ascontiguousarray(self.linear(np.eye(self.shape[1], dtype=np.float32)).T)
+
+    def nbytes(self) -> int:
+        """Bytes that it takes."""
+        return self._panels.nbytes + (0 if self._scales is None else self._scales.nbytes)
+
+    def _scales_pointer(self) -> Any:
+        return NULL if self._scales is None else pointer(self._scales)

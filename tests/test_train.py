@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import sys
+import time
 
 import numpy as np
 import pexpect

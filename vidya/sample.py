@@ -8,6 +8,7 @@ together.
 # which name things that are imported only when it runs.
 
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -135,6 +136,8 @@ def _show(pretrained: "Pretrained", options: Options, replies: Sequence["Reply"]
     # A terminal that cannot show a character gets a question mark, not a crash.
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     console = Console(highlight=False)
+    # rich takes a terminal that it does not know to be 80 columns wide
+    width = shutil.get_terminal_size().columns if console.is_terminal else sys.maxsize
     meta, config = pretrained.meta, pretrained.model.config
     console.out(
         f"{meta.get('preset', 'model')}, {config.parameter_count() / 1e6:.1f} M parameters, "
@@ -150,9 +153,8 @@ def _show(pretrained: "Pretrained", options: Options, replies: Sequence["Reply"]
         for reply in block:
             said = in_one_line(reply.text) + ("" if reply.ended else " …")
             text = Text(said if reply.text else "(no reply)")
-            room = max(10, console.width - indent) if console.is_terminal else sys.maxsize
             begins = f"  {reply.sampling.temperature:g}".ljust(indent)
-            for line in text.wrap(console, room):
+            for line in text.wrap(console, max(10, width - indent)):
                 line.rstrip()
                 console.out(begins + line.plain)
                 begins = " " * indent

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vidya import threads
+from vidya import thread_choice
 from vidya.command_line import parse
 from vidya.errors import UserError, run_command
 
@@ -58,7 +58,7 @@ class Options:
             if (value := getattr(self, name)) < least:
                 flag = "--" + name.replace("_", "-")
                 raise UserError(f"{flag} must be at least {least}, not {value}")
-        threads.check(self.threads)
+        thread_choice.check(self.threads)
 
 
 def main() -> int | None:
@@ -87,7 +87,7 @@ def run(models: Sequence[Path], options: Options) -> int:
     for path in paths:  # so that a wrong name is told before the work begins
         resolve_model(path)
     texts = HeldOutTexts(options.data, options.tokens)
-    threads.use(options.threads)
+    thread_choice.use(options.threads)
     results = []
     for path in paths:
         pretrained = _load(path)

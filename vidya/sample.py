@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from vidya import threads
+from vidya import thread_choice
 from vidya.command_line import parse
 from vidya.errors import UserError, run_command
 
@@ -51,7 +51,7 @@ class Options:
             raise UserError(f"--max-tokens must be at least 1, not {self.max_tokens}")
         if not self.temperature:
             raise UserError("--temperature needs at least one number")
-        threads.check(self.threads)
+        thread_choice.check(self.threads)
 
 
 def main() -> int | None:
@@ -78,7 +78,7 @@ def run(model: Path | None, options: Options) -> int:
     samplings = [Sampling(t, options.top_k, options.seed) for t in options.temperature]
     prompts = PROMPTS if options.prompts is None else _read(options.prompts)
     pretrained = load_pretrained(model)
-    threads.use(options.threads)
+    thread_choice.use(options.threads)
     tokenizer = pretrained.tokenizer
     requests = [(prompt, sampling) for prompt in prompts for sampling in samplings]
     generator = Generator(

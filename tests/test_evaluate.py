@@ -8,9 +8,13 @@ import pytest
 from reference import kernels as reference
 from training import conversations
 
-from vidya.config import ModelConfig
-from vidya.evaluate import evaluate
+from vidya.batches import BatchPlan
+from vidya.config import PRESETS, ModelConfig
+from vidya.decoder import Decoder
+from vidya.errors import UserError
+from vidya.evaluate import evaluate, measure
 from vidya.model import Model
+from vidya.optimizer import Adam
 from vidya.tokenizer import Tokenizer
 
 CONTEXT = 16
@@ -145,3 +149,88 @@ def test_documents_without_a_byte_of_text(model, tokenizer):
     markers = [np.array([tokenizer.bos_id, tokenizer.bos_id], np.uint16)]
     result = evaluate(model, tokenizer, cache_of(markers))
     assert result.tokens == 1 and math.isfinite(result.bits_per_byte)
+
+
+# ---- measured through the weights of generation ----------------------------------------
+
+
+def test_measuring_sees_what_training_sees(model, tokenizer, documents):
+    cache = cache_of(documents)
+    expected = evaluate(model, tokenizer, cache)
+    measured = measure(Decoder(model, slots=4), tokenizer, cache)
+    assert measured.tokens == expected.tokens
+    assert measured.loss == pytest.approx(expected.loss, rel=1e-6)
+    assert measured.bits_per_byte == pytest.approx(expected.bits_per_byte, rel=1e-6)
+    assert measured.perplexity == pytest.approx(math.exp(measured.loss))
+
+
+def test_accuracy_against_plain_numpy(model, tokenizer):
+    """Documents of the model's own likeliest tokens, with others among them."""
+    rng = np.random.default_rng(3)
+    documents, right = [], 0
+    for length in (9, 12, CONTEXT):
+        ids = [tokenizer.bos_id]
+        for _ in range(length - 1):
+            hidden = forward(model, np.array(ids))
+            likeliest = int((hidden[-1] @ model.parameters["wte"].T).argmax())
+            ids.append(likeliest if rng.random() < 0.4 else int(rng.integers(3, 200)))
+            right += ids[-1] == likeliest
+        documents.append(np.array(ids, np.uint16))
+    measured = measure(Decoder(model, slots=2), tokenizer, cache_of(documents))
+    assert 5 < right < measured.tokens - 5
+    assert measured.accuracy == right / measured.tokens
+    told = sum(len(tokenizer.decode_bytes(d, skip_special=True)) for d in documents)
+    assert measured.text_bytes == told
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+def test_slots_and_calls_change_nothing(model, tokenizer, documents, precision, monkeypatch):
+    """One window at a time, several, and windows cut into calls of a few tokens."""
+    cache = cache_of(documents)
+    one, several = (measure(Decoder(model, precision, n), tokenizer, cache) for n in (1, 3))
+    cut = Decoder(model, precision, 2)
+    monkeypatch.setattr(cut, "rows", 7)  # below the context
+    for other in (several, measure(cut, tokenizer, cache)):
+        assert other.loss == pytest.approx(one.loss, rel=1e-12)
+        assert other.accuracy == one.accuracy and other.tokens == one.tokens
+
+
+def test_progress_adds_up(model, tokenizer, documents):
+    seen = []
+    measured = measure(Decoder(model), tokenizer, cache_of(documents), on_tokens=seen.append)
+    assert sum(seen) == measured.tokens and len(seen) > 1
+
+
+def test_weights_that_are_no_good(model, tokenizer, documents):
+    broken = Model(model.config)
+    broken.flat[:] = np.nan
+    with pytest.raises(UserError, match="not a number"):
+        measure(Decoder(broken), tokenizer, cache_of(documents))
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Preset nano after 60 steps on made-up talk: model, tokenizer, held-out text."""
+    lines = conversations(1000, seed=3)
+    tokenizer = Tokenizer.train(lines, 60)
+    config = PRESETS["nano"].model(tokenizer.vocab_size, dropout=0.0)
+    model = Model(config, max_tokens=512)
+    model.init(1)
+    adam = Adam(model)
+    plan = BatchPlan(cache_of(tokenizer.encode_documents(lines[100:])), config.context,
+                     tokens_per_step=512, seed=1)  # fmt: skip
+    for step in range(60):
+        model.loss_and_gradients(plan.batch(step))
+        adam.update(2e-3 * min(1, (step + 1) / 10), adam.gradient_norm())
+    return model, tokenizer, cache_of(tokenizer.encode_documents(lines[:100]))
+
+
+@pytest.mark.parametrize(("precision", "most"), [("bf16", 0.005), ("int8", 0.01)])
+def test_fewer_bytes_cost_little_of_a_trained_model(trained, precision, most):
+    model, tokenizer, held_out = trained
+    exact = measure(Decoder(model, slots=32), tokenizer, held_out)
+    assert exact.loss < 0.6 * math.log(tokenizer.vocab_size)  # it has learnt something
+    rounded = measure(Decoder(model, precision, 32), tokenizer, held_out)
+    assert rounded.loss != exact.loss
+    assert rounded.loss == pytest.approx(exact.loss, rel=most)
+    assert rounded.accuracy == pytest.approx(exact.accuracy, abs=0.02)

@@ -15,6 +15,8 @@ from vidya.errors import UserError, run_command
 COMMANDS = {
     "train": "train a chat model from scratch, or go on with a run",
     "chat": "talk to a model",
+    "sample": "show what a model replies to a few fixed prompts",
+    "eval": "measure models on held-out text, side by side",
     "data": "turn conversations and text into a corpus file",
     "tokenizer": "train a tokenizer, measure it, or encode with it",
     "expand": "make a bigger model of a trained one",

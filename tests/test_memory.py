@@ -232,6 +232,7 @@ def faults_in(step, steps=20):
 
 PAGES = BUFFER // 4096
 """One array [tokens, width]."""
+HUGE_PAGE = 2 << 20
 
 
 def test_twenty_steps_page_no_memory_in(training):
@@ -240,7 +241,8 @@ def test_twenty_steps_page_no_memory_in(training):
     before = metrics.rss_bytes()
     fewest = min(faults_in(step) for _ in range(3))
     assert fewest < PAGES  # that is a twentieth of an array a step
-    assert metrics.rss_bytes() - before < 3 * 20 * BUFFER / 10
+    # the system itself may join small pages into a huge one or two meanwhile
+    assert metrics.rss_bytes() - before < 3 * 20 * BUFFER / 10 + 2 * HUGE_PAGE
     assert made.progress.step == 65
 
 
@@ -251,9 +253,9 @@ def test_those_would_be_seen(training):
     before = metrics.rss_bytes()
     made.optimizer.gradient_norm = lambda: (leaked.append(np.ones(BUFFER, np.uint8)), norm())[1]
     assert faults_in(step) > PAGES  # fewer than the array has where pages are huge
-    assert metrics.rss_bytes() - before > 10 * BUFFER
+    assert metrics.rss_bytes() - before > 10 * BUFFER > 2 * HUGE_PAGE
     made.optimizer.gradient_norm = lambda: (np.ones(64_000_000, np.uint8), norm())[1]
-    assert faults_in(step, 2) > 2 * 64_000_000 // (2 << 20) - 8  # at least one a huge page
+    assert faults_in(step, 2) > 2 * 64_000_000 // HUGE_PAGE - 8  # at least one a huge page
 
 
 def test_the_longest_batch_takes_no_more_than_planned():

@@ -89,10 +89,10 @@ def test_training_on_nothing():
 
 def test_a_large_corpus_is_thinned_evenly():
     documents = [f"{i:04d}" for i in range(1000)]
-    kept = module._thin(documents, 1000)
+    kept = module._thin(documents, 1000).documents
     assert kept == documents[::4]
-    assert module._thin(documents, 4000) == documents
-    assert module._thin(["x" * 100, "yy"], 10) == ["x" * 10]
+    assert module._thin(documents, 4000).documents == documents
+    assert module._thin(["x" * 100, "yy"], 10).documents == ["x" * 10]
 
 
 # ---------------------------------------------------------------- round trips

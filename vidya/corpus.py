@@ -215,14 +215,19 @@ def chitchat_documents(dropped: Dropped | None = None) -> Iterator[str]:
             dropped["one-sided"] += 1
 
 
-def _load_chitchat() -> dict[str, Any]:
-    # The package's own loader decodes by the locale, so its data is read directly.
+def chitchat_path() -> Path:
+    """Where the data of the pip package `chitchat-dataset` lies; `UserError` without it."""
     spec = importlib.util.find_spec("chitchat_dataset")
     if spec is None or spec.origin is None:
         raise UserError(
             "the chitchat corpus is not installed: python -m pip install chitchat-dataset"
         )
-    path = Path(spec.origin).with_name("dataset.json")
+    return Path(spec.origin).with_name("dataset.json")
+
+
+def _load_chitchat() -> dict[str, Any]:
+    # The package's own loader decodes by the locale, so its data is read directly.
+    path = chitchat_path()
     try:
         conversations: dict[str, Any] = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -323,19 +328,36 @@ class CorpusSummary:
     """Unicode characters of the documents."""
 
 
-def summarize(documents: Iterable[str]) -> CorpusSummary:
-    """Hash and measure a corpus in one pass."""
-    digest = hashlib.blake2b(digest_size=16)
-    count = size = characters = 0
-    for document in documents:
+class Summing:
+    """A `CorpusSummary` in the making, document by document."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.blake2b(digest_size=16)
+        self._documents = self._bytes = self._characters = 0
+
+    def add(self, document: str) -> None:
+        """Count a document."""
         raw = document.encode("utf-8")
         # The length in front keeps ["ab"] and ["a", "b"] apart.
-        digest.update(len(raw).to_bytes(8, "little"))
-        digest.update(raw)
-        count += 1
-        size += len(raw)
-        characters += len(document)
-    return CorpusSummary(digest.hexdigest(), count, size, characters)
+        self._digest.update(len(raw).to_bytes(8, "little"))
+        self._digest.update(raw)
+        self._documents += 1
+        self._bytes += len(raw)
+        self._characters += len(document)
+
+    def summary(self) -> CorpusSummary:
+        """Of the documents so far."""
+        return CorpusSummary(
+            self._digest.hexdigest(), self._documents, self._bytes, self._characters
+        )
+
+
+def summarize(documents: Iterable[str]) -> CorpusSummary:
+    """Hash and measure a corpus in one pass."""
+    summing = Summing()
+    for document in documents:
+        summing.add(document)
+    return summing.summary()
 
 
 def corpus_hash(documents: Iterable[str]) -> str:

@@ -25,6 +25,9 @@ class Cache:
     tokens: np.ndarray
     offsets: np.ndarray
 
+    def release(self) -> None:
+        pass
+
 
 @pytest.fixture(scope="module")
 def tokenizer():

@@ -16,6 +16,7 @@ the wanted ones. Otherwise it is built anew: a stale cache is never used.
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import struct
 import sys
@@ -57,6 +58,17 @@ class TokenCache:
     """Hash of the tokenizer that made the ids."""
     corpus_hash: str
     """Hash of the corpus that they were made of."""
+    mapping: mmap.mmap | None = None
+    """What `tokens` lies in."""
+
+    def release(self) -> None:
+        """Let the pages of the file that were read count as this process's memory no longer.
+
+        They stay in the system's own cache for as long as it has room. Without this a
+        training would come to hold the whole file.
+        """
+        if self.mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self.mapping.madvise(mmap.MADV_DONTNEED)
 
     @property
     def documents(self) -> int:
@@ -75,11 +87,15 @@ class TokenCache:
             with open(path, "rb") as file:
                 header = _read_header(file)
                 _check_content(file, header)
+                mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             raise UserError(f"cannot use the token cache {name} ({error}): delete it") from error
-        tokens = np.memmap(path, np.uint16, "r", _HEADER_BYTES, (header.tokens,))
-        offsets = np.fromfile(path, np.int64, header.documents + 1, offset=header.offsets_at)
-        return TokenCache(tokens, offsets, header.tokenizer_hash, header.corpus_hash)
+        tokens = np.frombuffer(mapping, np.uint16, header.tokens, _HEADER_BYTES)
+        offsets = np.frombuffer(mapping, np.int64, header.documents + 1, header.offsets_at).copy()
+        hashes = header.tokenizer_hash, header.corpus_hash
+        cache = TokenCache(tokens, offsets, *hashes, mapping)
+        cache.release()
+        return cache
 
 
 def build(

@@ -202,7 +202,16 @@ class Stages:
 
     def __init__(self, folder: Path, size: float) -> None:
         self.folder, self.size = folder, size
-        self.names = ("build", "convert", "combine", "tokenizer", "cache", "start", "resume")
+        self.names = (
+            "build",
+            "convert",
+            "combine",
+            "tokenizer",
+            "cache",
+            "first",
+            "start",
+            "resume",
+        )
 
     def run(self, name: str) -> dict[str, Any]:
         """Run a stage; what it took."""
@@ -263,9 +272,12 @@ class Stages:
         words = [sys.executable, "-c", code, *(self.folder / name for name in names)]
         return self._rated(measured([str(w) for w in words], self.folder / "cache.log"))
 
+    def first(self) -> dict[str, Any]:
+        """`vidya.train` from nothing, tokenizer and cache made on the way: to the first step."""
+        return self._train("first", "--overwrite")
+
     def start(self) -> dict[str, Any]:
-        """`vidya.train` from nothing, then again over what it left: to the first step."""
-        self._train("first", "--overwrite")
+        """The same over the cache that it left."""
         return self._train("start", "--overwrite")
 
     def resume(self) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 import io
+import itertools
 import struct
 import subprocess
 import sys

@@ -104,7 +104,9 @@ def test_how_much_of_a_corpus_was_used_is_said(monkeypatch):
     Tokenizer.train(DOCUMENTS, 10, say=said.append)
     (line,) = said
     kept = DOCUMENTS[::8]
-    assert f"from {sum(map(len, kept)) / 1e6:.1f} of {sum(map(len, DOCUMENTS)) / 1e6:,.1f} MB" in line
+    assert (
+        f"from {sum(map(len, kept)) / 1e6:.1f} of {sum(map(len, DOCUMENTS)) / 1e6:,.1f} MB" in line
+    )
     assert "1 document in 8, evenly" in line
 
 

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidya import corpus
+from vidya.conversation import chat_prompt, stream_text
 from vidya.corpus import ASSISTANT, LINE_BREAK, USER, Dropped
 from vidya.errors import UserError
+from vidya.tokenizer import Tokenizer
 from vidya.ultrachat import ultrachat_documents, usable_turns
 
 texts = st.text(st.characters(codec="utf-8"))
@@ -258,3 +260,21 @@ def test_an_error_leaves_the_old_output(tmp_path):
     done = run(path, "--out", out)
     assert done.returncode == 2 and "(1 without a reply to the user dropped)" in done.stderr
     assert out.read_text() == "old\n"
+
+
+# ---------------------------------------------------------------- and back
+
+
+def test_lines_come_back_in_a_chat():
+    documents = [f"<|user|> list {i}↵please <|assistant|> 1. a↵2. b↵↵done" for i in range(40)]
+    tokenizer = Tokenizer.train(documents, 30)
+    ids = tokenizer.encode_text(" 1. a↵2. b↵↵done↵ ")
+    pieces = list(stream_text(tokenizer, ids))
+    assert "".join(pieces) == "1. a\n2. b\n\ndone"
+    prompt = chat_prompt(tokenizer, ["list 1\nplease", "1. a\n2. b", "and  more"], 200)
+    assert tokenizer.decode(prompt) == (
+        "<|bos|><|user|> list 1↵please <|assistant|> 1. a↵2. b <|user|> and more <|assistant|>"
+    )
+    # Where the corpus had no line breaks, the model does not know them.
+    other = Tokenizer.train(["<|user|> a b <|assistant|> c d"] * 3, 5)
+    assert "a b <" in other.decode(chat_prompt(other, ["a\nb"], 200))

@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -164,7 +165,7 @@ def measured(
 
     After that line the command runs on to its end.
     """
-    begin = time.monotonic()
+    begin, used = time.monotonic(), processor_seconds()
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
     )
@@ -191,7 +192,18 @@ def measured(
     log.write_text("".join(lines), encoding="utf-8")
     if code != 0 or (until is not None and seconds is None):
         raise SystemExit(f"{' '.join(command)}\n{''.join(lines)}failed with status {code}")
-    return {"seconds": seconds or time.monotonic() - begin, "peak_bytes": peak, "lines": lines}
+    return {
+        "seconds": seconds or time.monotonic() - begin,
+        "processor_seconds": processor_seconds() - used,
+        "peak_bytes": peak,
+        "lines": lines,
+    }
+
+
+def processor_seconds() -> float:
+    """What the children of this process have used, user and system."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 # ---------------------------------------------------------------- stages
@@ -298,12 +310,16 @@ class Stages:
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
     """The figures as Markdown."""
-    lines = ["| stage | seconds | peak memory, GB | MB/s | promised |", "|---|---|---|---|---|"]
+    lines = [
+        "| stage | seconds | processor seconds | peak memory, GB | MB/s | promised |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, row in rows.items():
         rate = f"{row['mb_per_s']:.1f}" if "mb_per_s" in row else ""
         verdict = BARS[name].verdict(row) if name in BARS else ""
         lines.append(
-            f"| {name} | {row['seconds']:.1f} | {row['peak_bytes'] / 1e9:.2f} | {rate} "
+            f"| {name} | {row['seconds']:.1f} | {row.get('processor_seconds', 0):.0f} "
+            f"| {row['peak_bytes'] / 1e9:.2f} | {rate} "
             f"| {verdict} |"
         )
     return "\n".join(lines)

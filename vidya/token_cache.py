@@ -23,7 +23,9 @@ import sys
 import time
 import zlib
 from array import array
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -44,6 +46,7 @@ _DIGEST_BYTES = 32
 _HEADER_BYTES = 256
 _CHECK_BYTES = 1 << 24
 _LINE_SECONDS = 10.0
+_AT_ONCE = 2
 
 
 @dataclass(frozen=True)
@@ -204,8 +207,7 @@ def _write(
     file.write(bytes(_HEADER_BYTES))
     offsets = array("q", [0])
     checksum = 0
-    for chunk in in_chunks(documents):
-        encoded = tokenizer.encode_documents(chunk)
+    for chunk, encoded in _encoded(documents, tokenizer):
         raw = np.concatenate(encoded).astype("<u2", copy=False).tobytes()
         file.write(raw)
         checksum = zlib.crc32(raw, checksum)
@@ -218,6 +220,25 @@ def _write(
     header = _Header(checksum, len(offsets) - 1, offsets[-1], tokenizer.hash, corpus_hash)
     file.seek(0)
     file.write(header.packed())
+
+
+def _encoded(
+    documents: Iterable[str], tokenizer: Tokenizer
+) -> Iterator[tuple[list[str], list[NDArray[np.uint16]]]]:
+    """Chunks of documents and their ids, in order.
+
+    Two chunks are encoded at a time: while one's ids become arrays, which one core does, the
+    other keeps the rest of them busy.
+    """
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        waiting: deque[tuple[list[str], Future[list[NDArray[np.uint16]]]]] = deque()
+        for chunk in in_chunks(documents):
+            waiting.append((chunk, pool.submit(tokenizer.encode_documents, chunk)))
+            if len(waiting) > _AT_ONCE:
+                first, ids = waiting.popleft()
+                yield first, ids.result()
+        for first, ids in waiting:
+            yield first, ids.result()
 
 
 def _read_header(file: BinaryIO) -> _Header:

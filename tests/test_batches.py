@@ -277,4 +277,5 @@ def test_what_memory_holds_of_a_corpus():
     batches = plan.steps_in_epoch(0)
     assert plan.windows_in_epoch == 1_000_000
     assert now <= 16e6 + 8 * batches + 1e5
+    assert plan.nbytes == pytest.approx(now + offsets.nbytes, abs=1e5)
     assert peak <= 40e6

@@ -152,6 +152,19 @@ class BatchPlan:
         return int(self._windows.lengths.sum(dtype=np.int64))
 
     @property
+    def nbytes(self) -> int:
+        """Bytes in memory that grow with the corpus: documents, windows, and a pass's order."""
+        windows = self._windows
+        bounds = 8 * (self.steps_in_epoch(0) + 1)
+        order = np.dtype(np.uint32).itemsize * self.windows_in_epoch
+        return (
+            self._cache.offsets.nbytes
+            + windows.starts.nbytes
+            + windows.lengths.nbytes
+            + (order + bounds)
+        )
+
+    @property
     def max_tokens(self) -> int:
         """No batch holds more predictions than this."""
         longest = int(self._windows.lengths.max())

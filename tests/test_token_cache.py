@@ -246,14 +246,14 @@ print(before, held, mapped_bytes(), total, int(cache.tokens.sum(dtype=np.int64))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_pages_that_were_read_can_be_released(tokenizer, tmp_path):
-    document = "how are you " * 100_000
-    build(tmp_path / "c", itertools.repeat(document, 40), tokenizer, "c" * 32)
+    document = "zq" * 250_000  # nothing to merge: a token a byte
+    build(tmp_path / "c", itertools.repeat(document, 8), tokenizer, "c" * 32)
     size = (tmp_path / "c").stat().st_size
     done = subprocess.run(
         [sys.executable, "-c", HELD, str(tmp_path / "c")], capture_output=True, text=True
     )
     before, held, after, total, again = map(int, done.stdout.split())
-    assert size > 8e6
+    assert size > 8e6 - 1
     assert held - before > 0.9 * size  # opening did not leave them there, reading does
     assert after - before < 0.1 * size
     assert total == again > 0

@@ -18,9 +18,6 @@ class Cache:
     tokens: Any
     offsets: Any
 
-    def release(self) -> None:
-        pass
-
 
 def cache_of(lengths: list[int]) -> Cache:
     """Documents of these lengths; token i of the corpus is i."""

@@ -25,9 +25,6 @@ class Cache:
     tokens: np.ndarray
     offsets: np.ndarray
 
-    def release(self) -> None:
-        pass
-
 
 @pytest.fixture(scope="module")
 def tokenizer():

@@ -29,7 +29,11 @@ _DOCUMENTS = 1 << 18
 
 
 class Tokens(Protocol):
-    """What batches need of a token cache."""
+    """What batches need of a token cache.
+
+    One that has a method `release`, as a mapped file does, is told after each batch that
+    what was looked at may be forgotten.
+    """
 
     @property
     def tokens(self) -> NDArray[np.uint16]:
@@ -38,9 +42,6 @@ class Tokens(Protocol):
     @property
     def offsets(self) -> NDArray[np.int64]:
         """[documents + 1], where each document starts, and the end."""
-
-    def release(self) -> None:
-        """Forget the pages of `tokens` that were looked at; called after each batch."""
 
 
 @dataclass(frozen=True)
@@ -285,5 +286,7 @@ def _gather(cache: Tokens, windows: Windows, chosen: NDArray[Any]) -> Batch:
     index = shift + np.arange(offsets[-1])
     tokens = cache.tokens
     batch = Batch(tokens[index].astype(np.int32), tokens[index + 1].astype(np.int32), offsets)
-    cache.release()
+    release = getattr(cache, "release", None)
+    if release is not None:
+        release()
     return batch

@@ -9,7 +9,7 @@ import pytest
 from training import conversations, write_corpus
 
 from vidya import corpora, remembered
-from vidya.corpora import prepare, survey
+from vidya.corpora import remember, survey
 from vidya.corpus import corpus_hash, is_validation
 from vidya.errors import UserError
 from vidya.options import TrainOptions
@@ -33,10 +33,6 @@ def later(monkeypatch):
     """The clock, ten seconds ahead: files just written were written long ago."""
     now = time.time_ns
     monkeypatch.setattr(remembered.time, "time_ns", lambda: now() + 10_000_000_000)
-
-
-def quiet(_):
-    pass
 
 
 def reads(monkeypatch, options, run) -> tuple[int, corpora.Sources]:
@@ -63,7 +59,7 @@ def test_what_did_not_change_is_not_read_again(run, options, later, monkeypatch,
     elif how == "none":
         options = dataclasses.replace(options, val_fraction=0.0)
     first = survey(options)
-    prepare(run, options, quiet, tokenizer_hash=None)
+    remember(run, options, survey(options, run))
     count, second = reads(monkeypatch, options, run)
     assert count == 0
     assert second.train.summary == first.train.summary
@@ -74,7 +70,7 @@ def test_what_did_not_change_is_not_read_again(run, options, later, monkeypatch,
     assert list(second.train.documents()) == list(first.train.documents())
     # Nor is what did not change written again.
     before = run.summaries.stat()
-    prepare(run, options, quiet, tokenizer_hash=None, sources=second)
+    remember(run, options, second)
     assert run.summaries.stat().st_mtime_ns == before.st_mtime_ns
 
 
@@ -95,7 +91,7 @@ def replace(path):
 @pytest.mark.parametrize("change", [edit_in_place, replace, lambda path: path.write_text("a\nb\n")])
 def test_a_change_is_noticed(run, options, later, monkeypatch, change):
     options = dataclasses.replace(options, val_fraction=0.0)
-    prepare(run, options, quiet, tokenizer_hash=None)
+    remember(run, options, survey(options, run))
     change(options.data[0])
     count, sources = reads(monkeypatch, options, run)
     assert count == 1
@@ -103,7 +99,7 @@ def test_a_change_is_noticed(run, options, later, monkeypatch, change):
 
 
 def test_other_options_are_other_summaries(run, options, later, monkeypatch):
-    prepare(run, options, quiet, tokenizer_hash=None)
+    remember(run, options, survey(options, run))
     count, sources = reads(monkeypatch, dataclasses.replace(options, val_fraction=0.5), run)
     assert count == 1
     train = [line for line in conversations(60) if not is_validation(line, 0.5)]
@@ -112,7 +108,7 @@ def test_other_options_are_other_summaries(run, options, later, monkeypatch):
 
 def test_a_file_just_written_is_not_relied_on(run, options, monkeypatch):
     options.data[0].write_text(options.data[0].read_text())
-    prepare(run, options, quiet, tokenizer_hash=None)
+    remember(run, options, survey(options, run))
     assert not run.summaries.exists()
 
 
@@ -126,12 +122,12 @@ def test_a_file_from_the_future_is_not_relied_on(options, later):
 def test_a_file_that_changes_while_it_is_read_is_not_remembered(run, options, later):
     sources = survey(options, run)
     replace(options.data[0])
-    prepare(run, options, quiet, tokenizer_hash=None, sources=sources)
+    remember(run, options, sources)
     assert not run.summaries.exists()
 
 
 def test_a_damaged_record_is_not_used(run, options, later, monkeypatch):
-    prepare(run, options, quiet, tokenizer_hash=None)
+    remember(run, options, survey(options, run))
     whole = run.summaries.read_bytes()
     record = json.loads(whole)
     record["value"][0]["hash"] = "0" * 32
@@ -146,7 +142,7 @@ def test_a_damaged_record_is_not_used(run, options, later, monkeypatch):
 
 
 def test_a_missing_file_is_still_an_error(run, options, later):
-    prepare(run, options, quiet, tokenizer_hash=None)
+    remember(run, options, survey(options, run))
     options.data[0].unlink()
     with pytest.raises(UserError, match="No such file"):
         survey(options, run)

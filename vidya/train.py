@@ -88,6 +88,7 @@ def _start(run: RunFolder, options: TrainOptions, initial: InitialWeights | None
         given_tokenizer=initial.tokenizer if initial else None,
     )
     trainer = Trainer(run, options, corpora, initial)
+    remember(run, options, sources)
     if initial is not None:
         _say(f"beginning with the weights of {initial.origin['path']}")
     trainer.choose_threads(_say)

@@ -1,4 +1,5 @@
 import time
+import tracemalloc
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -231,3 +232,47 @@ def test_evaluation_takes_the_first_windows(lengths, context, limit, most):
     if len(windows) < len(everything):
         assert taken + len(everything[len(windows)][0]) > most
     assert all(len(b.tokens) <= limit or len(b.offsets) == 2 for b in batches)
+
+
+def test_pages_are_released_after_each_batch():
+    released = []
+
+    class Counting(Cache):
+        def release(self) -> None:
+            released.append(None)
+
+    cache = cache_of([9, 9, 9])
+    counting = Counting(cache.tokens, cache.offsets)
+    plan = BatchPlan(counting, 4, docs_per_step=2)
+    plan.batch(0)
+    plan.batch(1)
+    assert len(released) == 2
+    list(eval_batches(counting, 4, 8))
+    assert len(released) == 5
+
+
+@given(some_lengths, contexts, st.integers(1, 7))
+def test_windows_do_not_depend_on_how_many_documents_are_cut_at_a_time(lengths, context, some):
+    offsets = cache_of(lengths).offsets
+    whole = cut_windows(offsets, context)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vidya.batches._DOCUMENTS", some)
+        parts = cut_windows(offsets, context)
+    assert np.array_equal(whole.starts, parts.starts)
+    assert np.array_equal(whole.lengths, parts.lengths)
+
+
+def test_what_memory_holds_of_a_corpus():
+    """16 bytes a window and 8 a batch, as the module says, and no more than 32 on the way."""
+    offsets = np.arange(1_000_001, dtype=np.int64) * 20
+    plan = BatchPlan(Cache(np.zeros(1, np.uint16), offsets), 256, tokens_per_step=512)
+    tracemalloc.start()
+    plan = BatchPlan(Cache(np.zeros(1, np.uint16), offsets), 256, tokens_per_step=512)
+    plan.steps_in_epoch(0)
+    now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    batches = plan.steps_in_epoch(0)
+    assert plan.windows_in_epoch == 1_000_000
+    assert now <= 16e6 + 8 * batches + 1e5
+    assert plan.nbytes == pytest.approx(now + offsets.nbytes, abs=1e5)
+    assert peak <= 40e6

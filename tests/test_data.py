@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidya import corpus
-from vidya.data import combine_corpora
+from vidya.combine import combine_corpora
 from vidya.errors import UserError
 
 DIALOGUES = "Hi . __eou__ Hello . __eou__\nAlone . __eou__\nA __eou__ B __eou__ C __eou__\n"
@@ -101,7 +101,9 @@ def test_combine_keeps_every_document_once(tmp_path_factory, contents, seed):
     report = combine_corpora(paths, folder / "out.txt", seed=seed)
     assert sorted(lines(folder / "out.txt")) == sorted(wanted)
     repeated = total - len(wanted)
-    assert f"dropped: {f'{repeated} duplicate' if repeated else 'none'}" in report
+    assert sum(one.duplicates for one in report.inputs) == repeated
+    assert sum(one.documents for one in report.inputs) == total
+    assert report.train.documents == len(wanted)
 
 
 def test_combine_shuffles_by_seed(tmp_path):
@@ -135,11 +137,13 @@ def test_combine_command(tmp_path):
     one, two = files_of(tmp_path, many, many[:50])
     out, val = tmp_path / "o.txt", tmp_path / "v.txt"
     done = run("combine", one, two, "--out", out, "--val-out", val, "--val-fraction", 0.25)
-    first, second = done.stdout.splitlines()
-    assert first == (
-        f"{out}: {len(lines(out))} documents, {out.stat().st_size:,} bytes; dropped: 50 duplicate"
-    )
-    assert second.startswith(f"{val}: {len(lines(val))} documents")
+    size = one.stat().st_size, two.stat().st_size
+    assert done.stdout.splitlines() == [
+        f"{one}: 200 documents, {size[0]:,} bytes; dropped: none; {len(lines(val))} held out",
+        f"{two}: 50 documents, {size[1]:,} bytes; dropped: 50 duplicate",
+        f"{out}: {len(lines(out))} documents, {out.stat().st_size:,} bytes",
+        f"{val}: {len(lines(val))} documents, {val.stat().st_size:,} bytes",
+    ]
     assert len(lines(out)) + len(lines(val)) == 200
 
 

@@ -1,4 +1,5 @@
 import io
+import itertools
 import struct
 import subprocess
 import sys
@@ -32,7 +33,7 @@ def path(tokenizer, tmp_path) -> Path:
 def test_holds_every_document(tokenizer, path):
     cache = TokenCache.open(path)
     assert cache.documents == len(DOCUMENTS)
-    assert isinstance(cache.tokens, np.memmap)
+    assert not cache.tokens.flags.owndata and not cache.tokens.flags.writeable  # mapped
     assert cache.tokens.dtype == np.uint16
     assert cache.offsets.dtype == np.int64
     assert cache.offsets[0] == 0
@@ -227,3 +228,32 @@ raise SystemExit(run_command(lambda: build({str(path)!r}, ["text"] * 9999, token
     assert "c.tokens" in done.stderr
     assert path.read_bytes() == before
     assert sorted(p.name for p in path.parent.iterdir()) == ["c.tokens", "t.json"]
+
+
+HELD = """
+import sys
+import numpy as np
+from vidya.memory import mapped_bytes
+from vidya.token_cache import TokenCache
+cache = TokenCache.open(sys.argv[1])
+before = mapped_bytes()
+total = int(cache.tokens.sum(dtype=np.int64))
+held = mapped_bytes()
+cache.release()
+print(before, held, mapped_bytes(), total, int(cache.tokens.sum(dtype=np.int64)))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_pages_that_were_read_can_be_released(tokenizer, tmp_path):
+    document = "zq" * 250_000  # nothing to merge: a token a byte
+    build(tmp_path / "c", itertools.repeat(document, 8), tokenizer, "c" * 32)
+    size = (tmp_path / "c").stat().st_size
+    done = subprocess.run(
+        [sys.executable, "-c", HELD, str(tmp_path / "c")], capture_output=True, text=True
+    )
+    before, held, after, total, again = map(int, done.stdout.split())
+    assert size > 8e6 - 1
+    assert held - before > 0.9 * size  # opening did not leave them there, reading does
+    assert after - before < 0.1 * size
+    assert total == again > 0

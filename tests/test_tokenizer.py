@@ -89,10 +89,29 @@ def test_training_on_nothing():
 
 def test_a_large_corpus_is_thinned_evenly():
     documents = [f"{i:04d}" for i in range(1000)]
-    kept = module._thin(documents, 1000)
+    kept = module._thin(documents, 1000).documents
     assert kept == documents[::4]
-    assert module._thin(documents, 4000) == documents
-    assert module._thin(["x" * 100, "yy"], 10) == ["x" * 10]
+    assert module._thin(documents, 4000).documents == documents
+    sample = module._thin(documents, 1000)
+    assert (sample.size, sample.whole, sample.stride) == (1000, 4000, 4)
+
+
+def test_how_much_of_a_corpus_was_used_is_said(monkeypatch):
+    said: list[str] = []
+    Tokenizer.train(DOCUMENTS, 10, say=said.append)
+    assert said == []
+    monkeypatch.setattr(module, "TRAINING_BYTES", 4000)
+    Tokenizer.train(DOCUMENTS, 10, say=said.append)
+    (line,) = said
+    kept = DOCUMENTS[::8]
+    assert (
+        f"from {sum(map(len, kept)) / 1e6:.1f} of {sum(map(len, DOCUMENTS)) / 1e6:,.1f} MB" in line
+    )
+    assert "1 document in 8, evenly" in line
+
+
+def test_a_document_over_the_limit_is_cut():
+    assert module._thin(["x" * 100, "yy"], 10).documents == ["x" * 10]
 
 
 # ---------------------------------------------------------------- round trips
@@ -343,6 +362,24 @@ def run(*arguments, text: str | bytes = "") -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(
         done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
     )
+
+
+def test_train_beside_the_previous_tokenizer(tmp_path, saved, tokenizer):
+    text, out = tmp_path / "t.txt", tmp_path / "new.json"
+    text.write_text("".join(f"{d}\n" for d in DOCUMENTS))
+    done = run("train", text, "--merges", 5, "--out", out, "--compare", saved)
+    assert done.returncode == 0, done.stderr
+    new, old = (statistics(t, DOCUMENTS) for t in (Tokenizer.load(out), tokenizer))
+    table = [line.split() for line in done.stdout.splitlines()[-6:]]
+    assert table[0] == ["this", "one", "previous"]
+    assert table[1] == ["vocabulary", "264", "319"]
+    assert table[2] == ["tokens", f"{new['tokens']:,}", f"{old['tokens']:,}"]
+    assert table[3][-2:] == [f"{new['chars_per_token']:.3f}", f"{old['chars_per_token']:.3f}"]
+    assert table[4][-2:] == [f"{new['bytes_per_token']:.3f}", f"{old['bytes_per_token']:.3f}"]
+    assert table[5][0] == f"{new['tokens'] / old['tokens'] - 1:+.1%}" and table[5][0][0] == "+"
+    out.unlink()
+    done = run("train", text, "--out", out, "--compare", tmp_path / "none.json")
+    assert done.returncode == 2 and "none.json" in done.stderr and not out.exists()
 
 
 def test_train_and_stats(tmp_path):

@@ -289,8 +289,9 @@ def test_a_file_that_cannot_grow(work, limit, fill, says):
     more = ["--resume", "--out", "run", "--steps", 12]
     assert says in refused(*more, cwd=work, file_limit=limit)
     after = snapshot(run)
-    assert after.keys() == before.keys()
-    for name in after:
+    # Accepted, it may note what it read; whether it does depends on how old the corpus is.
+    assert after.keys() - {"corpora.json"} == before.keys() - {"corpora.json"}
+    for name in before:
         grows = name in ("metrics.jsonl", "samples.txt")
         assert after[name].startswith(before[name]) if grows else after[name] == before[name]
     train(*more, cwd=work)

@@ -4,6 +4,9 @@
   windows share one token, so every token after a document's first is predicted
   exactly once and nothing is thrown away.
 - A batch is whole windows laid end to end with their offsets: no padding.
+- Tokens stay in their file. What memory holds of a corpus is 8 bytes a document, 16 a
+  window (start, length, place in the order) and 8 a batch; 16 more a window for a moment,
+  when an epoch begins.
 - An epoch is a permutation of all windows. What step `n` sees depends on the seed
   and on `n` alone, so that a resumed run needs nothing but its step number.
 """
@@ -21,9 +24,16 @@ from numpy.typing import NDArray
 
 from vidya.errors import UserError
 
+_DOCUMENTS = 1 << 18
+"""Taken at a time where memory would grow with all of them."""
+
 
 class Tokens(Protocol):
-    """What batches need of a token cache."""
+    """What batches need of a token cache.
+
+    One that has a method `release`, as a mapped file does, is told after each batch that
+    what was looked at may be forgotten.
+    """
 
     @property
     def tokens(self) -> NDArray[np.uint16]:
@@ -52,7 +62,7 @@ class Windows:
 
     starts: NDArray[np.int64]
     """[windows] index of the first input."""
-    lengths: NDArray[np.int64]
+    lengths: NDArray[np.int32]
     """[windows] number of predictions, 1 to context."""
 
 
@@ -64,17 +74,30 @@ def cut_windows(offsets: NDArray[np.int64], context: int) -> Windows:
     """
     if context < 1:
         raise UserError(f"context must be at least 1, not {context}")
+    if context > np.iinfo(np.int32).max:
+        raise UserError(f"context must be below 2**31, not {context}")
+    some = [
+        _windows_of(offsets[at : at + _DOCUMENTS + 1], context)
+        for at in range(0, len(offsets) - 1, _DOCUMENTS)
+    ]
+    if not any(len(part.lengths) for part in some):
+        raise UserError("nothing to predict: no document has two tokens: give the corpus more text")
+    return Windows(
+        np.concatenate([part.starts for part in some]),
+        np.concatenate([part.lengths for part in some]),
+    )
+
+
+def _windows_of(offsets: NDArray[np.int64], context: int) -> Windows:
+    """The windows of some documents, of none perhaps."""
     predictions = np.maximum(np.diff(offsets) - 1, 0)
     counts = -(-predictions // context)
-    total = int(counts.sum())
-    if total == 0:
-        raise UserError("nothing to predict: no document has two tokens: give the corpus more text")
     first_window = np.cumsum(counts) - counts
     # Position of each window within its document, in tokens.
-    within = (np.arange(total) - np.repeat(first_window, counts)) * context
+    within = (np.arange(counts.sum()) - np.repeat(first_window, counts)) * context
     starts = np.repeat(offsets[:-1], counts) + within
     lengths = np.minimum(np.repeat(predictions, counts) - within, context)
-    return Windows(starts, lengths)
+    return Windows(starts, lengths.astype(np.int32))
 
 
 class BatchPlan:
@@ -109,14 +132,14 @@ class BatchPlan:
         assert limit is not None
         if limit < 1:
             raise UserError(f"tokens or documents per step must be at least 1, not {limit}")
-        self._tokens = cache.tokens
+        self._cache = cache
         self._windows = cut_windows(cache.offsets, context)
         self._by_tokens = docs_per_step is None
         self._limit = limit
         self._seed = seed
         self._first_steps = [0]  # of each epoch whose packing is known, and of the next
         self._epoch = -1
-        self._order: NDArray[np.int64] = np.empty(0, np.int64)
+        self._order: NDArray[np.uint32] = np.empty(0, np.uint32)
         self._bounds: NDArray[np.int64] = np.empty(0, np.int64)
 
     @property
@@ -127,7 +150,20 @@ class BatchPlan:
     @property
     def tokens_in_epoch(self) -> int:
         """Predictions in a pass over the corpus."""
-        return int(self._windows.lengths.sum())
+        return int(self._windows.lengths.sum(dtype=np.int64))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory that grow with the corpus: documents, windows, and a pass's order."""
+        windows = self._windows
+        bounds = 8 * (self.steps_in_epoch(0) + 1)
+        order = np.dtype(np.uint32).itemsize * self.windows_in_epoch
+        return (
+            self._cache.offsets.nbytes
+            + windows.starts.nbytes
+            + windows.lengths.nbytes
+            + (order + bounds)
+        )
 
     @property
     def max_tokens(self) -> int:
@@ -165,7 +201,7 @@ class BatchPlan:
         epoch, index = self.position(step)
         self._pack(epoch)
         chosen = self._order[self._bounds[index] : self._bounds[index + 1]]
-        return _gather(self._tokens, self._windows, chosen)
+        return _gather(self._cache, self._windows, chosen)
 
     def _learn_epochs(self, epoch: int) -> None:
         """Make `_first_steps` reach past `epoch`."""
@@ -186,18 +222,18 @@ class BatchPlan:
         self._epoch = epoch
 
 
-def permutation(count: int, seed: int, stream: int) -> NDArray[np.int64]:
-    """A random order of `count` things, a function of its arguments alone.
+def permutation(count: int, seed: int, stream: int) -> NDArray[np.uint32]:
+    """A random order of `count` (below 2**32) things, a function of its arguments alone.
 
     Drawn from the raw Philox stream, which NumPy promises never to change; its own
     `permutation` may give another order in another version.
     """
     key = np.array([seed % 2**64, stream % 2**64], dtype=np.uint64)
     keys: Any = np.random.Philox(key=key).random_raw(count)
-    return np.argsort(keys, kind="stable").astype(np.int64)
+    return np.argsort(keys, kind="stable").astype(np.uint32)
 
 
-def pack_by_tokens(lengths: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+def pack_by_tokens(lengths: NDArray[Any], limit: int) -> NDArray[np.int64]:
     """Cut windows, in the given order, into batches of at most `limit` predictions.
 
     A batch is closed by the first window that does not fit; a window longer than the
@@ -206,13 +242,12 @@ def pack_by_tokens(lengths: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
     Returns:
         [batches + 1] int64, the index of each batch's first window, and the end.
     """
-    ends = np.cumsum(lengths)
-    # For every window: where the batch that began with it would end.
-    following = np.searchsorted(ends, ends - lengths + limit, side="right")
-    jumps = np.maximum(following, np.arange(1, len(lengths) + 1)).tolist()
+    ends = np.cumsum(lengths, dtype=np.int64)
     bounds = [0]
-    while bounds[-1] < len(lengths):
-        bounds.append(jumps[bounds[-1]])
+    while (begin := bounds[-1]) < len(lengths):
+        before = int(ends[begin - 1]) if begin else 0
+        following = int(np.searchsorted(ends[begin:], before + limit, side="right"))
+        bounds.append(begin + max(1, following))
     return np.array(bounds, dtype=np.int64)
 
 
@@ -236,17 +271,22 @@ def eval_batches(
     windows = cut_windows(cache.offsets, context)
     count = len(windows.lengths)
     if max_tokens is not None:
-        ends = np.cumsum(windows.lengths)
+        ends = np.cumsum(windows.lengths, dtype=np.int64)
         count = max(1, int(np.searchsorted(ends, max_tokens, side="right")))
     bounds = pack_by_tokens(windows.lengths[:count], tokens_per_step)
     for begin, end in itertools.pairwise(bounds.tolist()):
-        yield _gather(cache.tokens, windows, np.arange(begin, end))
+        yield _gather(cache, windows, np.arange(begin, end))
 
 
-def _gather(tokens: NDArray[np.uint16], windows: Windows, chosen: NDArray[np.int64]) -> Batch:
+def _gather(cache: Tokens, windows: Windows, chosen: NDArray[Any]) -> Batch:
     """The batch of the windows numbered by `chosen`."""
     lengths = windows.lengths[chosen]
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
     shift = np.repeat(windows.starts[chosen] - offsets[:-1], lengths)
     index = shift + np.arange(offsets[-1])
-    return Batch(tokens[index].astype(np.int32), tokens[index + 1].astype(np.int32), offsets)
+    tokens = cache.tokens
+    batch = Batch(tokens[index].astype(np.int32), tokens[index + 1].astype(np.int32), offsets)
+    release = getattr(cache, "release", None)
+    if release is not None:
+        release()
+    return batch

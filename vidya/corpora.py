@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from vidya import corpus
+from vidya import corpus, remembered
 from vidya.errors import UserError
 from vidya.options import TrainOptions
 from vidya.run_folder import RunFolder
@@ -71,24 +71,75 @@ class Sources:
 
     train: Source
     held_out: Source | None
+    key: dict[str, Any] | None = None
+    """By which the summaries may be remembered; None: they may not, or are already."""
 
 
-def survey(options: TrainOptions) -> Sources:
+def survey(options: TrainOptions, run: RunFolder | None = None) -> Sources:
     """Read the corpora once and find out whether a run can use them. Writes nothing.
+
+    With a run folder, what `remember` wrote there is taken for files that
+    have not changed since.
 
     Raises:
         UserError: a file cannot be read or is not UTF-8, no documents, nothing held out.
     """
     train, held_out = _split(options)
-    summary = corpus.summarize(train())
-    if summary.documents == 0:
+    key = _key(options)
+    known = remembered.recall(run.summaries, key) if run is not None and key else None
+    if known is not None:
+        first, second = (None if one is None else corpus.CorpusSummary(**one) for one in known)
+        assert first is not None
+    else:
+        first, second = _summaries(options)
+    if first.documents == 0:
         _refuse_empty(options)
-    if held_out is None:
-        return Sources(Source(train, summary), None)
-    held_out_summary = corpus.summarize(held_out())
-    if held_out_summary.documents == 0:
+    if held_out is None or second is None:
+        return Sources(Source(train, first), None, None if known else key)
+    if second.documents == 0:
         _refuse_nothing_held_out(options)
-    return Sources(Source(train, summary), Source(held_out, held_out_summary))
+    return Sources(Source(train, first), Source(held_out, second), None if known else key)
+
+
+def _summaries(options: TrainOptions) -> tuple[corpus.CorpusSummary, corpus.CorpusSummary | None]:
+    """Of the training documents and of the held-out ones, each file read once."""
+    train, held_out = _split(options)
+    if held_out is None:
+        return corpus.summarize(train()), None
+    if options.val is not None:
+        return corpus.summarize(train()), corpus.summarize(held_out())
+    sides = corpus.Summing(), corpus.Summing()
+    for document in _all_documents(options)():
+        sides[corpus.is_validation(document, options.val_fraction)].add(document)
+    return sides[0].summary(), sides[1].summary()
+
+
+def _key(options: TrainOptions) -> dict[str, Any] | None:
+    """What the summaries of the corpora depend on; None if the files are not to be relied on."""
+    files = list(options.data) or [corpus.chitchat_path()]
+    marks = remembered.stamp([*files, *([options.val] if options.val else [])])
+    if marks is None:
+        return None
+    return {
+        "files": marks,
+        "converter": None if options.data else "chitchat",
+        "held_out": "file" if options.val else options.val_fraction,
+    }
+
+
+def remember(run: RunFolder, options: TrainOptions, sources: Sources) -> None:
+    """Write down what a survey found, unless a file may have changed while it was read.
+
+    For a run that has been accepted: one that is refused leaves its folder as it was.
+    """
+    if sources.key is None or sources.key != _key(options):
+        return
+    held_out = sources.held_out
+    remembered.remember(
+        run.summaries,
+        sources.key,
+        [asdict(sources.train.summary), asdict(held_out.summary) if held_out else None],
+    )
 
 
 def prepare(
@@ -114,13 +165,13 @@ def prepare(
     Raises:
         UserError: as `survey`; another tokenizer, a full disk.
     """
-    sources = sources or survey(options)
+    sources = sources or survey(options, run)
     train, summary = sources.train.documents, sources.train.summary
     show = sys.stderr.isatty()
 
     def train_tokenizer() -> Tokenizer:
         say(f"training a tokenizer with {options.n_merges():,} merges")
-        return Tokenizer.train(train(), options.n_merges(), progress=show)
+        return Tokenizer.train(train(), options.n_merges(), progress=show, say=say)
 
     if given_tokenizer is not None:
         tokenizer = given_tokenizer

@@ -2,7 +2,7 @@
 
 - A corpus file is UTF-8; every line that is not blank is one document.
 - A conversation is `<|user|> text <|assistant|> text …` on one line. Any other
-  line is a document too.
+  line is a document too. A line break inside a document is written `↵`.
 - Everything streams: no function here holds the text of a whole corpus.
 - Whether a document is held out for validation depends on its own text alone, so
   it stays in its split when the corpus around it grows, shrinks or is reordered.
@@ -34,8 +34,12 @@ ASSISTANT = "<|assistant|>"
 """Opens a turn of the model."""
 MARKERS = (BOS, USER, ASSISTANT)
 
+LINE_BREAK = "↵"
+"""Stands in a document for the end of a line, since a document is one line of a corpus."""
+BOM = b"\xef\xbb\xbf"
+"""Which some programs put at the head of a UTF-8 file."""
+
 _OPENING = re.compile(r"<(?=\|(?:bos|user|assistant)\|>)")
-_BOM = b"\xef\xbb\xbf"
 _EOU = "__eou__"
 _MAX_ZIP_DEPTH = 3
 
@@ -54,20 +58,14 @@ def read_documents(path: str | os.PathLike[str]) -> Iterator[str]:
     Raises:
         UserError: the file is missing, is a folder, or is not UTF-8 (file and line named).
     """
-    for _, document in located_documents(path):
-        yield document
-
-
-def located_documents(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
-    """`read_documents` with the byte offset at which each document starts in the file."""
     with open_input(path) as file:
         yield from _documents_of(file, os.fspath(path))
 
 
-def document_at(file: IO[bytes], offset: int) -> str:
-    """The document at an offset that `located_documents` gave."""
-    file.seek(offset)
-    return file.readline().rstrip(b"\r\n").decode("utf-8")
+def read_lines(path: str | os.PathLike[str]) -> Iterator[str]:
+    """`read_documents`, blank lines too."""
+    with open_input(path) as file:
+        yield from _lines_of(file, os.fspath(path))
 
 
 def open_input(path: str | os.PathLike[str]) -> IO[bytes]:
@@ -128,21 +126,23 @@ def in_chunks(documents: Iterable[str], characters: int = 4_000_000) -> Iterator
         yield chunk
 
 
-def _documents_of(file: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
-    offset = 0
+def _documents_of(file: Iterable[bytes], name: str) -> Iterator[str]:
+    for line in _lines_of(file, name):
+        if line and not line.isspace():
+            yield line
+
+
+def _lines_of(file: Iterable[bytes], name: str) -> Iterator[str]:
     for number, raw in enumerate(file, start=1):
-        start, offset = offset, offset + len(raw)
-        if number == 1 and raw.startswith(_BOM):
-            start, raw = len(_BOM), raw[len(_BOM) :]
+        if number == 1:
+            raw = raw.removeprefix(BOM)
         try:
-            document = raw.rstrip(b"\r\n").decode("utf-8")
+            yield raw.rstrip(b"\r\n").decode("utf-8")
         except UnicodeDecodeError as error:
             raise UserError(
                 f"{name}, line {number}: byte {raw[error.start]:#04x} is not UTF-8: "
                 "convert the file, for example with iconv -f LATIN1 -t UTF-8"
             ) from error
-        if document and not document.isspace():
-            yield start, document
 
 
 # ---------------------------------------------------------------- conversations
@@ -154,24 +154,47 @@ def conversation(turns: Iterable[str]) -> str:
     Whitespace becomes single spaces. A marker that stands literally in a turn loses
     its meaning and stays readable: `<|user|>` becomes `< |user|>`.
     """
+    return _marked(" ".join(turn.split()) for turn in turns)
+
+
+def long_conversation(turns: Iterable[str]) -> str:
+    """`conversation` of turns that keep their lines, as `on_one_line` writes them."""
+    return _marked(on_one_line(turn) for turn in turns)
+
+
+def on_one_line(text: str) -> str:
+    """Text of several lines as one that can be read as it was: line breaks become `↵`.
+
+    Lines keep their indentation (a tab to columns of four); between words, whitespace
+    becomes single spaces. Of empty lines in a row one stays; those around the text go.
+    A `↵` that stood in the text becomes `⏎`.
+    """
+    kept: list[str] = []
+    for line in text.replace(LINE_BREAK, "⏎").splitlines():
+        words = " ".join(line.split())
+        if words:
+            indent = len(line) - len(line.lstrip())
+            kept.append(" " * len(line[:indent].expandtabs(4)) + words)
+        elif kept and kept[-1]:
+            kept.append("")
+    return LINE_BREAK.join(kept).strip(LINE_BREAK + " ")
+
+
+def _marked(turns: Iterable[str]) -> str:
+    """Turns of one line each with their markers before them."""
     markers = itertools.cycle((USER, ASSISTANT))
     return " ".join(
-        f"{marker} {_plain_turn(turn)}" for marker, turn in zip(markers, turns, strict=False)
+        f"{marker} {_harmless(turn)}" for marker, turn in zip(markers, turns, strict=False)
     )
 
 
-def _plain_turn(text: str) -> str:
-    # JSON can spell half a surrogate pair, which no UTF-8 file can hold.
-    writable = text.encode("utf-8", "replace").decode("utf-8")
-    return _OPENING.sub("< ", " ".join(writable.split()))
+def _harmless(text: str) -> str:
+    """Text with no marker in it, that a UTF-8 file can hold."""
+    # JSON can spell half a surrogate pair.
+    return _OPENING.sub("< ", text.encode("utf-8", "replace").decode("utf-8"))
 
 
 # ---------------------------------------------------------------- converters
-
-
-def text_documents(path: str | os.PathLike[str]) -> Iterator[str]:
-    """Any text file: a line is a document, and turn markers in it are turn markers."""
-    return read_documents(path)
 
 
 def chitchat_documents(dropped: Dropped | None = None) -> Iterator[str]:
@@ -192,14 +215,19 @@ def chitchat_documents(dropped: Dropped | None = None) -> Iterator[str]:
             dropped["one-sided"] += 1
 
 
-def _load_chitchat() -> dict[str, Any]:
-    # The package's own loader decodes by the locale, so its data is read directly.
+def chitchat_path() -> Path:
+    """Where the data of the pip package `chitchat-dataset` lies; `UserError` without it."""
     spec = importlib.util.find_spec("chitchat_dataset")
     if spec is None or spec.origin is None:
         raise UserError(
             "the chitchat corpus is not installed: python -m pip install chitchat-dataset"
         )
-    path = Path(spec.origin).with_name("dataset.json")
+    return Path(spec.origin).with_name("dataset.json")
+
+
+def _load_chitchat() -> dict[str, Any]:
+    # The package's own loader decodes by the locale, so its data is read directly.
+    path = chitchat_path()
     try:
         conversations: dict[str, Any] = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -273,7 +301,7 @@ def _dialogue_members(names: Iterable[str]) -> list[str]:
 
 def _dialogues(file: IO[bytes], name: str, dropped: Dropped | None) -> Iterator[str]:
     recognised = False
-    for _, line in _documents_of(file, name):
+    for line in _documents_of(file, name):
         recognised = recognised or _EOU in line
         utterances = [part for part in line.split(_EOU) if part.strip()]
         if len(utterances) >= 2:
@@ -300,19 +328,36 @@ class CorpusSummary:
     """Unicode characters of the documents."""
 
 
-def summarize(documents: Iterable[str]) -> CorpusSummary:
-    """Hash and measure a corpus in one pass."""
-    digest = hashlib.blake2b(digest_size=16)
-    count = size = characters = 0
-    for document in documents:
+class Summing:
+    """A `CorpusSummary` in the making, document by document."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.blake2b(digest_size=16)
+        self._documents = self._bytes = self._characters = 0
+
+    def add(self, document: str) -> None:
+        """Count a document."""
         raw = document.encode("utf-8")
         # The length in front keeps ["ab"] and ["a", "b"] apart.
-        digest.update(len(raw).to_bytes(8, "little"))
-        digest.update(raw)
-        count += 1
-        size += len(raw)
-        characters += len(document)
-    return CorpusSummary(digest.hexdigest(), count, size, characters)
+        self._digest.update(len(raw).to_bytes(8, "little"))
+        self._digest.update(raw)
+        self._documents += 1
+        self._bytes += len(raw)
+        self._characters += len(document)
+
+    def summary(self) -> CorpusSummary:
+        """Of the documents so far."""
+        return CorpusSummary(
+            self._digest.hexdigest(), self._documents, self._bytes, self._characters
+        )
+
+
+def summarize(documents: Iterable[str]) -> CorpusSummary:
+    """Hash and measure a corpus in one pass."""
+    summing = Summing()
+    for document in documents:
+        summing.add(document)
+    return summing.summary()
 
 
 def corpus_hash(documents: Iterable[str]) -> str:

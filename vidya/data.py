@@ -1,29 +1,33 @@
-"""Make corpora: `python -m vidya.data chitchat|dailydialog|text|combine`.
+"""Make corpora: `python -m vidya.data chitchat|dailydialog|ultrachat|text|combine`.
 
-- `chitchat`, `dailydialog` and `text` write a corpus file out of a source.
-- `combine` mixes corpus files: exact repetitions dropped, shuffled by seed, a
+- `chitchat`, `dailydialog`, `ultrachat` and `text` write a corpus file out of a source.
+- `combine` mixes corpus files by weight: exact repetitions dropped, shuffled by seed, a
   validation split held out by a hash of the document, so that it never moves.
+- Everything streams: memory does not grow with the corpus.
 - Output appears whole or not at all.
 """
 
 # No `from __future__ import annotations` here: tyro reads the annotations of the
 # commands, which name things that are imported only when a command runs.
 
-import hashlib
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO
 
-from vidya import corpus
+from vidya import corpus, plain_text
 from vidya.atomic import atomic_write
+from vidya.combine import combine_corpora
 from vidya.corpus import Dropped
 from vidya.errors import UserError, run_command
+from vidya.ultrachat import ultrachat_documents
 
 
 def write_corpus(
-    documents: Iterable[str], out: Path, inputs: Sequence[Path], dropped: Dropped
+    documents: Iterable[str],
+    out: Path,
+    inputs: Sequence[Path],
+    dropped: Dropped,
+    left_out: Dropped | None = None,
 ) -> str:
     """Write documents to the file `out` and return a line that says what was written.
 
@@ -31,104 +35,28 @@ def write_corpus(
         documents: what to write, one a line.
         out: the file; its folder is made if need be.
         inputs: the files that `documents` reads, none of which may be `out`.
-        dropped: counted while `documents` is read.
+        dropped: documents dropped, counted while `documents` is read.
+        left_out: parts left out of documents that were kept, counted likewise.
 
     Raises:
         UserError: `out` is an input or a folder, or there is no document.
     """
     corpus.prepare_output(out, inputs)
-    some = corpus.require_documents(documents, ", ".join(map(str, inputs)) or "the source")
     written = _Written()
-    atomic_write(out, lambda file: written.write_all(file, some))
-    return _report(out, written, dropped)
 
+    def write(file: IO[bytes]) -> None:
+        written.write_all(file, documents)
+        if not written.documents:
+            name = ", ".join(map(str, inputs)) or "the source"
+            because = f" ({_counted(dropped)} dropped)" if dropped.total() else ""
+            raise UserError(f"{name} holds no document{because}: put text into it")
 
-def combine_corpora(
-    inputs: Sequence[Path],
-    out: Path,
-    *,
-    val_out: Path | None = None,
-    val_fraction: float = 0.02,
-    seed: int = 0,
-) -> str:
-    """Mix corpus files into `out`, and `val_out` if given; return a line for each.
-
-    Memory holds an offset and a digest of each document, never the text.
-
-    Args:
-        inputs: corpus files, read twice.
-        out: the mixture, or its training part if there is a `val_out`.
-        val_out: where the documents held out for validation go.
-        val_fraction: share of documents held out.
-        seed: of the order.
-
-    Raises:
-        UserError: no inputs, no documents, an output that is also an input, or a split
-            that leaves one side empty.
-    """
-    _check_inputs(inputs)
-    corpus.prepare_output(out, inputs)
-    if val_out is not None:
-        corpus.prepare_output(val_out, [*inputs, out])
-    corpus.check_fraction(val_fraction)
-    dropped: Dropped = Dropped()
-    plan = _Plan(inputs, val_fraction if val_out is not None else 0.0, dropped)
-    if not plan.count(held_out=False) or (val_out is not None and not plan.count(held_out=True)):
-        found = plan.count(held_out=False) + plan.count(held_out=True)
-        raise UserError(
-            f"{found} different documents are too few to hold out {val_fraction} of them "
-            "for validation: give more text or another --val-fraction"
-            if found
-            else f"{', '.join(map(str, inputs))} holds no document: put text into it"
-        )
-    written, written_val = _Written(), _Written()
-
-    def write_both(file: IO[bytes]) -> None:
-        written.write_all(file, plan.shuffled(seed, held_out=False))
-        if val_out is not None:
-            held_out = plan.shuffled(seed, held_out=True)
-            atomic_write(val_out, lambda other: written_val.write_all(other, held_out))
-
-    atomic_write(out, write_both)
-    report = _report(out, written, dropped)
-    if val_out is not None:
-        report += "\n" + _report(val_out, written_val, Dropped())
-    return report
-
-
-class _Plan:
-    """Where the different documents of some files lie, and which are held out."""
-
-    def __init__(self, inputs: Sequence[Path], fraction: float, dropped: Dropped) -> None:
-        self._inputs = inputs
-        self._files = array("l")
-        self._offsets = array("q")
-        self._held_out = array("b")
-        seen: set[bytes] = set()
-        for number, path in enumerate(inputs):
-            for offset, document in corpus.located_documents(path):
-                digest = hashlib.blake2b(document.encode(), digest_size=16).digest()
-                if digest in seen:
-                    dropped["duplicate"] += 1
-                    continue
-                seen.add(digest)
-                self._files.append(number)
-                self._offsets.append(offset)
-                self._held_out.append(corpus.is_validation(document, fraction))
-
-    def count(self, *, held_out: bool) -> int:
-        """Number of documents that are held out, or of the others."""
-        return self._held_out.count(held_out)
-
-    def shuffled(self, seed: int, *, held_out: bool) -> Iterator[str]:
-        """The documents that are held out, or the others, in an order given by the seed."""
-        from vidya.batches import permutation
-
-        with ExitStack() as stack:
-            files = [stack.enter_context(corpus.open_input(path)) for path in self._inputs]
-            for index in permutation(len(self._offsets), seed, 0).tolist():
-                if self._held_out[index] == held_out:
-                    yield corpus.document_at(files[self._files[index]], self._offsets[index])
+    atomic_write(out, write)
+    parts = f"; left out of them: {_counted(left_out)}" if left_out and left_out.total() else ""
+    return (
+        f"{out}: {written.documents:,} documents, {written.bytes:,} bytes; "
+        f"dropped: {_counted(dropped)}{parts}"
+    )
 
 
 class _Written:
@@ -145,12 +73,9 @@ class _Written:
             self.documents += 1
 
 
-def _report(out: Path, written: _Written, dropped: Dropped) -> str:
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(dropped.items()))
-    return (
-        f"{out}: {written.documents:,} documents, {written.bytes:,} bytes; "
-        f"dropped: {reasons or 'none'}"
-    )
+def _counted(reasons: Dropped) -> str:
+    some = sorted((reason, count) for reason, count in reasons.items() if count)
+    return ", ".join(f"{count:,} {reason}" for reason, count in some) or "none"
 
 
 def _check_inputs(inputs: Sequence[Path]) -> None:
@@ -197,34 +122,76 @@ def main() -> int | None:
         _convert(paths, out, corpus.dailydialog_documents)
 
     @app.command
-    def text(paths: Positional[tuple[Path, ...]], *, out: Path) -> None:
-        """Take any text files: every line that is not blank is a document.
+    def ultrachat(paths: Positional[tuple[Path, ...]], *, out: Path) -> None:
+        """Convert UltraChat, or any conversations as lists of messages with role and content.
+
+        Line breaks inside a turn become ↵. Conversations that cannot be used are dropped,
+        and counted by reason. Parquet needs the pip package pyarrow.
+
+        Args:
+            paths: parquet files, or JSONL files (plain or gzip), in any mixture.
+            out: corpus file to write.
+        """
+        _check_inputs(paths)
+        dropped, left_out = Dropped(), Dropped()
+        documents = (
+            document for path in paths for document in ultrachat_documents(path, dropped, left_out)
+        )
+        print(write_corpus(documents, out, paths, dropped, left_out))
+
+    @app.command
+    def text(
+        paths: Positional[tuple[Path, ...]],
+        *,
+        out: Path,
+        by: plain_text.By = "line",
+        characters: int = plain_text.PASSAGE,
+    ) -> None:
+        """Take any text files; for a book, --by passage makes the best use of the context.
 
         Args:
             paths: UTF-8 text files.
             out: corpus file to write.
+            by: what becomes a document: a line that is not blank, a paragraph (text between
+                blank lines), a passage of several paragraphs, or a whole file.
+            characters: of a passage, about.
         """
-        _convert(paths, out, lambda path, dropped: corpus.text_documents(path))
+        _convert(paths, out, lambda path, dropped: plain_text.text_documents(path, by, characters))
 
     @app.command
     def combine(
         paths: Positional[tuple[Path, ...]],
         *,
         out: Path,
+        weights: tuple[float, ...] = (),
         val_out: Path | None = None,
         val_fraction: float = 0.02,
         seed: int = 0,
+        tokenizer: Path | None = None,
     ) -> None:
         """Mix corpus files: drop exact repetitions, shuffle, hold out a validation split.
 
         Args:
             paths: corpus files.
             out: corpus file to write.
+            weights: one for each corpus, in order: 0.5 takes half of its documents, 2 takes
+                each of them twice; by default all count 1. The validation split takes no part.
             val_out: corpus file for the documents held out; without it none are.
             val_fraction: share held out; a document's own text decides, so it never changes sides.
-            seed: of the order.
+            seed: of the order, and of what a weight leaves out.
+            tokenizer: a tokenizer.json, to count the tokens of the result.
         """
-        print(combine_corpora(paths, out, val_out=val_out, val_fraction=val_fraction, seed=seed))
+        counting = None
+        if tokenizer is not None:
+            from vidya.tokenizer import Tokenizer
+
+            counting = Tokenizer.load(tokenizer)
+        print(
+            combine_corpora(
+                paths, out, weights=weights, val_out=val_out, val_fraction=val_fraction,
+                seed=seed, tokenizer=counting,
+            )
+        )  # fmt: skip
 
     app.run()
     return 0

@@ -20,8 +20,6 @@ from vidya.progress import size
 
 MOMENTS = 2
 """Adam's arrays of the parameters' shape."""
-_WINDOW_BYTES = 4 * 8
-"""Start, length, place in the order and bound of a window, int64 each."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def plan(
         moments=MOMENTS * own,
         activations=model.activations(training=True).nbytes() + model.workspace.nbytes,
         evaluation=model.activations(training=False).nbytes() if evaluates else 0,
-        corpus=_WINDOW_BYTES * batches.windows_in_epoch if batches else 0,
+        corpus=batches.nbytes if batches else 0,
         base=base,
         snapshot=(1 + MOMENTS) * own if saves else 0,
     )

@@ -73,6 +73,11 @@ class RunFolder:
         return self.path / "tokenizer.json"
 
     @property
+    def summaries(self) -> Path:
+        """What was learned of the corpora by reading them (`vidya.remembered`)."""
+        return self.path / "corpora.json"
+
+    @property
     def metrics(self) -> Path:
         """One JSON object a line (`vidya.metrics`)."""
         return self.path / "metrics.jsonl"

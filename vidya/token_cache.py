@@ -16,13 +16,16 @@ the wanted ones. Otherwise it is built anew: a stale cache is never used.
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import struct
 import sys
 import time
 import zlib
 from array import array
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -43,6 +46,7 @@ _DIGEST_BYTES = 32
 _HEADER_BYTES = 256
 _CHECK_BYTES = 1 << 24
 _LINE_SECONDS = 10.0
+_AT_ONCE = 2
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,17 @@ class TokenCache:
     """Hash of the tokenizer that made the ids."""
     corpus_hash: str
     """Hash of the corpus that they were made of."""
+    mapping: mmap.mmap | None = None
+    """What `tokens` lies in."""
+
+    def release(self) -> None:
+        """Let the pages of the file that were read count as this process's memory no longer.
+
+        They stay in the system's own cache for as long as it has room. Without this a
+        training would come to hold the whole file.
+        """
+        if self.mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self.mapping.madvise(mmap.MADV_DONTNEED)
 
     @property
     def documents(self) -> int:
@@ -75,11 +90,15 @@ class TokenCache:
             with open(path, "rb") as file:
                 header = _read_header(file)
                 _check_content(file, header)
+                mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             raise UserError(f"cannot use the token cache {name} ({error}): delete it") from error
-        tokens = np.memmap(path, np.uint16, "r", _HEADER_BYTES, (header.tokens,))
-        offsets = np.fromfile(path, np.int64, header.documents + 1, offset=header.offsets_at)
-        return TokenCache(tokens, offsets, header.tokenizer_hash, header.corpus_hash)
+        tokens = np.frombuffer(mapping, np.uint16, header.tokens, _HEADER_BYTES)
+        offsets = np.frombuffer(mapping, np.int64, header.documents + 1, header.offsets_at).copy()
+        hashes = header.tokenizer_hash, header.corpus_hash
+        cache = TokenCache(tokens, offsets, *hashes, mapping)
+        cache.release()
+        return cache
 
 
 def build(
@@ -188,8 +207,7 @@ def _write(
     file.write(bytes(_HEADER_BYTES))
     offsets = array("q", [0])
     checksum = 0
-    for chunk in in_chunks(documents):
-        encoded = tokenizer.encode_documents(chunk)
+    for chunk, encoded in _encoded(documents, tokenizer):
         raw = np.concatenate(encoded).astype("<u2", copy=False).tobytes()
         file.write(raw)
         checksum = zlib.crc32(raw, checksum)
@@ -202,6 +220,25 @@ def _write(
     header = _Header(checksum, len(offsets) - 1, offsets[-1], tokenizer.hash, corpus_hash)
     file.seek(0)
     file.write(header.packed())
+
+
+def _encoded(
+    documents: Iterable[str], tokenizer: Tokenizer
+) -> Iterator[tuple[list[str], list[NDArray[np.uint16]]]]:
+    """Chunks of documents and their ids, in order.
+
+    Two chunks are encoded at a time: while one's ids become arrays, which one core does, the
+    other keeps the rest of them busy.
+    """
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        waiting: deque[tuple[list[str], Future[list[NDArray[np.uint16]]]]] = deque()
+        for chunk in in_chunks(documents):
+            waiting.append((chunk, pool.submit(tokenizer.encode_documents, chunk)))
+            if len(waiting) > _AT_ONCE:
+                first, ids = waiting.popleft()
+                yield first, ids.result()
+        for first, ids in waiting:
+            yield first, ids.result()
 
 
 def _read_header(file: BinaryIO) -> _Header:

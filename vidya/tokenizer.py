@@ -20,8 +20,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +79,13 @@ class Tokenizer:
     # ------------------------------------------------------------ making, storing
 
     @staticmethod
-    def train(documents: Iterable[str], merges: int, *, progress: bool = False) -> "Tokenizer":
+    def train(
+        documents: Iterable[str],
+        merges: int,
+        *,
+        progress: bool = False,
+        say: Callable[[str], None] | None = None,
+    ) -> "Tokenizer":
         """Learn `merges` merges from documents with turn markers.
 
         A corpus larger than `TRAINING_BYTES` is thinned evenly. Merges seen only once
@@ -88,14 +95,17 @@ class Tokenizer:
             documents: the text to learn from.
             merges: how many merges to learn; the vocabulary is 256 bytes + merges + 3.
             progress: show on stderr that something is going on.
+            say: takes a line that tells how much of the text was used, if not all.
 
         Raises:
             UserError: `merges` is negative or too large, or there is no document.
         """
         check_merges(merges)
         sample = _thin(require_documents(documents, "the corpus"), TRAINING_BYTES)
+        if say is not None and sample.size < sample.whole:
+            say(sample.line())
         note = f"Training the tokenizer: {merges:,} merges"
-        return Tokenizer(_with_progress(note, progress, lambda: _train(sample, merges)))
+        return Tokenizer(_with_progress(note, progress, lambda: _train(sample.documents, merges)))
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> "Tokenizer":
@@ -245,14 +255,35 @@ def _train(documents: list[str], merges: int) -> str:
     return trained
 
 
-def _thin(documents: Iterable[str], limit: int) -> list[str]:
+@dataclass(frozen=True)
+class _Sample:
+    """Documents evenly taken from a corpus."""
+
+    documents: list[str]
+    size: int
+    """Bytes of them."""
+    stride: int
+    """Every so-manieth document was taken."""
+    whole: int
+    """Bytes of the corpus."""
+
+    def line(self) -> str:
+        """How much was taken, and why."""
+        return (
+            f"merges are learned from {self.size / 1e6:.1f} of {self.whole / 1e6:,.1f} MB of text "
+            f"(1 document in {self.stride}, evenly): more takes longer and learns no better ones"
+        )
+
+
+def _thin(documents: Iterable[str], limit: int) -> _Sample:
     """Every document, or every 2nd, 4th, … so that they come to at most `limit` bytes.
 
     A single document may exceed the limit; it is cut.
     """
     kept: list[str] = []
-    stride, size = 1, 0
+    stride, size, whole = 1, 0, 0
     for number, document in enumerate(documents):
+        whole += _size(document)
         if number % stride:
             continue
         kept.append(document[:limit])
@@ -260,7 +291,7 @@ def _thin(documents: Iterable[str], limit: int) -> list[str]:
         while size > limit and len(kept) > 1:
             kept, stride = kept[::2], stride * 2
             size = sum(map(_size, kept))
-    return kept
+    return _Sample(kept, size, stride, whole)
 
 
 def _size(text: str) -> int:
@@ -467,6 +498,27 @@ def describe(tokenizer: Tokenizer, documents: Iterable[str]) -> str:
     )
 
 
+def compare(new: Tokenizer, old: Tokenizer, documents: Callable[[], Iterable[str]]) -> str:
+    """A table of two tokenizers side by side, on the same documents.
+
+    Args:
+        new: the one in question.
+        old: the one it replaces.
+        documents: gives the text, anew at each call.
+    """
+    columns = [statistics(one, documents()) for one in (new, old)]
+    rows = [
+        ("vocabulary", f"{new.vocab_size:,}", f"{old.vocab_size:,}"),
+        ("tokens", *(f"{one['tokens']:,}" for one in columns)),
+        ("characters a token", *(f"{one['chars_per_token']:.3f}" for one in columns)),
+        ("bytes a token", *(f"{one['bytes_per_token']:.3f}" for one in columns)),
+    ]
+    lines = [f"{'':20}{'this one':>16}{'previous':>16}"]
+    lines += [f"{name:20}{this:>16}{previous:>16}" for name, this, previous in rows]
+    change = columns[0]["tokens"] / columns[1]["tokens"] - 1
+    return "\n".join([*lines, f"{change:+.1%} tokens for the same text"])
+
+
 def _read_all(files: Sequence[Path]) -> Iterator[str]:
     if not files:
         raise UserError("name at least one text file")
@@ -476,6 +528,7 @@ def _read_all(files: Sequence[Path]) -> Iterator[str]:
 
 def main() -> int | None:
     """Run `python -m vidya.tokenizer`."""
+    import tyro
     from tyro.conf import Positional
 
     from vidya.command_line import Subcommands
@@ -488,6 +541,7 @@ def main() -> int | None:
         *,
         merges: int = 4000,
         out: Path = Path("tokenizer.json"),
+        compare_with: Annotated[Path | None, tyro.conf.arg(name="compare")] = None,
     ) -> None:
         """Learn a tokenizer from text files and say how well it packs them.
 
@@ -495,11 +549,16 @@ def main() -> int | None:
             files: UTF-8 text, one document a line.
             merges: merges to learn; the vocabulary is 256 bytes + merges + 3 markers.
             out: where to write it.
+            compare_with: a tokenizer.json to put beside it: vocabulary, tokens, characters
+                a token on the same text.
         """
+        old = None if compare_with is None else Tokenizer.load(compare_with)
         prepare_output(out, files)
-        tokenizer = Tokenizer.train(_read_all(files), merges, progress=True)
+        tokenizer = Tokenizer.train(_read_all(files), merges, progress=True, say=print)
         tokenizer.save(out)
         print(describe(tokenizer, _read_all(files)))
+        if old is not None:
+            print(compare(tokenizer, old, lambda: _read_all(files)))
 
     @app.command
     def stats(tokenizer: Positional[Path], files: Positional[tuple[Path, ...]]) -> None:

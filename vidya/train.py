@@ -65,7 +65,7 @@ def _start(run: RunFolder, options: TrainOptions, initial: InitialWeights | None
     """A fresh run, its length chosen."""
     from vidya import thread_choice
     from vidya.board import summary_writer
-    from vidya.corpora import prepare, survey
+    from vidya.corpora import prepare, remember, survey
     from vidya.tokenizer import check_merges
     from vidya.trainer import Trainer
 
@@ -75,7 +75,7 @@ def _start(run: RunFolder, options: TrainOptions, initial: InitialWeights | None
     check_merges(options.n_merges())
     if options.tensorboard:
         summary_writer()
-    sources = survey(options)
+    sources = survey(options, run)
     # Nothing is deleted before all that the user gave has been looked at.
     _clear(run)
     thread_choice.use(options.threads)
@@ -88,6 +88,7 @@ def _start(run: RunFolder, options: TrainOptions, initial: InitialWeights | None
         given_tokenizer=initial.tokenizer if initial else None,
     )
     trainer = Trainer(run, options, corpora, initial)
+    remember(run, options, sources)
     if initial is not None:
         _say(f"beginning with the weights of {initial.origin['path']}")
     trainer.choose_threads(_say)
@@ -128,7 +129,7 @@ def _clear(run: RunFolder) -> None:
 def _resume(run: RunFolder, options: TrainOptions) -> Trainer:
     """The run that the folder holds, at its newest whole checkpoint."""
     from vidya import checkpoint, metrics, thread_choice
-    from vidya.corpora import prepare, survey
+    from vidya.corpora import prepare, remember, survey
     from vidya.samples import truncate_samples
     from vidya.trainer import Trainer
 
@@ -139,7 +140,7 @@ def _resume(run: RunFolder, options: TrainOptions) -> Trainer:
     _require_this_run(run, meta, path)
     options = _options_to_resume(run, meta["options"])
     thread_choice.use(options.threads)
-    sources = survey(options)
+    sources = survey(options, run)
     if sources.train.summary.hash != meta["corpus_hash"]:
         raise UserError(
             f"{path} was trained on another corpus than the one given: "
@@ -150,6 +151,7 @@ def _resume(run: RunFolder, options: TrainOptions) -> Trainer:
     trainer = Trainer(run, options, corpora)
     trainer.restore(tensors, meta, path)
     _refuse_finished(run, trainer)
+    remember(run, options, sources)
     trainer.require_room()
     trainer.choose_threads(_say)
     step = trainer.progress.step

@@ -155,6 +155,26 @@ INLINE vd_real max_row(const vd_real *row, int64_t valid, vd_real so_far)
     return result;
 }
 
+/* A row of scores becomes probabilities that fit what was summed before.
+ *
+ * Attention over a cache must give the same bits as training's, so both call this one copy:
+ * in two, the compiler may contract total * shrink + sum to a fused multiply-add in one and
+ * not in the other. */
+static __attribute__((noinline)) void next_scores(vd_real *s, int64_t valid, vd_real *o,
+                                                  int64_t width, vd_real *most, vd_real *total)
+{
+    vd_real peak = max_row(s, valid, *most);
+    vd_real sum = exp_row(s, peak, valid);
+    if (*most != peak) { /* a new maximum: what was summed so far shrinks */
+        vd_real shrink = VD_EXP(*most - peak);
+        *total *= shrink;
+        for (int64_t c = 0; c < width; c++)
+            o[c] *= shrink;
+        *most = peak;
+    }
+    *total += sum;
+}
+
 /* Blocks live on the stack, which may be a small one: they are as wide as the head
  * (100 KB for hd = 32 in float, at most 1.1 MB for hd = 256 in double). A NaN or an
  * infinity in a row of v reaches the whole block of queries before it, as 0 * NaN. */
@@ -182,19 +202,9 @@ INLINE void attend_block(const vd_attention_head *head, const int64_t hd, int64_
         pack_rows(v, width, head->v, k0 * head->stride, head->half, head->stride, nk, hd, 1);
         small_matmul(s, BLOCK, q, width, 1, kt, BLOCK, nq, BLOCK, hd, 0,
                      diagonal ? LOWER_RESULT : WHOLE);
-        for (int64_t i = 0; i < nq; i++) {
-            int64_t valid = vd_min(nk, q0 + i - k0 + 1);
-            vd_real peak = max_row(s + i * BLOCK, valid, most[i]);
-            vd_real sum = exp_row(s + i * BLOCK, peak, valid);
-            if (most[i] != peak) { /* a new maximum: what was summed so far shrinks */
-                vd_real shrink = VD_EXP(most[i] - peak);
-                total[i] *= shrink;
-                for (int64_t c = 0; c < width; c++)
-                    o[i * width + c] *= shrink;
-                most[i] = peak;
-            }
-            total[i] += sum;
-        }
+        for (int64_t i = 0; i < nq; i++)
+            next_scores(s + i * BLOCK, vd_min(nk, q0 + i - k0 + 1), o + i * width, width,
+                        most + i, total + i);
         small_matmul(o, width, s, BLOCK, 1, v, width, nq, width, nk, 1,
                      diagonal ? LOWER_FACTOR : WHOLE);
     }

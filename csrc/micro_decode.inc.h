@@ -280,22 +280,6 @@ static void cache_store(const vd_cached_head *head, const vd_real *k, const vd_r
     }
 }
 
-/* A row of scores becomes probabilities that fit what was summed before. */
-INLINE void next_scores(vd_real *s, int64_t valid, vd_real *o, int64_t width, vd_real *most,
-                        vd_real *total)
-{
-    vd_real peak = max_row(s, valid, *most);
-    vd_real sum = exp_row(s, peak, valid);
-    if (*most != peak) {
-        vd_real shrink = VD_EXP(*most - peak);
-        *total *= shrink;
-        for (int64_t c = 0; c < width; c++)
-            o[c] *= shrink;
-        *most = peak;
-    }
-    *total += sum;
-}
-
 /* Queries t0 to t0 + nq - 1 of a head, whose positions lie in one block. */
 INLINE void attend_cached(const vd_cached_head *head, int64_t t0, int64_t nq)
 {

@@ -232,7 +232,8 @@ void vidya_decode(const vidya_decoder *m, vd_real *logits, const int32_t *tokens
 
 /* ---- choosing tokens (choose.c) ------------------------------------------- */
 
-/* lse [rows]: log(sum(exp(row))) of logits [rows, V]; not finite where a row is not. */
+/* lse [rows]: log(sum(exp(row))) of logits [rows, V]; not finite where a row holds NaN or
+ * +infinity, or nothing but -infinity. */
 void vidya_log_sum_exp(double *lse, const vd_real *logits, int64_t rows, int64_t V);
 /* ids [k] of the k largest of x [n], rising; of equal numbers the lowest ids. NaN is
  * smaller than everything. 1 <= k <= n. */

@@ -111,12 +111,72 @@ def test_logits_are_bit_for_bit_those_of_training(kernel_settings, isa, d, heads
             at += n
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("heads", [3, 7])
+@pytest.mark.parametrize("scale", [0.3, 1, 3])
+def test_heads_of_the_presets_width_agree_over_several_blocks(dtype, heads, scale):
+    """The kernels know 32 columns at compile time: the compiler must not round otherwise."""
+    for seed in range(3):
+        model = random_model(dtype, context=189, d=32 * heads, heads=heads, seed=seed, n_layer=2)
+        model.flat *= scale
+        tokens = prompt_of(189, seed)
+        expected = all_logits_without_cache(model, tokens)
+        for piece in (1, 64):
+            decoder = Decoder(model)
+            for at in range(0, 189, piece):
+                n = min(piece, 189 - at)
+                logits = decoder.run(tokens[at : at + n], [0] * n, range(at, at + n), range(n))
+                np.testing.assert_array_equal(logits, expected[at : at + n])
+
+
 def test_logits_in_double_precision_are_those_of_training():
     model, tokens = random_model(np.float64, context=90), prompt_of(90)
     expected = all_logits_without_cache(model, tokens)
     decoder = Decoder(model)
     for i in range(90):
         np.testing.assert_array_equal(decoder.run([tokens[i]], [0], [i], [0])[0], expected[i])
+
+
+# tokens, slots, positions, wanted: what each of them must not be
+WRONG_CALLS = {
+    "no token": ([], [], [], []),
+    "an id beyond the vocabulary": ([VOCAB], [0], [0], [0]),
+    "a negative id": ([-1], [0], [0], [0]),
+    "a slot that is not there": ([1], [2], [0], [0]),
+    "a position beyond the window": ([1], [0], [32], [0]),
+    "a token that is not in the call": ([1], [0], [0], [1]),
+    "too few slots": ([1, 2], [0], [0, 1], [0]),
+    "too few positions": ([1, 2], [0, 0], [0], [0]),
+    "more than a call takes": ([1] * 33, [0] * 33, range(33), [0]),
+    "positions with a hole": ([1, 2], [0, 0], [0, 2], [0]),
+    "a slot in two places": ([1, 2, 3], [0, 1, 0], [0, 0, 1], [0]),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_CALLS)
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_what_would_leave_a_buffer_is_refused(name, precision):
+    decoder = Decoder(random_model(), precision, slots=2)
+    before = decoder.run([1, 2, 3], [0, 0, 0], [0, 1, 2], [2]).copy()
+    with pytest.raises(ValueError, match="must|takes"):
+        decoder.run(*WRONG_CALLS[name])
+    np.testing.assert_array_equal(decoder.run([3], [0], [2], [0]), before)
+
+
+def test_weights_of_another_instruction_set_are_refused(kernel_settings):
+    kernels.set_isa("generic")
+    decoder = Decoder(random_model(), "bf16")
+    weights = kernels.CompressedWeights(np.ones((9, 40), np.float32), "int8")
+    try:
+        kernels.set_isa("avx2")
+    except ValueError as error:
+        pytest.skip(str(error))
+    for call in (
+        lambda: decoder.run([1], [0], [0], [0]), decoder.refresh, weights.decoded,
+        lambda: weights.fill(np.ones((9, 40), np.float32)),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match="compressed for generic, and avx2 is in use"):
+            call()
 
 
 def test_long_inner_dimensions_are_summed_as_in_training():

@@ -116,6 +116,13 @@ def test_log_sum_exp_is_not_finite_where_a_row_is_not(bad, at):
     assert np.isfinite(kernels.log_sum_exp(x)).tolist() == [True, False, True]
 
 
+def test_log_sum_exp_of_impossible_ids():
+    x = np.zeros((2, 37), np.float32)
+    x[0, 5] = x[1] = -np.inf
+    first, second = kernels.log_sum_exp(x)
+    assert first == pytest.approx(np.log(36), abs=1e-6) and not np.isfinite(second)
+
+
 values = st.floats(-5, 5, width=32) | st.sampled_from([0.0, 1.0, -np.inf, np.inf, np.nan])
 
 

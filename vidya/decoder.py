@@ -14,6 +14,7 @@ No sampling here, and no idea of where a conversation turns: vidya/generate.py.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -81,22 +82,47 @@ class Decoder:
         """Run tokens through the model; returns the logits [len(wanted), V] after some.
 
         Token i goes to `positions[i]` of slot `slots[i]`. Earlier positions of the slot
-        are in its cache, or stand before it in this call; tokens of a slot stand together
-        and in order. Arguments are trusted. The result is overwritten by the next call.
+        are in its cache, or stand before it in this call (the caller's duty). The result
+        is overwritten by the next call.
 
         Args:
             tokens: 1 to `rows` ids.
-            slots: of each.
-            positions: of each, below `window`.
-            wanted: indices into `tokens`.
+            slots: of each; tokens of a slot stand together.
+            positions: of each, below `window`, rising by one within a slot.
+            wanted: indices into `tokens`, at most `rows`.
+
+        Raises:
+            ValueError: what would read or write beyond a buffer.
         """
         T, n = len(tokens), len(wanted)
+        if not (T == len(slots) == len(positions) and 1 <= T <= self.rows and n <= self.rows):
+            raise ValueError(f"a call takes 1 to {self.rows} tokens, with slot and position of each")
         for row, values in zip(self._ids, (tokens, slots, positions, wanted), strict=True):
             row[: len(values)] = values
+        self._check(T, n)
         ids, of_slots, at, want = self._arguments
         self._lib.vidya_decode(self._decoder, self._logits_pointer, ids, of_slots, at, T, want, n)
         logits: Array = self._logits[:n]
         return logits
+
+    def _check(self, T: int, n: int) -> None:
+        """Raise ValueError unless the ids of a call lie where they may."""
+        limits = {
+            "token ids": (self._ids[0, :T], self.model.config.vocab_size),
+            "slots": (self._ids[1, :T], self.slots),
+            "positions": (self._ids[2, :T], self.window),
+            "wanted indices": (self._ids[3, :n], T),
+        }
+        for name, (ids, end) in limits.items():
+            if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < end:
+                raise ValueError(f"{name} must lie in [0, {end})")
+        slots, positions = self._ids[1, :T], self._ids[2, :T]
+        same = slots[1:] == slots[:-1]
+        if not (np.diff(positions)[same] == 1).all():
+            raise ValueError("positions of a slot must rise by one")
+        if T - np.count_nonzero(same) != len(set(slots.tolist())):
+            raise ValueError("tokens of a slot must stand together")
+        self._weights.require_isa()
 
     def copy(self, source: int, target: int, count: int) -> None:
         """Copy the first `count` positions of one slot's cache to another's."""
@@ -177,6 +203,10 @@ class _Weights:
     def refresh(self) -> None:
         for name, made in self._made.items():
             made.fill(self._matrices[name])
+
+    def require_isa(self) -> None:
+        for made in itertools.islice(self._made.values(), 1):  # all are of the same
+            made.require_isa()
 
     def nbytes(self) -> int:
         return sum(made.nbytes() for made in self._made.values())

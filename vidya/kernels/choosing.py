@@ -12,7 +12,7 @@ from vidya.kernels.bindings import library, pointer
 def log_sum_exp(logits: Array) -> Array:
     """log(sum(exp(row))) of each row of logits [T, V], float64 [T], about 1e-6 exact.
 
-    Not finite where a row holds NaN or infinity.
+    Not finite where a row holds NaN or +infinity, or nothing but -infinity.
     """
     arrays.require("logits", logits, (None, None), arrays.real_dtype("logits", logits))
     lse = np.empty(len(logits))

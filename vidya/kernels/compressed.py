@@ -13,7 +13,7 @@ import numpy as np
 
 from vidya import arrays
 from vidya.arrays import Array
-from vidya.kernels.bindings import NULL, library, pointer, structure, workspace
+from vidya.kernels.bindings import NULL, get_isa, library, pointer, structure, workspace
 
 Compression = Literal["bf16", "int8"]
 _KINDS = {"bf16": ("VIDYA_BF16", 2), "int8": ("VIDYA_INT8", 1)}
@@ -28,6 +28,7 @@ class CompressedWeights:
     """A matrix of weights [n, k] in bfloat16 (to nearest even) or int8.
 
     int8 keeps, of each row, max|w| / 127 and the multiples of that nearest to its numbers.
+    After another instruction set was chosen (`set_isa`) it is of no use any more.
     """
 
     def __init__(self, w: Array, kind: Compression) -> None:
@@ -41,6 +42,7 @@ class CompressedWeights:
         arrays.require("w", w, (None, None), np.float32)
         self.shape: tuple[int, int] = w.shape
         self._lib = library(np.float32)
+        self._isa = get_isa()
         name, _ = _KINDS[kind]
         self._kind = int(getattr(self._lib, name))
         n, k = w.shape
@@ -51,6 +53,7 @@ class CompressedWeights:
 
     def fill(self, w: Array) -> None:
         """Compress another matrix of the same shape, into the same place."""
+        self.require_isa()
         arrays.require("w", w, self.shape, np.float32)
         self._lib.vidya_compress(
             pointer(self._panels), self._scales_pointer(), pointer(w), *self.shape, self._kind
@@ -65,6 +68,7 @@ class CompressedWeights:
 
     def linear(self, x: Array, *, out: Array | None = None) -> Array:
         """Y [T, n] = x [T, k] @ w.T, x and y float32."""
+        self.require_isa()
         n, k = self.shape
         arrays.require("x", x, (None, k), np.float32)
         y = arrays.output("out", out, (len(x), n), np.float32, x)
@@ -78,6 +82,13 @@ class CompressedWeights:
     def decoded(self) -> Array:
         """The matrix [n, k] that the products see, float32."""
         return np.ascontiguousarray(self.linear(np.eye(self.shape[1], dtype=np.float32)).T)
+
+    def require_isa(self) -> None:
+        """Raise ValueError if the panels are of another instruction set than the one in use."""
+        if get_isa() != self._isa:
+            raise ValueError(
+                f"compressed for {self._isa}, and {get_isa()} is in use: compress the weights again"
+            )
 
     def nbytes(self) -> int:
         """Bytes that it takes."""

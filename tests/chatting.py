@@ -5,8 +5,6 @@ import re
 import subprocess
 import sys
 
-import pytest
-
 from vidya import checkpoint
 from vidya.config import ModelConfig, describe
 from vidya.model import Model
@@ -17,8 +15,7 @@ NAME = "microgpt_chat_nano_v5.bin"
 TIMEOUT = 60
 
 
-@pytest.fixture(scope="session")
-def tokenizer():
+def small_tokenizer():
     return Tokenizer.train(DOCUMENTS, 30)
 
 
@@ -40,13 +37,10 @@ def meta_of(model, tokenizer, **changes):
     }  # fmt: skip
 
 
-@pytest.fixture(scope="session")
-def run_folder(tmp_path_factory, tokenizer):
-    folder = tmp_path_factory.mktemp("runs") / "nano"
-    folder.mkdir()
+def save_run(folder, tokenizer, model):
+    """A run folder with a checkpoint of a training: moments, too."""
+    folder.mkdir(parents=True)
     tokenizer.save(folder / "tokenizer.json")
-    model = babbling_model(tokenizer)
-    # moments, as a checkpoint of a training holds them
     tensors = {**model.parameters, "adam_m": model.flat, "adam_v": model.flat}
     checkpoint.save(folder / NAME, tensors, meta_of(model, tokenizer))
     return folder

@@ -1,5 +1,45 @@
 """Loading a model, and the command with one prompt."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from chatting import (
+    DOCUMENTS,
+    NAME,
+    TIMEOUT,
+    babbling_model,
+    chat,
+    meta_of,
+    refuses,
+    save_run,
+    small_tokenizer,
+)
+
+from vidya import checkpoint
+from vidya.checkpoint import CheckpointError
+from vidya.config import ModelConfig, describe
+from vidya.errors import UserError
+from vidya.model import Model
+from vidya.pretrained import load_pretrained
+from vidya.tokenizer import Tokenizer
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    return small_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory, tokenizer):
+    folder = tmp_path_factory.mktemp("root") / "runs" / "nano"
+    return save_run(folder, tokenizer, babbling_model(tokenizer))
+
+
 # ---- loading -------------------------------------------------------------------------
 
 
@@ -84,9 +124,7 @@ def test_a_prompt_gets_one_reply(run_folder):
 
 def test_the_newest_run_is_the_default(run_folder):
     arguments = "--prompt", "hello", "--max-tokens", "20"
-    root = run_folder.parent.parent
-    (root / "runs").exists() or (root / "runs").symlink_to(run_folder.parent)
-    assert chat(*arguments, cwd=root) == chat(run_folder, *arguments)
+    assert chat(*arguments, cwd=run_folder.parent.parent) == chat(run_folder, *arguments)
 
 
 def test_a_prompt_comes_through_a_pipe(run_folder):
@@ -109,14 +147,83 @@ def test_greedy_top_k_and_temperature_reach_the_sampling(run_folder):
     assert chat(run_folder, *prompt, "--temperature", "2", "--top-k", "0")[1] != greedy[1]
 
 
-def test_a_reply_ends_at_a_marker_and_may_be_empty(tmp_path, tokenizer):
+def test_a_reply_says_something_before_it_ends(tmp_path, tokenizer):
     """A fresh tied model only repeats its last token, here the assistant's marker."""
     model = Model(ModelConfig(32, 1, 1, 64, tokenizer.vocab_size))
     model.init(0)
     save_beside_tokenizer(tmp_path, tokenizer, model.parameters, meta_of(model, tokenizer))
     status, out, err = chat(tmp_path, "--prompt", "hello", "--temperature", "0")
-    assert (status, out) == (0, "\n")
-    assert err == "the model's reply is empty\n"
+    assert (status, err) == (0, "")
+    assert out.strip() and "<|" not in out
+
+
+def test_several_replies_are_those_of_their_streams(run_folder):
+    arguments = run_folder, "--prompt", "hello", "--max-tokens", "12", "--precision", "fp32"
+    status, out, err = chat(*arguments, "--n", "20")
+    lines = out.splitlines()
+    assert (status, err, len(lines)) == (0, "", 20)
+    assert len(set(lines)) > 10
+    assert lines[0] == " ".join(chat(*arguments)[1].split())
+    assert chat(*arguments, "--n", "3")[1].splitlines() == lines[:3]
+
+
+def test_json(run_folder):
+    arguments = run_folder, "--prompt", "a \u00e9 <|user|>", "--max-tokens", "9", "--json"
+    status, out, err = chat(*arguments, "--n", "3")
+    objects = [json.loads(line) for line in out.splitlines()]
+    assert (status, err) == (0, "") and [found["number"] for found in objects] == [0, 1, 2]
+    for found in objects:
+        assert found["prompt"] == "a \u00e9 <|user|>"
+        assert found["reply"] and found["tokens"] <= 9 and found["logprob"] < 0
+        assert found["end"] in ("turn", "length")
+        assert found["first_token_s"] > 0
+    ascii_only = chat(*arguments, PYTHONIOENCODING="ascii")[1]
+    assert ascii_only.isascii() and json.loads(ascii_only)["prompt"] == objects[0]["prompt"]
+
+
+def test_speed_on_request(run_folder):
+    arguments = run_folder, "--prompt", "hello", "--max-tokens", "9"
+    status, out, err = chat(*arguments, "--stats")
+    assert (status, out) == chat(*arguments)[:2]
+    assert err.endswith("tokens/s after it\n") and err.startswith("9 tokens, the first after 0.")
+
+
+@pytest.mark.parametrize("precision", ["auto", "fp32", "bf16", "int8"])
+def test_precisions(run_folder, precision):
+    status, out, err = chat(run_folder, "--prompt", "a", "--precision", precision)
+    assert (status, err) == (0, "") and out.strip()
+
+
+def test_one_message_of_a_kept_conversation(run_folder, tmp_path):
+    file = tmp_path / "new" / "talk.txt"
+    arguments = run_folder, "--session", file, "--max-tokens", "9", "--prompt"
+    first, second = (chat(*arguments, text) for text in ("hello <|user|>", "and\nyou"))
+    assert first[0] == second[0] == 0
+    expected = (
+        f"<|user|> hello < |user|> <|assistant|> {first[1].strip()} "
+        f"<|user|> and you <|assistant|> {second[1].strip()}\n"
+    )
+    assert file.read_text() == expected
+    file.write_text("something else\n")
+    refuses(*arguments, "a", saying="last line of .* is no conversation")
+    assert file.read_text() == "something else\n"
+    refuses(*arguments, "a", "--n", "2", saying="--n and --session exclude each other")
+
+
+def test_a_prompt_of_a_megabyte(run_folder):
+    text = b"hello \xf0\x9f\x98\x80 <|assistant|>\n" * 33_000
+    status, out, err = chat(run_folder, "--max-tokens", "9", stdin=text)
+    assert (status, err) == (0, "") and out.strip()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"\0", b"\0\0 \0", b"<|user|>", b"<|bos|><|bos|>", b"\xf0\x9f\x98\x80", b"\x1b[2J",
+     "\u2028x\u0085".encode()],
+)  # fmt: skip
+def test_odd_prompts_are_ordinary_text(run_folder, text):
+    status, out, err = chat(run_folder, "--max-tokens", "9", stdin=text)
+    assert (status, err) == (0, "") and out.strip() and "\x1b" not in out
 
 
 def test_a_reply_can_be_shown_where_not_every_character_can(run_folder):
@@ -135,6 +242,7 @@ def test_nothing_to_say_is_refused(run_folder):
 @pytest.mark.parametrize(
     "wrong",
     [("--temperature", "-1"), ("--top-k", "-1"), ("--seed", "-1"), ("--max-tokens", "0"),
+     ("--n", "0"), ("--top-p", "0"), ("--min-p", "2"), ("--repetition-penalty", "0"),
      ("--threads", "0"), ("--threads", "-1"), ("--threads", "1000")],
 )  # fmt: skip
 def test_numbers_that_make_no_sense_are_refused(run_folder, wrong):
@@ -193,5 +301,3 @@ def test_an_interrupt_ends_a_single_reply(run_folder):
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=TIMEOUT)
     assert (child.returncode, err) == (130, b"interrupted\n")
-
-

@@ -1,12 +1,18 @@
 """Conversations as token ids, and replies as text."""
 
 import pytest
+from chatting import small_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatting import tokenizer  # noqa: F401
 from vidya.conversation import chat_prompt, stream_text, turns_of
 from vidya.corpus import MARKERS, conversation
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    return small_tokenizer()
+
 
 # ---- prompts -------------------------------------------------------------------------
 
@@ -80,3 +86,28 @@ def test_a_stream_is_passed_on_as_it_comes(tokenizer):
     assert next(stream) == "z"
     assert len(seen) < len(ids)
     assert list(stream) == ["é", "!"]
+
+
+# ---- back from text --------------------------------------------------------------------
+
+
+@given(plain_turns)
+def test_a_conversation_is_read_back(turns):
+    turns = [" ".join(turn.split()) for turn in turns]
+    assert turns_of(conversation(turns)) == turns
+    assert turns_of(f"<|bos|>{conversation(turns)} <|bos|>") == turns
+
+
+@pytest.mark.parametrize(
+    "document",
+    ["", "text", "<|assistant|> a <|user|> b", "<|user|> a <|user|> b", "x <|user|> a",
+     "<|user|> a <|bos|> b", "<|bos|>", "<|user|> a <|assistant|> b <|assistant|> c"],
+)  # fmt: skip
+def test_what_is_no_conversation(document):
+    assert turns_of(document) is None
+
+
+@given(st.text(alphabet="<|>userabot is", max_size=60))
+def test_any_text_is_a_conversation_or_is_not(document):
+    turns = turns_of(document)
+    assert turns is None or turns_of(conversation(turns)) == turns

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Optional
 
-from vidya import threads
+from vidya import thread_choice
 from vidya.command_line import parse
 from vidya.errors import UserError, run_command
 
@@ -73,7 +73,7 @@ class Options:
             raise UserError(f"--n must be between 1 and {MOST_REPLIES:,}, not {self.n}")
         if self.n > 1 and self.session is not None:
             raise UserError("--n and --session exclude each other: one conversation, one reply")
-        threads.check(self.threads)
+        thread_choice.check(self.threads)
 
     def sampling(self) -> "Sampling":
         """How replies are drawn; `UserError` for settings that make no sense."""
@@ -129,11 +129,11 @@ def _prompt(text: str | None) -> str | None:
     return text
 
 
-def _load(model: Path | None, asked: threads.Threads) -> "Pretrained":
+def _load(model: Path | None, asked: thread_choice.Threads) -> "Pretrained":
     from vidya.pretrained import load_pretrained
 
     pretrained = load_pretrained(model)
-    threads.use(asked)
+    thread_choice.use(asked)
     return pretrained
 
 

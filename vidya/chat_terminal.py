@@ -181,8 +181,7 @@ class TerminalChat:
         c = self._conversation
         lines = [self._about] if self._about else []
         lines.append(
-            f"{len(c.turns) // 2} exchanges; the model sees {c.tokens:,} of at most "
-            f"{c.window:,} tokens"
+            f"{exchanges(c.turns)}; the model sees {c.tokens:,} of at most {c.window:,} tokens"
         )
         if c.last is not None:
             lines.append(f"the last reply: {describe_speed(c.last)}")
@@ -204,9 +203,15 @@ def plain_text(message: str) -> str:
     return re.sub("[\ud800-\udfff]+", "\ufffd", message)
 
 
+def exchanges(turns: Sequence[str]) -> str:
+    """How many messages got a reply, in words."""
+    count = len(turns) // 2
+    return "1 exchange" if count == 1 else f"{count:,} exchanges"
+
+
 def recap(turns: Sequence[str]) -> str:
     """How a conversation that goes on ended last time."""
-    lines = [f"The conversation goes on after {len(turns) // 2} exchanges:"]
+    lines = [f"The conversation goes on after {exchanges(turns)}:"]
     for name, turn in zip((YOU, MODEL), turns[-2:], strict=False):
         shown = " ".join(printable(turn).split())
         lines.append(name + (shown if len(shown) <= 200 else f"{shown[:200]} …"))

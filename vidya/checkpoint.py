@@ -53,7 +53,6 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _NO_DIGEST = "0" * 64
 _CHUNK = 1 << 20  # bytes hashed at a time: small enough to be in cache when written
-_PIECE = 16 << 20  # bytes verified at a time
 _MAX_HEADER = 100_000_000  # the limit of the safetensors library
 _STEP = re.compile(r"_(\d+)(k?)\.bin")
 
@@ -214,8 +213,8 @@ def load(
                     file, header, wanted, {} if into is None else into(header.meta)
                 )
             finally:
-                verification.wait()
-            verification.require()
+                # What else went wrong may be for this very reason.
+                verification.require()
     except OSError as error:
         raise _unreadable(path, error) from error
     return tensors, header.meta
@@ -328,9 +327,9 @@ def _select(
 
 
 class _Verification:
-    """Compares a file's content with its digest in a thread, large pieces at a time.
+    """Compares a file's content with its digest, in a thread.
 
-    The pieces are large because between them the thread waits for Python's lock.
+    Hashing takes longer than reading: beside each other they take as long as hashing.
     """
 
     def __init__(self, file: io.BufferedReader, header: _Header, path: StrPath) -> None:
@@ -347,10 +346,10 @@ class _Verification:
         entries = self._header.entries
         position = len(self._header.raw)
         left = entries[-1].end if entries else 0
-        buffer = memoryview(bytearray(min(_PIECE, left)))
+        buffer = memoryview(bytearray(min(_CHUNK, left)))
         try:
             while left:
-                count = os.preadv(self._descriptor, [buffer[: min(_PIECE, left)]], position)
+                count = os.preadv(self._descriptor, [buffer[: min(_CHUNK, left)]], position)
                 if not count:
                     break
                 self._digest.update(buffer[:count])
@@ -359,11 +358,9 @@ class _Verification:
             self._error = error
         self._left = left
 
-    def wait(self) -> None:
-        self._thread.join()
-
     def require(self) -> None:
-        """Raise what the thread found to be wrong."""
+        """Wait for the thread, and raise what it found to be wrong."""
+        self._thread.join()
         if self._error is not None:
             raise self._error
         if self._left:
@@ -387,7 +384,7 @@ def _read_data(
         if array is None or (array.dtype, array.shape) != (entry.dtype, entry.shape):
             array = np.empty(entry.shape, entry.dtype)
         file.seek(len(header.raw) + entry.begin)
-        if file.readinto(array.reshape(-1).view(np.uint8)) != entry.end - entry.begin:
+        if file.readinto(array.reshape(-1).view(np.uint8).data) != entry.end - entry.begin:
             raise _shrunk(file.name)
         tensors[entry.name] = array
     return tensors

@@ -53,6 +53,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _NO_DIGEST = "0" * 64
 _CHUNK = 1 << 20  # bytes hashed at a time: small enough to be in cache when written
+_PIECE = 16 << 20  # bytes verified at a time: between two a thread waits for Python's lock
 _MAX_HEADER = 100_000_000  # the limit of the safetensors library
 _STEP = re.compile(r"_(\d+)(k?)\.bin")
 
@@ -346,10 +347,10 @@ class _Verification:
         entries = self._header.entries
         position = len(self._header.raw)
         left = entries[-1].end if entries else 0
-        buffer = memoryview(bytearray(min(_CHUNK, left)))
+        buffer = memoryview(bytearray(min(_PIECE, left)))
         try:
             while left:
-                count = os.preadv(self._descriptor, [buffer[: min(_CHUNK, left)]], position)
+                count = os.preadv(self._descriptor, [buffer[: min(_PIECE, left)]], position)
                 if not count:
                     break
                 self._digest.update(buffer[:count])

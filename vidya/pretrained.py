@@ -39,21 +39,26 @@ def load_pretrained(path: str | os.PathLike[str] | None = None) -> Pretrained:
         CheckpointError: it is damaged, or does not belong to that tokenizer.
     """
     checkpoint_path, tokenizer_path = resolve_model(path)
-    tokenizer = Tokenizer.load(tokenizer_path)
-    made: list[Model] = []
+    made: list[tuple[Model, Tokenizer]] = []
 
     def parameters(meta: dict[str, Any]) -> dict[str, Any]:
-        """Those of a model as the checkpoint describes it, for its weights to be read into."""
+        """Those of a model as the checkpoint describes it, for its weights to be read into.
+
+        The tokenizer is loaded here because the checkpoint is being verified meanwhile.
+        """
         from vidya.model import Model
 
+        tokenizer = Tokenizer.load(tokenizer_path)
         config = _config(meta, checkpoint_path)
         _require_tokenizer(meta, config, tokenizer, checkpoint_path)
-        made.append(Model(config))
-        return made[0].parameters
+        model = Model(config)
+        made.append((model, tokenizer))
+        return model.parameters
 
     tensors, meta = load(checkpoint_path, names=is_weight, into=parameters)
-    _require_all(made[0], tensors, checkpoint_path)
-    return Pretrained(made[0], tokenizer, meta, checkpoint_path)
+    model, tokenizer = made[0]
+    _require_all(model, tensors, checkpoint_path)
+    return Pretrained(model, tokenizer, meta, checkpoint_path)
 
 
 def _config(meta: dict[str, Any], path: Path) -> ModelConfig:

@@ -62,3 +62,26 @@ def refuses(*arguments, saying, **settings):
     assert (status, out) == (2, "")
     assert err.count("\n") == 1 and err.startswith("error: ")
     assert re.search(saying, err), err
+
+
+def screen(sent, columns):
+    """What a terminal shows for text with \\n and the two sequences that are used."""
+    lines, x, i = [""], 0, 0
+    while i < len(sent):
+        if sent.startswith("\x1b[", i):
+            end = min(j for j in range(i, len(sent)) if sent[j] in "DK")
+            if sent[end] == "D":
+                x -= int(sent[i + 2 : end])
+            else:
+                lines[-1] = lines[-1][:x]
+            i = end + 1
+            continue
+        if sent[i] == "\n":
+            lines.append("")
+            x = 0
+        else:
+            lines[-1] = lines[-1][:x] + sent[i]
+            x += 1
+        assert 0 <= x < columns
+        i += 1
+    return lines

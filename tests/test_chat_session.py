@@ -5,7 +5,7 @@ import signal
 
 import numpy as np
 import pytest
-from chatting import babbling_model, small_tokenizer
+from chatting import babbling_model, screen, small_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -108,9 +108,9 @@ def test_a_message_longer_than_the_context_is_answered(talk, tokenizer):
     list(talk.reply("hello"))
     assert "".join(talk.reply("how are you " * 1000))
     assert talk.tokens <= talk.window
-    # the markers around it are there, and nothing of the exchange before
+    special = [i for i in talk._ids if i in tokenizer.special_ids]
     assert talk._ids[0] == tokenizer.bos_id
-    assert [i for i in talk._ids if i in tokenizer.special_ids].count(tokenizer.user_id) == 1
+    assert special[-2:] == [tokenizer.user_id, tokenizer.assistant_id]
 
 
 def test_going_on_with_a_conversation(talk, tokenizer):
@@ -144,16 +144,14 @@ def test_a_reply_says_something_and_ends_at_any_marker(tokenizer):
     model = babbling_model(tokenizer)
     generator = Generator(model, slots=4)
     markers = set(tokenizer.special_ids)
-    step, seen = generator.step, []
+    run = generator.decoder.run
 
-    def mostly_markers():
-        for slot in generator._slots:
-            if slot.logits is not None:
-                slot.logits[list(markers)] = 1000.0
-        seen.extend(drawn := step())
-        return drawn
+    def mostly_markers(*arguments):
+        logits = run(*arguments)
+        logits[:, list(markers)] = 1000.0
+        return logits
 
-    generator.step = mostly_markers
+    generator.decoder.run = mostly_markers
     prompts = [chat_prompt(tokenizer, [text], 60) for text in ("a", "b", "hello", "you", "c")]
     replies = {}
     for reply, piece in write_replies(
@@ -163,8 +161,7 @@ def test_a_reply_says_something_and_ends_at_any_marker(tokenizer):
         replies[reply.number] = reply
     assert sorted(replies) == [0, 1, 2, 3, 4]
     for reply in replies.values():
-        assert reply.text.strip() and reply.end in ("turn", "length")
-    assert any(reply.end == "turn" for reply in replies.values())
+        assert len(reply.text.strip()) >= 1 and reply.end == "turn"
     assert all(slot.sequence is None for slot in generator._slots)
 
 
@@ -273,29 +270,6 @@ def test_what_is_a_command():
 @given(st.text(alphabet=st.characters(), max_size=20))
 def test_any_text_can_be_encoded(text):
     plain_text(text).encode("utf-8")
-
-
-def screen(sent, columns):
-    """What a terminal shows for text with \\n and the two sequences that are used."""
-    lines, x, i = [""], 0, 0
-    while i < len(sent):
-        if sent.startswith("\x1b[", i):
-            end = min(j for j in range(i, len(sent)) if sent[j] in "DK")
-            if sent[end] == "D":
-                x -= int(sent[i + 2 : end])
-            else:
-                lines[-1] = lines[-1][:x]
-            i = end + 1
-            continue
-        if sent[i] == "\n":
-            lines.append("")
-            x = 0
-        else:
-            lines[-1] = lines[-1][:x] + sent[i]
-            x += 1
-        assert 0 <= x < columns
-        i += 1
-    return lines
 
 
 @given(st.lists(st.text(alphabet="ab  ", max_size=30), max_size=12), st.integers(5, 40))

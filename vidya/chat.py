@@ -105,10 +105,10 @@ def run(model: Path | None, options: Options) -> int:
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character gets a question mark, not a crash.
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    pretrained = _load(model, options.threads)
     prompt = _prompt(options.prompt)
     if prompt is None and (options.n > 1 or options.json):
         raise UserError("--n and --json are for --prompt TEXT: a conversation has one reply")
-    pretrained = _load(model, options.threads)
     if prompt is not None and options.session is None:
         return _answer(pretrained, prompt, sampling, options)
     return _converse(pretrained, prompt, sampling, options)

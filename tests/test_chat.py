@@ -201,7 +201,7 @@ def test_one_message_of_a_kept_conversation(run_folder, tmp_path):
     assert first[0] == second[0] == 0
     expected = (
         f"<|user|> hello < |user|> <|assistant|> {first[1].strip()} "
-        f"<|user|> and you <|assistant|> {second[1].strip()}\n"
+        f"<|user|> and↵you <|assistant|> {second[1].strip()}\n"
     )
     assert file.read_text() == expected
     file.write_text("something else\n")

@@ -192,7 +192,7 @@ def test_a_file_is_a_corpus_of_conversations(tmp_path):
     file.write(["hello <|user|>", "hi\nthere", "x", "y"])
     file.begin()
     file.write(["again", "\ud83d"])
-    first = "<|user|> hello < |user|> <|assistant|> hi there <|user|> x <|assistant|> y"
+    first = "<|user|> hello < |user|> <|assistant|> hi↵there <|user|> x <|assistant|> y"
     assert list(read_documents(path)) == [first, "<|user|> again <|assistant|> ?"]
     file = ConversationFile.open(path)
     assert file.turns == ["again", "?"]

@@ -133,8 +133,8 @@ def test_a_pasted_text_is_one_message(terminal, tmp_path):
     child.expect("paste 1: 2[0-9],[0-9]* characters")
     say(child, " end")
     kept = (tmp_path / "s.txt").read_text()
-    assert kept.startswith("<|user|> one two /three four <|assistant|> ")
-    assert "line 0 line 1 line 2 " in kept and " line 2999 end <|assistant|> " in kept
+    assert kept.startswith("<|user|> one↵two↵/three↵four <|assistant|> ")
+    assert "line 0↵line 1↵line 2↵" in kept and "↵line 2999 end <|assistant|> " in kept
     assert kept.count("<|user|>") == 2
     child.sendeof()
     ends_well(child)
@@ -149,7 +149,7 @@ def test_editing_and_history(terminal, tmp_path):
     ends_well(child)
     kept = (tmp_path / "s.txt").read_text()
     assert "<|user|> hello <|ass" in kept and "<|user|> hello there <|ass" in kept
-    assert "<|user|> two lines <|ass" in kept
+    assert "<|user|> two↵lines <|ass" in kept
 
 
 def test_a_session_goes_on(terminal, tmp_path):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from vidya.atomic import atomic_write
 from vidya.conversation import conversation_ids, message_ids, turns_of
-from vidya.corpus import conversation, prepare_output, read_documents
+from vidya.corpus import long_conversation, prepare_output, read_documents
 from vidya.errors import UserError
 from vidya.generate import Generator
 from vidya.replies import Reply, write_replies
@@ -153,7 +153,7 @@ class ConversationFile:
     def begin(self) -> None:
         """The conversation so far stays as it is: what is written next is another."""
         if self.turns:
-            self.earlier.append(conversation(self.turns))
+            self.earlier.append(long_conversation(self.turns))
             self.turns = []
 
     def write(self, turns: list[str]) -> None:
@@ -165,7 +165,7 @@ class ConversationFile:
         if _state(self.path) != self._seen:
             raise UserError(f"{self.path} was changed by another program: /save to another file")
         self.turns = list(turns)
-        lines = [*self.earlier, *([conversation(turns)] if turns else [])]
+        lines = [*self.earlier, *([long_conversation(turns)] if turns else [])]
         text = "".join(f"{line}\n" for line in lines).encode()
         atomic_write(self.path, lambda file: _write(file, text), len(text))
         self._seen = _state(self.path)

@@ -9,6 +9,8 @@ import pytest
 from chatting import TIMEOUT, babbling_model, save_run, screen, small_tokenizer
 
 PASTE = "\x1b[200~{}\x1b[201~"
+FRESH_PROMPT = "\x1b\\[\\?2004h(?s:.*?)you>"
+"""Paste is switched on when a prompt begins; one that is drawn again shows its text alone."""
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[>=]")
 
 
@@ -31,7 +33,7 @@ def terminal(run_folder):
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
                  "TERM": term, "PYTHONUTF8": "1"},
         )  # fmt: skip
-        child.delaybeforesend = None
+        child.delaybeforesend, child.term = None, term
         children.append(child)
         child.expect("lists[^/]* the[^/]* commands|/help")
         at_prompt(child)
@@ -44,7 +46,7 @@ def terminal(run_folder):
 
 def at_prompt(child):
     """Wait until a message can be typed; returns what was shown before, without escapes."""
-    child.expect("you>")
+    child.expect("you>" if child.term == "dumb" else FRESH_PROMPT)
     return ESCAPES.sub("", child.before)
 
 

@@ -107,6 +107,7 @@ def test_commands(terminal, tmp_path):
     assert lines[1].startswith("<|user|> /slash <|assistant|> ") and len(lines) == 2
     child.send(f"/load {tmp_path}/kept.txt\r")
     child.expect("goes on after 1 exchange:.*/slash")
+    at_prompt(child)
     child.sendeof()
     ends_well(child)
 
@@ -187,11 +188,10 @@ def test_forty_columns(terminal):
     child.send("hello there how are you i am fine thank you and you\r")
     child.expect("vidya> ")
     assert "hello there" in ESCAPES.sub("", child.before)
-    child.expect("\x1b\\[\\?2004h")  # the prompt begins
+    child.expect(FRESH_PROMPT)
     reply = child.before.replace("\x1b[0m", "").replace("\r\n", "\n").rstrip()
     lines = screen("vidya> " + reply, 40)
     assert len(lines) > 2
-    child.expect("you>")
     child.sendeof()
     ends_well(child)
 

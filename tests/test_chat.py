@@ -1,216 +1,43 @@
-"""Talking to a model: prompts that look like training data, the command, the terminal."""
+"""Loading a model, and the command with one prompt."""
 
+import json
 import os
-import re
 import signal
 import subprocess
 import sys
 
 import numpy as np
-import pexpect
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from chatting import (
+    DOCUMENTS,
+    NAME,
+    TIMEOUT,
+    babbling_model,
+    chat,
+    meta_of,
+    refuses,
+    save_run,
+    small_tokenizer,
+)
 
 from vidya import checkpoint
-from vidya.chat import Conversation, printable
 from vidya.checkpoint import CheckpointError
 from vidya.config import ModelConfig, describe
-from vidya.conversation import chat_prompt, stream_text
-from vidya.corpus import MARKERS, conversation
 from vidya.errors import UserError
 from vidya.model import Model
-from vidya.pretrained import Pretrained, load_pretrained
-from vidya.sampling import Sampling
+from vidya.pretrained import load_pretrained
 from vidya.tokenizer import Tokenizer
-
-DOCUMENTS = ["<|user|> hello there how are you <|assistant|> i am fine thank you and you"] * 9
-NAME = "microgpt_chat_nano_v5.bin"
-TIMEOUT = 60
 
 
 @pytest.fixture(scope="session")
 def tokenizer():
-    return Tokenizer.train(DOCUMENTS, 30)
-
-
-def babbling_model(tokenizer, context=64):
-    """A random model that never stops by itself: the markers' logits are always 0."""
-    model = Model(ModelConfig(32, 2, 2, context, tokenizer.vocab_size))
-    model.init(1)
-    model.parameters["wte"][list(tokenizer.special_ids)] = 0
-    model.parameters["embed_norm"][:] = 2
-    return model
-
-
-def meta_of(model, tokenizer, **changes):
-    config = describe(model.config)
-    return {
-        "kind": "final", "preset": "nano", "config": config, "step": 1200, "tokens": 1,
-        "time_s": 1.0, "seed": 0, "options": {}, "tokenizer_hash": tokenizer.hash,
-        "corpus_hash": "", **changes,
-    }  # fmt: skip
+    return small_tokenizer()
 
 
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory, tokenizer):
-    folder = tmp_path_factory.mktemp("runs") / "nano"
-    folder.mkdir()
-    tokenizer.save(folder / "tokenizer.json")
-    model = babbling_model(tokenizer)
-    # moments, as a checkpoint of a training holds them
-    tensors = {**model.parameters, "adam_m": model.flat, "adam_v": model.flat}
-    checkpoint.save(folder / NAME, tensors, meta_of(model, tokenizer))
-    return folder
-
-
-def chat(*arguments, stdin=b"", cwd=None, **environment):
-    """Run the command; (status, stdout, stderr) as text."""
-    done = subprocess.run(
-        [sys.executable, "-m", "vidya.chat", *map(os.fspath, arguments)],
-        input=stdin, capture_output=True, cwd=cwd, timeout=TIMEOUT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment},
-    )  # fmt: skip
-    return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode()
-
-
-def refuses(*arguments, saying, **settings):
-    """The command ends with status 2 and one line that says `saying`."""
-    status, out, err = chat(*arguments, **settings)
-    assert (status, out) == (2, "")
-    assert err.count("\n") == 1 and err.startswith("error: ")
-    assert re.search(saying, err), err
-
-
-# ---- prompts -------------------------------------------------------------------------
-
-plain_turns = st.lists(
-    st.text(max_size=30).filter(lambda text: not any(marker in text for marker in MARKERS)),
-    min_size=1,
-    max_size=7,
-).filter(lambda turns: len(turns) % 2 == 1)
-
-
-@given(plain_turns)
-def test_a_prompt_is_what_training_data_begins_with(tokenizer, turns):
-    turns = [" ".join(turn.split()) or "." for turn in turns]
-    document = tokenizer.encode_document(conversation([*turns, "reply"]))
-    prompt = chat_prompt(tokenizer, turns, 10_000)
-    assert prompt == document[: len(prompt)]
-    assert prompt[-1] == tokenizer.assistant_id
-
-
-@pytest.mark.parametrize("marker", MARKERS)
-def test_a_typed_marker_is_ordinary_text(tokenizer, marker):
-    prompt = chat_prompt(tokenizer, [f"a {marker} b", f"{marker}{marker}", marker], 10_000)
-    bos, user, assistant = tokenizer.bos_id, tokenizer.user_id, tokenizer.assistant_id
-    assert [i for i in prompt if i in tokenizer.special_ids] == [
-        bos, user, assistant, user, assistant,
-    ]  # fmt: skip
-    text = tokenizer.decode(prompt, skip_special=True)
-    assert text == f" a {marker} b  {marker}{marker}  {marker} "
-
-
-@given(plain_turns, st.integers(3, 120))
-def test_a_long_conversation_loses_its_oldest_exchanges(tokenizer, turns, limit):
-    prompt = chat_prompt(tokenizer, turns, limit)
-    whole = chat_prompt(tokenizer, turns, 10_000)
-    assert len(prompt) <= limit
-    assert (prompt == whole) == (len(whole) <= limit)
-    last = chat_prompt(tokenizer, turns[-1:], 10_000)
-    if len(last) <= limit:
-        # whole exchanges, the newest of them: nothing is cut in the middle
-        kept = range(0, len(turns), 2)
-        assert prompt in [chat_prompt(tokenizer, turns[k:], 10_000) for k in kept]
-    else:
-        assert prompt[:2] == last[:2] and prompt[2:] == last[len(last) - limit + 2 :]
-
-
-def test_the_last_turn_must_be_the_users(tokenizer):
-    with pytest.raises(ValueError, match="user"):
-        chat_prompt(tokenizer, ["hello", "hi"], 100)
-
-
-# ---- streams of text -----------------------------------------------------------------
-
-
-@given(st.lists(st.integers(3, 280), max_size=60))
-def test_the_pieces_of_a_stream_are_the_text(tokenizer, ids):
-    ids = [i for i in ids if i < tokenizer.vocab_size]
-    assert "".join(stream_text(tokenizer, ids)) == (
-        tokenizer.decode(ids).replace("↵", "\n").strip()
-    )
-
-
-@given(st.text(max_size=40))
-def test_a_character_comes_whole(tokenizer, text):
-    pieces = list(stream_text(tokenizer, tokenizer.encode_text(text)))
-    assert "".join(pieces) == text.strip()
-    assert "\ufffd" not in "".join(pieces).replace("\ufffd", "", text.count("\ufffd"))
-
-
-def test_a_stream_is_passed_on_as_it_comes(tokenizer):
-    ids = tokenizer.encode_text(" zé!")
-    seen = []
-    stream = stream_text(tokenizer, (seen.append(i) or i for i in ids))
-    assert next(stream) == "z"
-    assert len(seen) < len(ids)
-    assert list(stream) == ["é", "!"]
-
-
-def test_control_characters_are_not_shown():
-    assert printable("a\x1b[2Jb\x00\r\x9b\tc\nd é 漢") == "a\ufffd[2Jb\ufffd\ufffd\ufffd\tc\nd é 漢"
-
-
-# ---- conversations -------------------------------------------------------------------
-
-
-@pytest.fixture
-def talk(tokenizer):
-    """A conversation whose prompts are recorded."""
-    model = babbling_model(tokenizer, context=256)
-    pretrained = Pretrained(model, tokenizer, {}, None)
-    conversation = Conversation(pretrained, Sampling(), max_tokens=12)
-    conversation.prompts = []
-    generate = conversation._generator.generate
-
-    def recorded(prompt, **settings):
-        conversation.prompts.append(prompt)
-        assert settings["stop"] == tokenizer.special_ids
-        return generate(prompt, **settings)
-
-    conversation._generator.generate = recorded
-    return conversation
-
-
-def test_the_conversation_is_the_context(talk, tokenizer):
-    first = "".join(talk.reply("hello"))
-    second = "".join(talk.reply("and you?"))
-    assert talk.turns == ["hello", first, "and you?", second]
-    assert talk.prompts[1] == chat_prompt(tokenizer, ["hello", first, "and you?"], 256)
-    talk.reset()
-    assert "".join(talk.reply("hello")) == first
-    assert talk.prompts[2] == talk.prompts[0]
-
-
-def test_an_interrupted_reply_stays_as_far_as_it_came(talk):
-    pieces = talk.reply("hello")
-    begun = [next(pieces), next(pieces)]
-    pieces.close()
-    assert talk.turns == ["hello", "".join(begun)]
-
-
-def test_a_message_without_a_reply_does_not_stay(talk, tokenizer):
-    talk._generator.generate = lambda prompt, **settings: iter(())
-    assert list(talk.reply("hello")) == []
-    assert talk.turns == []
-
-
-def test_a_conversation_longer_than_the_context_goes_on(talk):
-    for _ in range(40):
-        assert "".join(talk.reply("hello there how are you"))
-    assert max(map(len, talk.prompts)) <= 256 - 12
-    assert len(talk.turns) == 80
+    folder = tmp_path_factory.mktemp("root") / "runs" / "nano"
+    return save_run(folder, tokenizer, babbling_model(tokenizer))
 
 
 # ---- loading -------------------------------------------------------------------------
@@ -297,9 +124,7 @@ def test_a_prompt_gets_one_reply(run_folder):
 
 def test_the_newest_run_is_the_default(run_folder):
     arguments = "--prompt", "hello", "--max-tokens", "20"
-    root = run_folder.parent.parent
-    (root / "runs").exists() or (root / "runs").symlink_to(run_folder.parent)
-    assert chat(*arguments, cwd=root) == chat(run_folder, *arguments)
+    assert chat(*arguments, cwd=run_folder.parent.parent) == chat(run_folder, *arguments)
 
 
 def test_a_prompt_comes_through_a_pipe(run_folder):
@@ -322,14 +147,83 @@ def test_greedy_top_k_and_temperature_reach_the_sampling(run_folder):
     assert chat(run_folder, *prompt, "--temperature", "2", "--top-k", "0")[1] != greedy[1]
 
 
-def test_a_reply_ends_at_a_marker_and_may_be_empty(tmp_path, tokenizer):
+def test_a_reply_says_something_before_it_ends(tmp_path, tokenizer):
     """A fresh tied model only repeats its last token, here the assistant's marker."""
     model = Model(ModelConfig(32, 1, 1, 64, tokenizer.vocab_size))
     model.init(0)
     save_beside_tokenizer(tmp_path, tokenizer, model.parameters, meta_of(model, tokenizer))
     status, out, err = chat(tmp_path, "--prompt", "hello", "--temperature", "0")
-    assert (status, out) == (0, "\n")
-    assert err == "the model's reply is empty\n"
+    assert (status, err) == (0, "")
+    assert out.strip() and "<|" not in out
+
+
+def test_several_replies_are_those_of_their_streams(run_folder):
+    arguments = run_folder, "--prompt", "hello", "--max-tokens", "12", "--precision", "fp32"
+    status, out, err = chat(*arguments, "--n", "20")
+    lines = out.splitlines()
+    assert (status, err, len(lines)) == (0, "", 20)
+    assert len(set(lines)) > 10
+    assert lines[0] == " ".join(chat(*arguments)[1].split())
+    assert chat(*arguments, "--n", "3")[1].splitlines() == lines[:3]
+
+
+def test_json(run_folder):
+    arguments = run_folder, "--prompt", "a \u00e9 <|user|>", "--max-tokens", "9", "--json"
+    status, out, err = chat(*arguments, "--n", "3")
+    objects = [json.loads(line) for line in out.splitlines()]
+    assert (status, err) == (0, "") and [found["number"] for found in objects] == [0, 1, 2]
+    for found in objects:
+        assert found["prompt"] == "a \u00e9 <|user|>"
+        assert found["reply"] and found["tokens"] <= 9 and found["logprob"] < 0
+        assert found["end"] in ("turn", "length")
+        assert found["first_token_s"] > 0
+    ascii_only = chat(*arguments, PYTHONIOENCODING="ascii")[1]
+    assert ascii_only.isascii() and json.loads(ascii_only)["prompt"] == objects[0]["prompt"]
+
+
+def test_speed_on_request(run_folder):
+    arguments = run_folder, "--prompt", "hello", "--max-tokens", "9"
+    status, out, err = chat(*arguments, "--stats")
+    assert (status, out) == chat(*arguments)[:2]
+    assert err.endswith("tokens/s after it\n") and err.startswith("9 tokens, the first after 0.")
+
+
+@pytest.mark.parametrize("precision", ["auto", "fp32", "bf16", "int8"])
+def test_precisions(run_folder, precision):
+    status, out, err = chat(run_folder, "--prompt", "a", "--precision", precision)
+    assert (status, err) == (0, "") and out.strip()
+
+
+def test_one_message_of_a_kept_conversation(run_folder, tmp_path):
+    file = tmp_path / "new" / "talk.txt"
+    arguments = run_folder, "--session", file, "--max-tokens", "9", "--prompt"
+    first, second = (chat(*arguments, text) for text in ("hello <|user|>", "and\nyou"))
+    assert first[0] == second[0] == 0
+    expected = (
+        f"<|user|> hello < |user|> <|assistant|> {first[1].strip()} "
+        f"<|user|> and↵you <|assistant|> {second[1].strip()}\n"
+    )
+    assert file.read_text() == expected
+    file.write_text("something else\n")
+    refuses(*arguments, "a", saying="last line of .* is no conversation")
+    assert file.read_text() == "something else\n"
+    refuses(*arguments, "a", "--n", "2", saying="--n and --session exclude each other")
+
+
+def test_a_prompt_of_a_megabyte(run_folder):
+    text = b"hello \xf0\x9f\x98\x80 <|assistant|>\n" * 33_000
+    status, out, err = chat(run_folder, "--max-tokens", "9", stdin=text)
+    assert (status, err) == (0, "") and out.strip()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"\0", b"\0\0 \0", b"<|user|>", b"<|bos|><|bos|>", b"\xf0\x9f\x98\x80", b"\x1b[2J",
+     "\u2028x\u0085".encode()],
+)  # fmt: skip
+def test_odd_prompts_are_ordinary_text(run_folder, text):
+    status, out, err = chat(run_folder, "--max-tokens", "9", stdin=text)
+    assert (status, err) == (0, "") and out.strip() and "\x1b" not in out
 
 
 def test_a_reply_can_be_shown_where_not_every_character_can(run_folder):
@@ -348,6 +242,7 @@ def test_nothing_to_say_is_refused(run_folder):
 @pytest.mark.parametrize(
     "wrong",
     [("--temperature", "-1"), ("--top-k", "-1"), ("--seed", "-1"), ("--max-tokens", "0"),
+     ("--n", "0"), ("--top-p", "0"), ("--min-p", "2"), ("--repetition-penalty", "0"),
      ("--threads", "0"), ("--threads", "-1"), ("--threads", "1000")],
 )  # fmt: skip
 def test_numbers_that_make_no_sense_are_refused(run_folder, wrong):
@@ -406,94 +301,3 @@ def test_an_interrupt_ends_a_single_reply(run_folder):
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=TIMEOUT)
     assert (child.returncode, err) == (130, b"interrupted\n")
-
-
-# ---- the command: a conversation in the terminal ---------------------------------------
-
-
-@pytest.fixture
-def terminal(run_folder):
-    """Starts a conversation; ends it if the test did not."""
-    children = []
-
-    def start(*arguments):
-        child = pexpect.spawn(
-            sys.executable, ["-m", "vidya.chat", str(run_folder), *arguments],
-            timeout=TIMEOUT, encoding="utf-8", codec_errors="replace", dimensions=(40, 200),
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-                 "TERM": "dumb", "PYTHONUTF8": "1"},
-        )  # fmt: skip
-        children.append(child)
-        child.expect("steps.*/help lists the commands")
-        child.expect("you> ")
-        return child
-
-    yield start
-    for child in children:
-        child.close(force=True)
-
-
-def ends_well(child):
-    child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus == 0
-    assert "Traceback" not in child.before
-
-
-def test_a_conversation(terminal):
-    child = terminal("--max-tokens", "15")
-    for message in ("hello", "and you?", "a <|assistant|> b", "漢字"):
-        child.sendline(message)
-        child.expect(r"\r\nvidya> ([^\r\n]+)")
-        assert child.match[1].strip() != "(no reply)"
-        child.expect("you> ")
-    child.sendline("")
-    child.expect("you> ")
-    assert "vidya>" not in child.before
-    child.sendline("/quit")
-    ends_well(child)
-
-
-def test_commands(terminal):
-    child = terminal("--max-tokens", "15")
-    child.sendline("/help")
-    child.expect("/reset.*/help.*/quit.*Ctrl-C.*last 64 tokens")
-    child.sendline("hello")
-    child.expect(r"\r\nvidya> ([^\r\n]+)\r\n")
-    first = child.match[1]
-    child.expect("you> ")
-    child.sendline("hello")
-    child.expect(r"\r\nvidya> ([^\r\n]+)\r\n")
-    assert child.match[1] != first
-    child.sendline("/reset")
-    child.expect("begins anew")
-    child.sendline("hello")
-    child.expect(r"\r\nvidya> ([^\r\n]+)\r\n")
-    assert child.match[1] == first
-    child.sendline("/nonsense")
-    child.expect("There is no /nonsense")
-    child.expect("you> ")
-    child.sendeof()
-    ends_well(child)
-
-
-def test_ctrl_c_stops_a_reply_and_not_the_program(terminal):
-    child = terminal("--max-tokens", "100000000")
-    for _ in range(2):
-        child.sendline("hello")
-        child.expect(r"\r\nvidya> .{30}")  # it is shown while it is generated
-        child.sendintr()
-        child.expect("\r\nyou> ")
-    child.sendintr()  # with no reply to stop
-    child.expect("you> ")
-    child.sendeof()
-    ends_well(child)
-
-
-def test_bytes_that_are_no_text_do_not_end_the_conversation(run_folder, terminal):
-    child = terminal("--max-tokens", "5")
-    os.write(child.child_fd, b"caf\xe9 \xff\n")
-    child.expect(r"\r\nvidya> ")
-    child.expect("you> ")
-    child.sendeof()
-    ends_well(child)

@@ -2,53 +2,66 @@
 
 - Without a prompt, a conversation in the terminal: the reply appears as it is
   generated, Ctrl-C stops it, /help lists the commands, Ctrl-D ends.
-- With `--prompt TEXT`, or text piped in, one reply on standard output.
+- `--session FILE` keeps the conversation, and goes on with it the next time.
+- With `--prompt TEXT`, or text piped in, one reply on standard output, or several.
 - Markers typed into a message stay ordinary text.
 """
 
 # No `from __future__ import annotations` here: tyro reads the annotations in `main`,
-# which name things that are imported only when it runs.
+# which name things that are imported only when it runs. And `Optional[X]` for `X | None`:
+# to look at the latter it imports typeguard, which takes longer than all of its own work.
 
-import contextlib
 import sys
-import unicodedata
-from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Optional
 
 from vidya import thread_choice
 from vidya.command_line import parse
 from vidya.errors import UserError, run_command
 
 if TYPE_CHECKING:
+    from vidya.decoder import Precision
     from vidya.pretrained import Pretrained
+    from vidya.replies import Reply
     from vidya.sampling import Sampling
 
-YOU = "you> "
-MODEL = "vidya> "
-HELP = """\
-/reset  forget the conversation so far
-/help   this list
-/quit   leave (so does Ctrl-D)
-Ctrl-C  stop the reply that is being written
-The model sees the last {context} tokens of the conversation, replies included."""
+MOST_REPLIES = 10_000
+SLOTS = 16
+"""Replies that are written at one time."""
 
 
 @dataclass(frozen=True)
 class Options:
     """What `python -m vidya.chat` is asked to do."""
 
-    prompt: str | None = None
+    prompt: Optional[str] = None  # noqa: UP045
     """Print one reply to this text and exit; - reads the text from standard input."""
+    session: Optional[Path] = None  # noqa: UP045
+    """Keep the conversation in this file, and go on with the last one in it."""
+    n: int = 1
+    """How many replies to print to the prompt, a line each."""
+    json: bool = False
+    """Print replies as JSON, one object a line: reply, tokens, logprob, why it ended."""
+    stats: bool = False
+    """Say after each reply how fast it was."""
     temperature: float = 0.7
     """Below 1 likely words become likelier; 0 always takes the likeliest."""
     top_k: int = 40
     """Draw each token from this many of the likeliest; 0 draws from all."""
+    top_p: float = 1.0
+    """Draw from the fewest likeliest that have this share of the probability together."""
+    min_p: float = 0.0
+    """Draw from tokens at least this many times as likely as the likeliest."""
+    repetition_penalty: float = 1.0
+    """Above 1, tokens that came lately become less likely; 1.1 to 1.3 are usual."""
     seed: int = 0
     """The same seed gives the same replies, another seed others."""
     max_tokens: int = 200
     """Tokens after which a reply is cut off."""
+    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    """Of the weights: fewer bytes are faster, and a little less exact. auto: bf16 where the
+    processor has it, else fp32."""
     threads: Literal["auto"] | int = "auto"
     """Threads to use; auto: as many as there are cores that this process may use."""
 
@@ -56,61 +69,20 @@ class Options:
         """`UserError` for a number that makes no sense."""
         if self.max_tokens < 1:
             raise UserError(f"--max-tokens must be at least 1, not {self.max_tokens}")
+        if not 1 <= self.n <= MOST_REPLIES:
+            raise UserError(f"--n must be between 1 and {MOST_REPLIES:,}, not {self.n}")
+        if self.n > 1 and self.session is not None:
+            raise UserError("--n and --session exclude each other: one conversation, one reply")
         thread_choice.check(self.threads)
 
+    def sampling(self) -> "Sampling":
+        """How replies are drawn; `UserError` for settings that make no sense."""
+        from vidya.sampling import Sampling
 
-class Conversation:
-    """A conversation with a model: the turns so far, and replies to new ones.
-
-    A reply that was stopped stays in the conversation as far as it came; a message
-    that got no reply at all does not stay.
-    """
-
-    def __init__(self, pretrained: "Pretrained", sampling: "Sampling", max_tokens: int) -> None:
-        from vidya.generate import Generator
-
-        self.turns: list[str] = []
-        self._tokenizer = pretrained.tokenizer
-        # an exchange falls out of a full context whole
-        turn_starts = [pretrained.tokenizer.user_id]
-        self._generator = Generator(pretrained.model, slots=1, turn_starts=turn_starts)
-        self._sampling, self._rng = sampling, sampling.rng()
-        self._max_tokens = max_tokens
-
-    def reset(self) -> None:
-        """Forget the turns so far, and begin the random stream again."""
-        self.turns.clear()
-        self._rng = self._sampling.rng()
-
-    def reply(self, message: str) -> Generator[str, None, None]:
-        """The reply to a message, in pieces as it is generated. Safe to close or interrupt."""
-        from vidya.conversation import chat_prompt, stream_text
-
-        window = self._generator.window
-        # A reply longer than a quarter of the context pushes out what stands before it.
-        limit = window - min(self._max_tokens, window // 4)
-        ids = self._generator.generate(
-            chat_prompt(self._tokenizer, [*self.turns, message], limit),
-            max_new_tokens=self._max_tokens,
-            sampling=self._sampling,
-            stop=self._tokenizer.special_ids,
-            rng=self._rng,
-        )
-        said: list[str] = []
-        try:
-            for piece in stream_text(self._tokenizer, ids):
-                said.append(piece)
-                yield piece
-        finally:
-            if said:
-                self.turns += [message, "".join(said)]
-
-
-def printable(text: str) -> str:
-    """Text that is safe to show: control characters, which steer a terminal, replaced."""
-    return "".join(
-        "\ufffd" if unicodedata.category(c) == "Cc" and c not in "\n\t" else c for c in text
-    )
+        return Sampling(
+            self.temperature, self.top_k, self.seed, self.top_p, self.min_p,
+            self.repetition_penalty,
+        )  # fmt: skip
 
 
 def main() -> int | None:
@@ -119,7 +91,7 @@ def main() -> int | None:
 
     @dataclass(frozen=True)
     class Arguments(Options):
-        model: tyro.conf.Positional[Path | None] = None
+        model: tyro.conf.Positional[Optional[Path]] = None  # noqa: UP045
         """A checkpoint or a run folder; by default the newest run in runs/."""
 
     arguments = parse(Arguments, "chat", description=__doc__)
@@ -128,21 +100,18 @@ def main() -> int | None:
 
 def run(model: Path | None, options: Options) -> int:
     """Load the model and answer one prompt, or hold a conversation in the terminal."""
-    from vidya.sampling import Sampling
-
     options.check()
-    sampling = Sampling(options.temperature, options.top_k, options.seed)
+    sampling = options.sampling()
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character gets a question mark, not a crash.
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     pretrained = _load(model, options.threads)
     prompt = _prompt(options.prompt)
-    conversation = Conversation(pretrained, sampling, options.max_tokens)
-    if prompt is not None:
-        return _answer(conversation, prompt)
-    print(_introduction(pretrained))
-    _converse(conversation, pretrained.model.config.context)
-    return 0
+    if prompt is None and (options.n > 1 or options.json):
+        raise UserError("--n and --json are for --prompt TEXT: a conversation has one reply")
+    if prompt is not None and options.session is None:
+        return _answer(pretrained, prompt, sampling, options)
+    return _converse(pretrained, prompt, sampling, options)
 
 
 def _prompt(text: str | None) -> str | None:
@@ -168,68 +137,133 @@ def _load(model: Path | None, asked: thread_choice.Threads) -> "Pretrained":
     return pretrained
 
 
-def _introduction(pretrained: "Pretrained") -> str:
-    meta, config = pretrained.meta, pretrained.model.config
-    return (
-        f"{meta.get('preset', 'model')}, {config.parameter_count() / 1e6:.1f} M parameters, "
-        f"after {meta.get('step', 0):,} steps ({pretrained.checkpoint_path}). "
-        "/help lists the commands."
-    )
+def _precision(asked: Literal["auto", "fp32", "bf16", "int8"]) -> "Precision":
+    from vidya import kernels
+
+    if asked == "auto":
+        return "bf16" if kernels.has_bf16() else "fp32"
+    return asked
 
 
-def _answer(conversation: Conversation, prompt: str) -> int:
-    """Print one reply."""
-    for piece in conversation.reply(prompt):
-        print(printable(piece), end="", flush=True)
-    print()
-    if not conversation.turns:
-        print("the model's reply is empty", file=sys.stderr)
+# ---- replies to one prompt ---------------------------------------------------------------
+
+
+def _answer(pretrained: "Pretrained", prompt: str, sampling: "Sampling", options: Options) -> int:
+    """Print the replies to a prompt: as it comes, or where there are several, a line each."""
+    from vidya.conversation import chat_prompt
+    from vidya.generate import Generator
+    from vidya.replies import write_replies
+
+    generator = Generator(
+        pretrained.model, _precision(options.precision), slots=min(options.n, SLOTS),
+        turn_starts=[pretrained.tokenizer.user_id],
+    )  # fmt: skip
+    # A reply longer than a quarter of the context pushes out what stands before it.
+    limit = generator.window - min(options.max_tokens, generator.window // 4)
+    replies = write_replies(
+        generator, pretrained.tokenizer,
+        [chat_prompt(pretrained.tokenizer, [prompt], limit)] * options.n,
+        max_tokens=options.max_tokens, sampling=sampling,
+    )  # fmt: skip
+    streamed = options.n == 1 and not options.json
+    shown, finished = 0, {}
+    for reply, piece in replies:
+        if streamed:
+            _print_piece(reply, piece)
+        elif reply.end:
+            finished[reply.number] = reply
+        while shown in finished:  # in order, whichever ends first
+            _print_whole(finished.pop(shown), prompt, options.json)
+            shown += 1
+        if reply.end and options.stats:
+            _print_speed(reply)
     return 0
 
 
-# ---- the conversation in the terminal --------------------------------------------------
+def _print_piece(reply: "Reply", piece: str) -> None:
+    from vidya.chat_terminal import printable
+
+    print(printable(piece), end="\n" if reply.end else "", flush=True)
+    if reply.end and not reply.text:
+        print("the model's reply is empty", file=sys.stderr)
 
 
-def _converse(conversation: Conversation, context: int) -> None:
-    """Read and answer messages until /quit or the end of input."""
-    with contextlib.suppress(ImportError):
-        import readline  # noqa: F401  (gives input() line editing and history)
+def _print_whole(reply: "Reply", prompt: str, as_json: bool) -> None:
+    from vidya.chat_terminal import printable
+
+    line = _json_line(reply, prompt) if as_json else printable(" ".join(reply.text.split()))
+    print(line, flush=True)
+
+
+def _json_line(reply: "Reply", prompt: str) -> str:
+    import json
+
+    found: dict[str, Any] = {
+        "prompt": prompt, "number": reply.number, "reply": reply.text, "tokens": reply.tokens,
+        "logprob": reply.logprob, "end": reply.end,
+        "first_token_s": round(reply.first - reply.begun, 4),
+        "tokens_per_s": round(reply.tokens_per_s, 1),
+    }  # fmt: skip
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    return json.dumps(found, ensure_ascii=not unicode)
+
+
+def _print_speed(reply: "Reply") -> None:
+    from vidya.chat_terminal import describe_speed
+
+    print(describe_speed(reply), file=sys.stderr)
+
+
+# ---- conversations -----------------------------------------------------------------------
+
+
+def _converse(
+    pretrained: "Pretrained", prompt: str | None, sampling: "Sampling", options: Options
+) -> int:
+    """Hold a conversation in the terminal, or go on with one that is kept by one message."""
+    from vidya.chat_session import Conversation, ConversationFile
+    from vidya.chat_terminal import TerminalChat, recap
+
+    file = None if options.session is None else ConversationFile.open(options.session)
+    conversation = Conversation(
+        pretrained, sampling, options.max_tokens, _precision(options.precision)
+    )
+    if file is not None and file.turns:
+        conversation.resume(file.turns)
+    if prompt is not None:
+        assert file is not None
+        return _reply_in_session(conversation, file, prompt, options)
+    print(_introduction(pretrained))
+    if conversation.turns:
+        print(recap(conversation.turns))
+    about = f"{_about(pretrained)}, {conversation.precision}"
     sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
-    while True:
-        try:
-            message = input(YOU).strip()
-            if message.startswith("/"):
-                if message == "/quit":
-                    return
-                print(_command(conversation, message, context))
-            elif message:
-                _show_reply(conversation, message)
-        except EOFError:
-            print()
-            return
-        except KeyboardInterrupt:
-            print()
+    TerminalChat(conversation, file, stats=options.stats, about=about).run()
+    return 0
 
 
-def _command(conversation: Conversation, command: str, context: int) -> str:
-    """Do what a /command asks for; returns what to say about it."""
-    if command == "/reset":
-        conversation.reset()
-        return "The conversation begins anew."
-    if command == "/help":
-        return HELP.format(context=context)
-    return f"There is no {printable(command)}: /help lists the commands."
+def _reply_in_session(conversation: Any, file: Any, prompt: str, options: Options) -> int:
+    """Print the reply to one message and keep both in the file."""
+    for _ in conversation.reply(prompt):
+        pass
+    reply = conversation.last
+    _print_whole(reply, prompt, options.json)
+    if options.stats:
+        _print_speed(reply)
+    file.write(conversation.turns)
+    return 0
 
 
-def _show_reply(conversation: Conversation, message: str) -> None:
-    """Print a reply as it comes. An interrupt leaves what was said in the conversation."""
-    print(MODEL, end="", flush=True)
-    empty = True
-    with contextlib.closing(conversation.reply(message)) as pieces:
-        for piece in pieces:
-            print(printable(piece), end="", flush=True)
-            empty = False
-    print("(no reply)" if empty else "")
+def _about(pretrained: "Pretrained") -> str:
+    meta, config = pretrained.meta, pretrained.model.config
+    return (
+        f"{meta.get('preset', 'model')}, {config.parameter_count() / 1e6:.1f} M parameters, "
+        f"after {meta.get('step', 0):,} steps ({pretrained.checkpoint_path})"
+    )
+
+
+def _introduction(pretrained: "Pretrained") -> str:
+    return f"{_about(pretrained)}. /help lists the commands."
 
 
 if __name__ == "__main__":

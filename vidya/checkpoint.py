@@ -19,6 +19,7 @@ import io
 import json
 import os
 import re
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _NO_DIGEST = "0" * 64
 _CHUNK = 1 << 20  # bytes hashed at a time: small enough to be in cache when written
+_PIECE = 16 << 20  # bytes verified at a time: between two a thread waits for Python's lock
 _MAX_HEADER = 100_000_000  # the limit of the safetensors library
 _STEP = re.compile(r"_(\d+)(k?)\.bin")
 
@@ -182,15 +184,18 @@ class _Header:
 
 
 def load(
-    path: StrPath, *, names: Collection[str] | Callable[[str], bool] | None = None
-) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Read a checkpoint and verify every byte of it.
+    path: StrPath, *, names: Collection[str] | Callable[[str], bool] | None = None,
+    into: Callable[[dict[str, Any]], Mapping[str, Array]] | None = None,
+) -> tuple[dict[str, Array], dict[str, Any]]:  # fmt: skip
+    """Read a checkpoint and verify every byte of it, in a thread beside the reading.
 
     Args:
         path: the file.
         names: the tensors wanted, as a collection of names or as a predicate
             (`is_weight` leaves the optimizer's moments out); None is all of them.
-            The others are verified in passing and take no memory.
+            The others are verified and take no memory.
+        into: given the metadata, makes arrays to read tensors into (C-contiguous). Those
+            of the same name, dtype and shape are used; other tensors get new arrays.
 
     Returns:
         The arrays by name (writable, C order) and the metadata.
@@ -203,17 +208,16 @@ def load(
         with open(path, "rb") as file:
             header = _read_header(file, path)
             wanted = _select(header, names, path)
-            digest = hashlib.blake2b(
-                header.raw.replace(header.digest.encode(), _NO_DIGEST.encode()),
-                digest_size=32,
-            )
-            tensors = _read_data(file, header, wanted, digest, path)
+            verification = _Verification(file, header, path)
+            try:
+                tensors = _read_data(
+                    file, header, wanted, {} if into is None else into(header.meta)
+                )
+            finally:
+                # What else went wrong may be for this very reason.
+                verification.require()
     except OSError as error:
         raise _unreadable(path, error) from error
-    if digest.hexdigest() != header.digest:
-        raise CheckpointError(
-            f"{path} is damaged: its content does not match its digest; use another checkpoint"
-        )
     return tensors, header.meta
 
 
@@ -323,26 +327,72 @@ def _select(
     return set(names)
 
 
+class _Verification:
+    """Compares a file's content with its digest, in a thread.
+
+    Hashing takes longer than reading: beside each other they take as long as hashing.
+    """
+
+    def __init__(self, file: io.BufferedReader, header: _Header, path: StrPath) -> None:
+        self._descriptor, self._header, self._path = file.fileno(), header, path
+        self._left = -1
+        self._digest = hashlib.blake2b(
+            header.raw.replace(header.digest.encode(), _NO_DIGEST.encode()), digest_size=32
+        )
+        self._error: OSError | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        entries = self._header.entries
+        position = len(self._header.raw)
+        left = entries[-1].end if entries else 0
+        buffer = memoryview(bytearray(min(_PIECE, left)))
+        try:
+            while left:
+                count = os.preadv(self._descriptor, [buffer[: min(_PIECE, left)]], position)
+                if not count:
+                    break
+                self._digest.update(buffer[:count])
+                position, left = position + count, left - count
+        except OSError as error:
+            self._error = error
+        self._left = left
+
+    def require(self) -> None:
+        """Wait for the thread, and raise what it found to be wrong."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        if self._left:
+            raise _shrunk(self._path)
+        if self._digest.hexdigest() != self._header.digest:
+            raise CheckpointError(
+                f"{self._path} is damaged: its content does not match its digest; "
+                "use another checkpoint"
+            )
+
+
 def _read_data(
-    file: io.BufferedReader, header: _Header, wanted: set[str], digest: Any, path: StrPath
+    file: io.BufferedReader, header: _Header, wanted: set[str], into: Mapping[str, Array]
 ) -> dict[str, Array]:
-    """Read all tensors in file order into `digest`, and the wanted ones into arrays."""
+    """Read the wanted tensors, those that fit into the arrays that are there for them."""
     tensors: dict[str, Array] = {}
-    scratch = memoryview(bytearray(_CHUNK))
     for entry in header.entries:
-        size = entry.end - entry.begin
-        target: memoryview | None = None
-        if entry.name in wanted:
-            flat = np.empty(size, np.uint8)
-            tensors[entry.name] = flat.view(entry.dtype).reshape(entry.shape)
-            target = flat.data
-        for start in range(0, size, _CHUNK):
-            stop = min(start + _CHUNK, size)
-            piece = target[start:stop] if target is not None else scratch[: stop - start]
-            if file.readinto(piece) != stop - start:
-                raise CheckpointError(f"{path} became shorter while it was read")
-            digest.update(piece)
+        if entry.name not in wanted:
+            continue
+        array = into.get(entry.name)
+        if array is None or (array.dtype, array.shape) != (entry.dtype, entry.shape):
+            array = np.empty(entry.shape, entry.dtype)
+        file.seek(len(header.raw) + entry.begin)
+        if file.readinto(array.reshape(-1).view(np.uint8).data) != entry.end - entry.begin:
+            raise _shrunk(file.name)
+        tensors[entry.name] = array
     return tensors
+
+
+def _shrunk(path: StrPath) -> CheckpointError:
+    return CheckpointError(f"{path} became shorter while it was read")
 
 
 def _truncated(path: StrPath, expected: int, size: int) -> CheckpointError:

@@ -9,10 +9,13 @@ types, or that a model spells out, does not become a marker.
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from vidya.corpus import LINE_BREAK, on_one_line
+from vidya.corpus import ASSISTANT, BOS, LINE_BREAK, MARKERS, USER, on_one_line
 from vidya.tokenizer import Tokenizer
+
+_MARKER = re.compile("(" + "|".join(map(re.escape, MARKERS)) + ")")
 
 
 def chat_prompt(tokenizer: Tokenizer, turns: Sequence[str], limit: int) -> list[int]:
@@ -32,42 +35,105 @@ def chat_prompt(tokenizer: Tokenizer, turns: Sequence[str], limit: int) -> list[
     """
     if len(turns) % 2 == 0:
         raise ValueError("the last turn must be the user's")
-    markers = tokenizer.user_id, tokenizer.assistant_id
-    knows_lines = len(tokenizer.encode_text(LINE_BREAK)) == 1
-    plain = (on_one_line(turn) if knows_lines else " ".join(turn.split()) for turn in turns)
-    *earlier, message = (tokenizer.encode_text(f" {turn} ") for turn in plain)
-    room = max(0, limit - 3)
-    message = message[max(0, len(message) - room) :]
-    ids = [tokenizer.user_id, *message, tokenizer.assistant_id]
-    for number in reversed(range(0, len(earlier), 2)):
-        exchange = [
-            token
-            for marker, text in zip(markers, earlier[number : number + 2], strict=True)
-            for token in (marker, *text)
-        ]
-        if 1 + len(exchange) + len(ids) > limit:
+    message = message_ids(tokenizer, turns[-1], limit - 1)
+    return [*conversation_ids(tokenizer, turns[:-1], limit - len(message)), *message]
+
+
+def message_ids(tokenizer: Tokenizer, message: str, limit: int) -> list[int]:
+    """Ids of a user's message with the marker before it and the reply's marker after it.
+
+    Args:
+        tokenizer: the model's.
+        message: the text.
+        limit: ids wanted at most: a longer message loses its beginning. Both markers stay.
+    """
+    text = _turn_ids(tokenizer, message)
+    room = max(0, limit - 2)
+    return [tokenizer.user_id, *text[max(0, len(text) - room) :], tokenizer.assistant_id]
+
+
+def conversation_ids(tokenizer: Tokenizer, turns: Sequence[str], limit: int) -> list[int]:
+    """Ids of what was said so far: `<|bos|>` and the newest whole exchanges that fit.
+
+    Args:
+        tokenizer: the model's.
+        turns: texts, the user's and the model's in turn; the last one is the model's.
+        limit: ids wanted at most; `<|bos|>` always stays.
+    """
+    exchanges: list[list[int]] = []
+    room = limit - 1
+    for number in reversed(range(0, len(turns), 2)):
+        message, reply = (_turn_ids(tokenizer, turn) for turn in turns[number : number + 2])
+        exchange = [tokenizer.user_id, *message, tokenizer.assistant_id, *reply]
+        room -= len(exchange)
+        if room < 0:
             break
-        ids = exchange + ids
-    return [tokenizer.bos_id, *ids]
+        exchanges.append(exchange)
+    return [tokenizer.bos_id, *(i for exchange in reversed(exchanges) for i in exchange)]
 
 
-def stream_text(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
-    """The text of a reply, in pieces as its tokens come, without the space around it.
+def turns_of(document: str) -> list[str] | None:
+    """The turns of a conversation in the corpus form, the user's first.
+
+    None for a document that is none: other text, or speakers who do not alternate. A
+    `<|bos|>` before it or after it is left out.
+    """
+    before, *rest = _MARKER.split(document)
+    if rest[:1] == [BOS] and not before.strip():
+        before, rest = rest[1], rest[2:]
+    if rest[-2:-1] == [BOS] and not rest[-1].strip():
+        rest = rest[:-2]
+    markers, turns = rest[::2], [_shown(turn) for turn in rest[1::2]]
+    expected = [(USER, ASSISTANT)[number % 2] for number in range(len(turns))]
+    return turns if turns and markers == expected and not before.strip() else None
+
+
+def _shown(turn: str) -> str:
+    return turn.replace(LINE_BREAK, "\n").strip()
+
+
+def _turn_ids(tokenizer: Tokenizer, turn: str) -> list[int]:
+    knows_lines = len(tokenizer.encode_text(LINE_BREAK)) == 1
+    plain = on_one_line(turn) if knows_lines else " ".join(turn.split())
+    return tokenizer.encode_text(f" {plain} ")
+
+
+class TextStream:
+    """The text of a reply as its tokens come, without the space around it.
 
     A character is passed on when all its bytes are there. Bytes that are no UTF-8
     become U+FFFD, and the `↵` of the corpus a line break. The pieces together are
     `tokenizer.decode(ids)` with line breaks, stripped.
     """
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    begun, held = False, ""  # held: space that may turn out to be the last
-    for token in ids:
-        text = held + decoder.decode(tokenizer.decode_bytes([token])).replace(LINE_BREAK, "\n")
-        if not begun:
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._begun = False
+        self._held = ""  # space that may turn out to be the last
+
+    def add(self, token: int) -> str:
+        """What can be shown after one more id; may be nothing."""
+        text = self._decoder.decode(self._tokenizer.decode_bytes([token]))
+        text = self._held + text.replace(LINE_BREAK, "\n")
+        if not self._begun:
             text = text.lstrip()
         piece = text.rstrip()
-        held = text[len(piece) :]
-        if piece:
-            begun = True
+        self._held = text[len(piece) :]
+        self._begun = self._begun or bool(piece)
+        return piece
+
+    def end(self) -> str:
+        """What is left when no more ids come: the sign of a character that was cut off."""
+        cut = self._decoder.decode(b"", final=True)
+        return self._held + cut if cut else ""
+
+
+def stream_text(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
+    """The text of a reply, in pieces as its tokens come: a `TextStream` over all of them."""
+    stream = TextStream(tokenizer)
+    for token in ids:
+        if piece := stream.add(token):
             yield piece
-    if cut := decoder.decode(b"", final=True):
-        yield held + cut
+    if cut := stream.end():
+        yield cut

@@ -153,6 +153,13 @@ class Generator:
         """End a sequence. What it has in the cache stays until the slot is needed."""
         self._slots[slot].sequence = None
 
+    def ban(self, slot: int, banned: Collection[int]) -> None:
+        """From the next step on draw none of these ids, but any others, in a slot."""
+        sequence = self._slots[slot].sequence
+        if sequence is None:
+            raise ValueError(f"there is no sequence in slot {slot}")
+        sequence.banned = np.array(sorted(banned), np.intp)
+
     def tokens(self, slot: int) -> list[int]:
         """The ids of the sequence in a slot that still count, the newest included."""
         sequence = self._slots[slot].sequence

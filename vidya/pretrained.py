@@ -39,11 +39,26 @@ def load_pretrained(path: str | os.PathLike[str] | None = None) -> Pretrained:
         CheckpointError: it is damaged, or does not belong to that tokenizer.
     """
     checkpoint_path, tokenizer_path = resolve_model(path)
-    tokenizer = Tokenizer.load(tokenizer_path)
-    tensors, meta = load(checkpoint_path, names=is_weight)
-    config = _config(meta, checkpoint_path)
-    _require_tokenizer(meta, config, tokenizer, checkpoint_path)
-    return Pretrained(_model(config, tensors, checkpoint_path), tokenizer, meta, checkpoint_path)
+    made: list[tuple[Model, Tokenizer]] = []
+
+    def parameters(meta: dict[str, Any]) -> dict[str, Any]:
+        """Those of a model as the checkpoint describes it, for its weights to be read into.
+
+        The tokenizer is loaded here because the checkpoint is being verified meanwhile.
+        """
+        from vidya.model import Model
+
+        tokenizer = Tokenizer.load(tokenizer_path)
+        config = _config(meta, checkpoint_path)
+        _require_tokenizer(meta, config, tokenizer, checkpoint_path)
+        model = Model(config)
+        made.append((model, tokenizer))
+        return model.parameters
+
+    tensors, meta = load(checkpoint_path, names=is_weight, into=parameters)
+    model, tokenizer = made[0]
+    _require_all(model, tensors, checkpoint_path)
+    return Pretrained(model, tokenizer, meta, checkpoint_path)
 
 
 def _config(meta: dict[str, Any], path: Path) -> ModelConfig:
@@ -70,20 +85,15 @@ def _require_tokenizer(
         )
 
 
-def _model(config: ModelConfig, tensors: dict[str, Any], path: Path) -> Model:
-    """The model with the tensors as its parameters, which must be all of them and no more."""
-    from vidya.model import Model, parameter_shapes
-
-    shapes = parameter_shapes(config)
-    for name in sorted(shapes.keys() | tensors.keys()):
+def _require_all(model: Model, tensors: dict[str, Any], path: Path) -> None:
+    """The tensors must be the model's parameters, all of them and no more."""
+    for name in sorted(model.shapes.keys() | tensors.keys()):
         there = tensors[name].shape if name in tensors else "absent"
-        here = shapes.get(name, "absent")
+        here = model.shapes.get(name, "absent")
         if there != here:
             raise CheckpointError(
                 f"{path}: {name} should be {here} by its own description but is {there}: "
                 "use another checkpoint"
             )
-    model = Model(config)
-    for name, values in model.parameters.items():
-        values[...] = tensors.pop(name)  # so that there are never two whole copies
-    return model
+        if tensors[name] is not model.parameters[name]:  # another dtype
+            model.parameters[name][...] = tensors[name]

@@ -14,7 +14,6 @@ import datetime
 import json
 import math
 import os
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -149,6 +148,8 @@ def measure(
     The first call, which pages memory in, does not count. The kernels are left at an
     arbitrary one of the counts.
     """
+    import statistics
+
     from vidya import kernels
 
     kernels.set_num_threads(counts[-1])

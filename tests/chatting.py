@@ -7,6 +7,7 @@ import sys
 
 from vidya import checkpoint
 from vidya.config import ModelConfig, describe
+from vidya.conversation import TextStream
 from vidya.model import Model
 from vidya.tokenizer import Tokenizer
 
@@ -26,6 +27,16 @@ def babbling_model(tokenizer, context=64):
     model.parameters["wte"][list(tokenizer.special_ids)] = 0
     model.parameters["embed_norm"][:] = 2
     return model
+
+
+def stream_text(tokenizer, ids):
+    """The pieces in which the text of a reply can be shown as its ids come."""
+    stream = TextStream(tokenizer)
+    for token in ids:
+        if piece := stream.add(token):
+            yield piece
+    if cut := stream.end():
+        yield cut
 
 
 def meta_of(model, tokenizer, **changes):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -16,7 +17,6 @@ from vidya.chat_terminal import (
     interrupts,
     is_command,
     plain_text,
-    printable,
 )
 from vidya.conversation import chat_prompt
 from vidya.corpus import MARKERS, conversation, read_documents
@@ -95,6 +95,20 @@ def test_a_message_without_a_reply_does_not_stay(talk):
     pieces = talk.reply("hello")
     pieces.close()
     assert talk.turns == [] and talk.tokens == 1
+
+
+def test_a_reply_that_fails_leaves_the_conversation_as_it_was(talk, monkeypatch):
+    first = "".join(talk.reply("hello"))
+
+    def fails():
+        raise UserError("the model's output is not a number")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(talk._generator, "step", fails)
+        with pytest.raises(UserError, match="not a number"):
+            list(talk.reply("and you?"))
+    assert talk.turns == ["hello", first]
+    assert "".join(talk.reply("and you?"))
 
 
 def test_a_conversation_longer_than_the_context_goes_on(talk):
@@ -181,6 +195,30 @@ def test_replies_together_are_those_of_one_by_one(tokenizer):
     assert texts(3) == texts(1) == texts(2)
 
 
+def test_a_sampling_each_prompt(tokenizer):
+    """Each reply is drawn by its own, and every token of it is told."""
+    model = babbling_model(tokenizer)
+    prompts = [chat_prompt(tokenizer, [text], 50) for text in ("a", "hello", "how are you")]
+    samplings = [Sampling(0.0), Sampling(0.9, seed=4), Sampling(1.2, top_k=0, seed=4)]
+
+    def texts(sampling, slots):
+        generator = Generator(model, slots=slots)
+        told, replies = Counter(), {}
+        for reply, _ in write_replies(
+            generator, tokenizer, prompts, max_tokens=20, sampling=sampling
+        ):
+            told[reply.number] += 1
+            replies[reply.number] = reply
+        assert all(told[number] == reply.tokens for number, reply in replies.items())
+        return [replies[number].text for number in range(3)]
+
+    mixed = texts(samplings, 2)
+    assert mixed == [texts(sampling, 3)[number] for number, sampling in enumerate(samplings)]
+    assert len(set(mixed)) == 3
+    with pytest.raises(ValueError, match="2 samplings for 3 prompts"):
+        texts(samplings[:2], 1)
+
+
 # ---- files ---------------------------------------------------------------------------
 
 
@@ -256,10 +294,6 @@ def test_a_failed_write_leaves_the_file(tmp_path, monkeypatch):
 
 
 # ---- what the terminal shows and takes -----------------------------------------------
-
-
-def test_control_characters_are_not_shown():
-    assert printable("a\x1b[2Jb\x00\r\x9b\tc\nd é 漢") == "a\ufffd[2Jb\ufffd\ufffd\ufffd\tc\nd é 漢"
 
 
 def test_what_is_a_command():

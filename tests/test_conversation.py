@@ -1,11 +1,11 @@
 """Conversations as token ids, and replies as text."""
 
 import pytest
-from chatting import small_tokenizer
+from chatting import small_tokenizer, stream_text
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidya.conversation import chat_prompt, stream_text, turns_of
+from vidya.conversation import chat_prompt, printable, turns_of
 from vidya.corpus import MARKERS, conversation
 
 
@@ -113,3 +113,10 @@ def test_what_is_no_conversation(document):
 def test_any_text_is_a_conversation_or_is_not(document):
     turns = turns_of(document)
     assert turns is None or turns_of(conversation(turns)) == turns
+
+
+def test_what_is_shown_steers_no_terminal():
+    text = "a\x1b[2Jb\x00\r\x9b\tc\nd é 漢"
+    assert printable(text) == "a\ufffd[2Jb\ufffd\ufffd\ufffd\tc\nd é 漢"
+    assert printable(text, one_line=True) == "a\ufffd[2Jb\ufffd \ufffd c d é 漢"
+    assert printable(" a\n\tb \x1b[2J\x9b c\r\n", one_line=True) == "a b \ufffd[2J\ufffd c"

@@ -10,10 +10,10 @@ from rich.cells import cell_len
 from test_chat import babbling_model, meta_of, run_folder, tokenizer  # noqa: F401
 
 from vidya import checkpoint, sample
-from vidya.conversation import chat_prompt
+from vidya.conversation import TextStream, chat_prompt
 from vidya.errors import run_command
 from vidya.generate import Generator
-from vidya.samples import PROMPTS, TEMPERATURES, in_one_line, sample_replies, write_replies
+from vidya.samples import PROMPTS, TEMPERATURES, finished_replies, sample_replies
 from vidya.sampling import Sampling
 
 
@@ -39,18 +39,23 @@ def command(monkeypatch, capsys):
 
 
 def alone(model, tokenizer, prompt, sampling, number, max_tokens):  # noqa: F811
-    """What the number-th prompt gets by itself: ids, and whether the model ended it."""
+    """What the number-th prompt gets by itself: text, tokens, whether the model ended it."""
     generator = Generator(model, slots=1)
     limit = generator.window - min(max_tokens, generator.window // 4)
-    ids, stop = [], tokenizer.special_ids
-    for token in generator.batch(
-        [chat_prompt(tokenizer, [prompt], limit)], max_new_tokens=max_tokens, sampling=sampling,
-        stop=stop, rngs=[sampling.rng(number)],
-    ):  # fmt: skip
-        if token.stops:
-            return ids, True
-        ids.append(token.id)
-    return ids, False
+    slot = generator.add(
+        chat_prompt(tokenizer, [prompt], limit), sampling, banned=tokenizer.special_ids,
+        rng=sampling.rng(number),
+    )  # fmt: skip
+    stream, text = TextStream(tokenizer), ""
+    for tokens in range(1, max_tokens + 1):
+        (token,) = generator.step()
+        if token.id in tokenizer.special_ids:
+            assert text.strip()
+            return text + stream.end(), tokens, True
+        text += stream.add(token.id)
+        if text:
+            generator.ban(slot, ())
+    return text + stream.end(), max_tokens, False
 
 
 @pytest.mark.parametrize("slots", [1, 4, 16])
@@ -61,32 +66,35 @@ def test_together_as_alone(model, tokenizer, slots):  # noqa: F811
         for temperature in (0.0, 0.8, 1.5)
     ]
     drawn = []
-    replies = write_replies(
+    replies = finished_replies(
         Generator(model, slots=slots), tokenizer, requests, max_tokens=40,
         on_token=lambda: drawn.append(1),
     )  # fmt: skip
-    assert len(replies) == len(requests)
-    for number, (reply, (prompt, sampling)) in enumerate(zip(replies, requests, strict=True)):
-        ids, ended = alone(model, tokenizer, prompt, sampling, number, 40)
-        assert (reply.prompt, reply.sampling) == (prompt, sampling)
-        assert (reply.ids, reply.ended) == (ids, ended)
-        assert reply.text == tokenizer.decode(ids).strip()
-        assert reply.tokens == len(ids) + ended
-    assert {reply.ended for reply in replies} == {True, False}
+    assert [reply.number for reply in replies] == list(range(len(requests)))
+    for reply, (prompt, sampling) in zip(replies, requests, strict=True):
+        text, tokens, ended = alone(model, tokenizer, prompt, sampling, reply.number, 40)
+        assert (reply.text, reply.tokens) == (text, tokens)
+        assert reply.end == ("turn" if ended else "length")
+    assert {reply.end for reply in replies} == {"turn", "length"}
     assert len(drawn) == sum(reply.tokens for reply in replies)
 
 
 def test_an_interruption_leaves_the_generator_usable(model, tokenizer):  # noqa: F811
     generator = Generator(model, slots=2)
     requests = [("hello", Sampling(seed=1))] * 3
-    calls = iter([False] * 4 + [True] * 9)
-    cut = write_replies(
+    calls = iter([False] * 8 + [True])  # before the first token, then after each
+    cut = finished_replies(
         generator, tokenizer, requests, max_tokens=20, interrupted=lambda: next(calls)
     )
-    assert [reply.tokens for reply in cut][2] <= 4
-    whole = write_replies(generator, tokenizer, requests, max_tokens=20)
+    assert [reply.tokens for reply in cut] == [4, 4, 0]
+    assert [reply.end for reply in cut] == ["stopped", "stopped", None]
+    whole = finished_replies(generator, tokenizer, requests, max_tokens=20)
     for short, long in zip(cut, whole, strict=True):
-        assert long.ids[: len(short.ids)] == short.ids
+        assert long.text.startswith(short.text) and long.end in ("turn", "length")
+    untouched = finished_replies(
+        generator, tokenizer, requests, max_tokens=20, interrupted=lambda: True
+    )
+    assert [reply.tokens for reply in untouched] == [0, 0, 0]
 
 
 def test_what_training_shows(model, tokenizer):  # noqa: F811
@@ -94,10 +102,6 @@ def test_what_training_shows(model, tokenizer):  # noqa: F811
     assert [prompt for prompt, _ in replies] == list(PROMPTS[:3])
     assert sample_replies(model, tokenizer, 2) == replies[:2]
     assert sample_replies(model, tokenizer, 0) == []
-
-
-def test_one_line():
-    assert in_one_line(" a\n\tb \x1b[2J\x9b c\r\n") == "a b \ufffd[2J\ufffd c"
 
 
 # ---- the command ---------------------------------------------------------------------

@@ -7,11 +7,12 @@ import subprocess
 import sys
 
 import pytest
+from chatting import stream_text
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vidya import corpus
-from vidya.conversation import chat_prompt, stream_text
+from vidya.conversation import chat_prompt
 from vidya.corpus import ASSISTANT, LINE_BREAK, USER, Dropped
 from vidya.errors import UserError
 from vidya.tokenizer import Tokenizer

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from vidya.sampling import Sampling
 
 MOST_REPLIES = 10_000
-SLOTS = 16
-"""Replies that are written at one time."""
 
 
 @dataclass(frozen=True)
@@ -150,19 +148,16 @@ def _precision(asked: Literal["auto", "fp32", "bf16", "int8"]) -> "Precision":
 
 def _answer(pretrained: "Pretrained", prompt: str, sampling: "Sampling", options: Options) -> int:
     """Print the replies to a prompt: as it comes, or where there are several, a line each."""
-    from vidya.conversation import chat_prompt
     from vidya.generate import Generator
-    from vidya.replies import write_replies
+    from vidya.replies import MOST_TOGETHER, opening, write_replies
 
     generator = Generator(
-        pretrained.model, _precision(options.precision), slots=min(options.n, SLOTS),
+        pretrained.model, _precision(options.precision), slots=min(options.n, MOST_TOGETHER),
         turn_starts=[pretrained.tokenizer.user_id],
     )  # fmt: skip
-    # A reply longer than a quarter of the context pushes out what stands before it.
-    limit = generator.window - min(options.max_tokens, generator.window // 4)
+    ids = opening(generator, pretrained.tokenizer, prompt, options.max_tokens)
     replies = write_replies(
-        generator, pretrained.tokenizer,
-        [chat_prompt(pretrained.tokenizer, [prompt], limit)] * options.n,
+        generator, pretrained.tokenizer, [ids] * options.n,
         max_tokens=options.max_tokens, sampling=sampling,
     )  # fmt: skip
     streamed = options.n == 1 and not options.json
@@ -181,7 +176,7 @@ def _answer(pretrained: "Pretrained", prompt: str, sampling: "Sampling", options
 
 
 def _print_piece(reply: "Reply", piece: str) -> None:
-    from vidya.chat_terminal import printable
+    from vidya.conversation import printable
 
     print(printable(piece), end="\n" if reply.end else "", flush=True)
     if reply.end and not reply.text:
@@ -189,9 +184,9 @@ def _print_piece(reply: "Reply", piece: str) -> None:
 
 
 def _print_whole(reply: "Reply", prompt: str, as_json: bool) -> None:
-    from vidya.chat_terminal import printable
+    from vidya.conversation import printable
 
-    line = _json_line(reply, prompt) if as_json else printable(" ".join(reply.text.split()))
+    line = _json_line(reply, prompt) if as_json else printable(reply.text, one_line=True)
     print(line, flush=True)
 
 

@@ -91,14 +91,16 @@ class Conversation:
             sampling=self.sampling,
             rngs=[self._rng],
         )
+        reply = None
         try:
-            for self.last, piece in writing:
+            for reply, piece in writing:
+                self.last = reply
                 if piece:
                     yield piece
         finally:
             writing.close()
-            if self.last is not None and self.last.text:
-                self._keep(message, self.last)
+            if reply is not None and reply.text:
+                self._keep(message, reply)
 
     def _keep(self, message: str, reply: Reply) -> None:
         self.turns += [message, reply.text]

@@ -17,12 +17,12 @@ import re
 import shutil
 import signal
 import sys
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidya.chat_session import Conversation, ConversationFile
+from vidya.conversation import printable
 from vidya.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,13 +42,6 @@ Ctrl-C stops a reply. Alt-Enter begins a new line. A space before a / makes it t
 The model sees the last {context} tokens of the conversation, replies included."""
 LONG_PASTE = 2000
 """Characters (or a hundredth as many lines) from which a pasted text is shown by its size."""
-
-
-def printable(text: str) -> str:
-    """Text that is safe to show: control characters, which steer a terminal, replaced."""
-    return "".join(
-        "\ufffd" if unicodedata.category(c) == "Cc" and c not in "\n\t" else c for c in text
-    )
 
 
 def describe_speed(reply: Reply) -> str:
@@ -213,7 +206,7 @@ def recap(turns: Sequence[str]) -> str:
     """How a conversation that goes on ended last time."""
     lines = [f"The conversation goes on after {exchanges(turns)}:"]
     for name, turn in zip((YOU, MODEL), turns[-2:], strict=False):
-        shown = " ".join(printable(turn).split())
+        shown = printable(turn, one_line=True)
         lines.append(name + (shown if len(shown) <= 200 else f"{shown[:200]} …"))
     return "\n".join(lines)
 

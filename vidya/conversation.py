@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import unicodedata
+from collections.abc import Sequence
 
 from vidya.corpus import ASSISTANT, BOS, LINE_BREAK, MARKERS, USER, on_one_line
 from vidya.tokenizer import Tokenizer
@@ -129,11 +130,13 @@ class TextStream:
         return self._held + cut if cut else ""
 
 
-def stream_text(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
-    """The text of a reply, in pieces as its tokens come: a `TextStream` over all of them."""
-    stream = TextStream(tokenizer)
-    for token in ids:
-        if piece := stream.add(token):
-            yield piece
-    if cut := stream.end():
-        yield cut
+def printable(text: str, *, one_line: bool = False) -> str:
+    """Text that is safe to show: control characters, which steer a terminal, replaced.
+
+    Line ends and tabs stay; in one line, a single space stands for any whitespace.
+    """
+    if one_line:
+        text = " ".join(text.split())
+    return "".join(
+        "\ufffd" if unicodedata.category(c) == "Cc" and c not in "\n\t" else c for c in text
+    )

@@ -19,12 +19,14 @@ from typing import Literal
 
 import numpy as np
 
-from vidya.conversation import TextStream
+from vidya.conversation import TextStream, chat_prompt
 from vidya.generate import Generator
 from vidya.sampling import Sampling
 from vidya.tokenizer import Tokenizer
 
 End = Literal["turn", "length", "stopped"]
+MOST_TOGETHER = 16
+"""Replies that are worth writing at one time: they share every reading of the weights."""
 
 
 @dataclass
@@ -56,38 +58,52 @@ class Reply:
         return (self.tokens - 1) / (self.last - self.first) if self.last > self.first else 0.0
 
 
+def opening(generator: Generator, tokenizer: Tokenizer, message: str, max_tokens: int) -> list[int]:
+    """Ids of a conversation of one message, up to where the reply to it comes.
+
+    They leave room for a reply of `max_tokens`, or of a quarter of the context, beyond
+    which a reply pushes out what stands before it. A long message loses its beginning.
+    """
+    room = min(max_tokens, generator.window // 4)
+    return chat_prompt(tokenizer, [message], generator.window - room)
+
+
 def write_replies(
     generator: Generator,
     tokenizer: Tokenizer,
     prompts: Sequence[Sequence[int]],
     *,
     max_tokens: int,
-    sampling: Sampling,
+    sampling: Sampling | Sequence[Sampling],
     rngs: Sequence[np.random.Generator] | None = None,
 ) -> Stream[tuple[Reply, str], None, None]:
-    """Write a reply to each prompt: (reply, piece of its text) as the pieces come.
+    """Write a reply to each prompt: (reply, piece of its text) as the tokens come.
 
-    The last of a reply comes with `end` set, and may be an empty piece. Prompts beyond
-    the generator's slots wait until another reply has ended. Closing this ends the
-    replies that are being written.
+    There is one a token: the piece is empty where nothing can be shown yet, the last of a
+    reply comes with `end` set. Prompts beyond the generator's slots wait until another
+    reply has ended. Closing this ends the replies that are being written.
 
     Args:
         generator: of which all slots are free.
         tokenizer: the model's.
         prompts: ids that end with the marker of a reply (`chat_prompt`).
         max_tokens: of a reply at most.
-        sampling: how to draw them.
-        rngs: random streams, one a prompt; default: `sampling.rng(i)` for the i-th.
+        sampling: how to draw them: all alike, or one a prompt.
+        rngs: random streams, one a prompt; default: `rng(i)` of its sampling for the i-th.
     """
+    samplings = [sampling] * len(prompts) if isinstance(sampling, Sampling) else sampling
+    if len(samplings) != len(prompts):
+        raise ValueError(f"{len(samplings)} samplings for {len(prompts)} prompts")
     waiting = list(enumerate(prompts))[::-1]
     going: dict[int, tuple[Reply, TextStream]] = {}  # by slot
     try:
         while waiting or going:
             while waiting and len(going) < generator.decoder.slots:
                 number, prompt = waiting.pop()
-                rng = sampling.rng(number) if rngs is None else rngs[number]
+                how = samplings[number]
+                rng = how.rng(number) if rngs is None else rngs[number]
                 reply = Reply(number, begun=time.perf_counter())
-                slot = generator.add(prompt, sampling, banned=tokenizer.special_ids, rng=rng)
+                slot = generator.add(prompt, how, banned=tokenizer.special_ids, rng=rng)
                 going[slot] = reply, TextStream(tokenizer)
             for token in generator.step():
                 slot, now = token.sequence, time.perf_counter()
@@ -107,8 +123,7 @@ def write_replies(
                 if reply.end:
                     _leave(generator, slot, reply)
                     del going[slot]
-                if piece or reply.end:
-                    yield reply, piece
+                yield reply, piece
     finally:
         for slot, (reply, _) in going.items():
             reply.end = "stopped"

@@ -21,7 +21,11 @@ from vidya.errors import UserError, run_command
 
 if TYPE_CHECKING:
     from vidya.pretrained import Pretrained
-    from vidya.samples import Reply
+    from vidya.replies import Reply
+    from vidya.sampling import Sampling
+
+    Answered = tuple[tuple[str, Sampling], Reply]
+    """A message, how to reply to it, and the reply."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ def run(model: Path | None, options: Options) -> int:
     """Load the model, write the replies and print them."""
     from vidya.generate import Generator
     from vidya.pretrained import load_pretrained
-    from vidya.samples import MOST_TOGETHER, PROMPTS, write_replies
+    from vidya.replies import MOST_TOGETHER
+    from vidya.samples import PROMPTS, finished_replies
     from vidya.sampling import Sampling
 
     options.check()
@@ -85,11 +90,12 @@ def run(model: Path | None, options: Options) -> int:
         pretrained.model, options.precision, slots=min(MOST_TOGETHER, len(requests)),
         turn_starts=[tokenizer.user_id],
     )  # fmt: skip
-    replies = write_replies(generator, tokenizer, requests, max_tokens=options.max_tokens)
+    replies = finished_replies(generator, tokenizer, requests, max_tokens=options.max_tokens)
+    answered = list(zip(requests, replies, strict=True))
     if options.json:
-        print(json.dumps(_as_json(pretrained, options, replies), ensure_ascii=False, indent=2))
+        print(json.dumps(_as_json(pretrained, options, answered), ensure_ascii=False, indent=2))
     else:
-        _show(pretrained, options, replies)
+        _show(pretrained, options, answered)
     return 0
 
 
@@ -104,7 +110,7 @@ def _read(path: Path) -> list[str]:
 
 
 def _as_json(
-    pretrained: "Pretrained", options: Options, replies: Sequence["Reply"]
+    pretrained: "Pretrained", options: Options, answered: Sequence["Answered"]
 ) -> dict[str, Any]:
     return {
         "checkpoint": str(pretrained.checkpoint_path),
@@ -115,23 +121,23 @@ def _as_json(
         "max_tokens": options.max_tokens,
         "replies": [
             {
-                "prompt": reply.prompt,
-                **asdict(reply.sampling),
+                "prompt": prompt,
+                **asdict(sampling),
                 "reply": reply.text,
                 "tokens": reply.tokens,
-                "ended": reply.ended,
+                "ended": reply.end == "turn",
             }
-            for reply in replies
+            for (prompt, sampling), reply in answered
         ],
     }
 
 
-def _show(pretrained: "Pretrained", options: Options, replies: Sequence["Reply"]) -> None:
+def _show(pretrained: "Pretrained", options: Options, answered: Sequence["Answered"]) -> None:
     """A block a prompt, a line a temperature; wrapped where there is a terminal."""
     from rich.console import Console
     from rich.text import Text
 
-    from vidya.samples import in_one_line
+    from vidya.conversation import printable
 
     # A terminal that cannot show a character gets a question mark, not a crash.
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
@@ -146,14 +152,15 @@ def _show(pretrained: "Pretrained", options: Options, replies: Sequence["Reply"]
     )
     indent = max(len(f"{temperature:g}") for temperature in options.temperature) + 4
     per_prompt = len(options.temperature)
-    for first in range(0, len(replies), per_prompt):
-        block = replies[first : first + per_prompt]
+    for first in range(0, len(answered), per_prompt):
+        block = answered[first : first + per_prompt]
         console.out()
-        console.out(in_one_line(block[0].prompt), style="bold")
-        for reply in block:
-            said = in_one_line(reply.text) + ("" if reply.ended else " …")
+        (prompt, _), _ = block[0]
+        console.out(printable(prompt, one_line=True), style="bold")
+        for (_, sampling), reply in block:
+            said = printable(reply.text, one_line=True) + ("" if reply.end == "turn" else " …")
             text = Text(said if reply.text else "(no reply)")
-            begins = f"  {reply.sampling.temperature:g}".ljust(indent)
+            begins = f"  {sampling.temperature:g}".ljust(indent)
             for line in text.wrap(console, max(10, width - indent)):
                 line.rstrip()
                 console.out(begins + line.plain)

@@ -1,25 +1,24 @@
 """Replies to a few fixed prompts: what a model says at this point of its training.
 
-`write_replies` answers many prompts together, each with settings of its own; sampling while
-training, `vidya.sample` and `vidya.eval` share it.
+`finished_replies` answers many messages together, each with settings of its own; sampling
+while training, `vidya.sample` and `vidya.eval` share it.
 """
 
 from __future__ import annotations
 
-import unicodedata
+import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from vidya.atomic import atomic_write
-from vidya.conversation import chat_prompt, stream_text
 from vidya.errors import UserError
+from vidya.generate import Generator
+from vidya.replies import Reply, opening, write_replies
 from vidya.sampling import Sampling
 from vidya.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from vidya.generate import Generator
     from vidya.model import Model
 
 PROMPTS = (
@@ -32,35 +31,18 @@ PROMPTS = (
 TEMPERATURES = (0.3, 0.5, 0.8)
 """Those of the inference test (`vidya.sample`)."""
 MAX_TOKENS = 40
-MOST_TOGETHER = 16
-"""Replies that are written at one time: they share every reading of the weights."""
 
 
-@dataclass
-class Reply:
-    """A reply to a prompt."""
-
-    prompt: str
-    sampling: Sampling
-    text: str = ""
-    """Without the space around it."""
-    tokens: int = 0
-    """Drawn for it, the marker that ended it included."""
-    ended: bool = False
-    """Whether the model ended it; else it was cut off."""
-    ids: list[int] = field(default_factory=list, repr=False)
-
-
-def write_replies(
+def finished_replies(
     generator: Generator,
     tokenizer: Tokenizer,
-    prompts: Sequence[tuple[str, Sampling]],
+    requests: Sequence[tuple[str, Sampling]],
     *,
     max_tokens: int,
     interrupted: Callable[[], bool] = lambda: False,
     on_token: Callable[[], None] = lambda: None,
 ) -> list[Reply]:
-    """Reply to prompts, as many at one time as the generator has slots.
+    """The replies to messages, a conversation each, when all of them have ended.
 
     The i-th draws from stream i of its seed (`Sampling.rng`), so it does not depend on what
     the others say or how many fit at one time.
@@ -68,38 +50,25 @@ def write_replies(
     Args:
         generator: the model, no sequence in it.
         tokenizer: the model's.
-        prompts: what the user says, a conversation of one message each, and how to reply.
+        requests: what the user says, and how to draw the reply.
         max_tokens: after which a reply is cut off.
-        interrupted: looked at between steps; what has been written by then is returned.
+        interrupted: looked at between tokens; what has been written by then is returned.
         on_token: called for each token that was drawn.
     """
-    # A long message gives up its beginning, a long reply pushes out what stands before it.
-    limit = generator.window - min(max_tokens, generator.window // 4)
-    replies = [Reply(text, sampling) for text, sampling in prompts]
-    waiting = list(enumerate(replies))[::-1]
-    writing: dict[int, Reply] = {}  # by slot
-    try:
-        while (waiting or writing) and not interrupted():
-            while waiting and len(writing) < generator.decoder.slots:
-                number, reply = waiting.pop()
-                ids = chat_prompt(tokenizer, [reply.prompt], limit)
-                slot = generator.add(ids, reply.sampling, rng=reply.sampling.rng(number))
-                writing[slot] = reply
-            for token in generator.step():
-                reply = writing[token.sequence]
-                reply.tokens += 1
-                reply.ended = token.id in tokenizer.special_ids
-                if not reply.ended:
-                    reply.ids.append(token.id)
-                if reply.ended or reply.tokens == max_tokens:
-                    generator.remove(token.sequence)
-                    del writing[token.sequence]
-                on_token()
-    finally:
-        for slot in writing:
-            generator.remove(slot)
-    for reply in replies:
-        reply.text = "".join(stream_text(tokenizer, reply.ids))
+    replies = [Reply(number) for number in range(len(requests))]
+    if interrupted():
+        return replies
+    prompts = [opening(generator, tokenizer, message, max_tokens) for message, _ in requests]
+    samplings = [sampling for _, sampling in requests]
+    writing = write_replies(
+        generator, tokenizer, prompts, max_tokens=max_tokens, sampling=samplings
+    )
+    with contextlib.closing(writing):
+        for reply, _ in writing:
+            replies[reply.number] = reply
+            on_token()
+            if interrupted():
+                break
     return replies
 
 
@@ -112,23 +81,14 @@ def sample_replies(
     interrupted: Callable[[], bool] = lambda: False,
 ) -> list[tuple[str, str]]:
     """(prompt, reply) for the first `count` of the prompts, the same draw each time."""
-    from vidya.generate import Generator
-
-    prompts = [(prompt, Sampling(seed=seed)) for prompt in PROMPTS[:count]]
-    if not prompts:
+    requests = [(prompt, Sampling(seed=seed)) for prompt in PROMPTS[:count]]
+    if not requests:
         return []
-    generator = Generator(model, slots=len(prompts), turn_starts=[tokenizer.user_id])
-    replies = write_replies(
-        generator, tokenizer, prompts, max_tokens=MAX_TOKENS, interrupted=interrupted
+    generator = Generator(model, slots=len(requests), turn_starts=[tokenizer.user_id])
+    replies = finished_replies(
+        generator, tokenizer, requests, max_tokens=MAX_TOKENS, interrupted=interrupted
     )
-    return [(reply.prompt, reply.text) for reply in replies]
-
-
-def in_one_line(text: str) -> str:
-    """Text that is safe to show in a line: one space for any, control characters replaced."""
-    return "".join(
-        "\ufffd" if unicodedata.category(c) == "Cc" else c for c in " ".join(text.split())
-    )
+    return [(prompt, reply.text) for (prompt, _), reply in zip(requests, replies, strict=True)]
 
 
 def append_samples(path: Path, step: int, lines: list[str]) -> None:

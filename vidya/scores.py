@@ -14,7 +14,8 @@ from vidya.evaluate import MOST_WINDOWS, Measured, measure
 from vidya.generate import Generator
 from vidya.held_out import HeldOutText
 from vidya.pretrained import Pretrained
-from vidya.samples import MOST_TOGETHER, write_replies
+from vidya.replies import MOST_TOGETHER
+from vidya.samples import finished_replies
 from vidya.sampling import Sampling
 
 REPEATED = 4
@@ -123,13 +124,13 @@ def _score_replies(
     )
     requests = [(message, sampling) for message in messages]
     start = time.perf_counter()
-    replies = write_replies(generator, tokenizer, requests, max_tokens=max_tokens)
+    replies = finished_replies(generator, tokenizer, requests, max_tokens=max_tokens)
     seconds = time.perf_counter() - start
     said = [words(reply.text) for reply in replies]
     return ReplyScores(
         count=len(replies),
         empty=sum(not text for text in said),
-        cut_off=sum(not reply.ended for reply in replies),
+        cut_off=sum(reply.end != "turn" for reply in replies),
         words=sum(map(len, said)) / len(said),
         distinct_1=distinct(said, 1),
         distinct_2=distinct(said, 2),

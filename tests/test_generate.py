@@ -158,7 +158,7 @@ WRONG_CALLS = {
 def test_what_would_leave_a_buffer_is_refused(name, precision):
     decoder = Decoder(random_model(), precision, slots=2)
     before = decoder.run([1, 2, 3], [0, 0, 0], [0, 1, 2], [2]).copy()
-    with pytest.raises(ValueError, match="must|takes"):
+    with pytest.raises(ValueError, match=r"must|takes"):
         decoder.run(*WRONG_CALLS[name])
     np.testing.assert_array_equal(decoder.run([3], [0], [2], [0]), before)
 

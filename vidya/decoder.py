@@ -96,7 +96,9 @@ class Decoder:
         """
         T, n = len(tokens), len(wanted)
         if not (T == len(slots) == len(positions) and 1 <= T <= self.rows and n <= self.rows):
-            raise ValueError(f"a call takes 1 to {self.rows} tokens, with slot and position of each")
+            raise ValueError(
+                f"a call takes 1 to {self.rows} tokens, with slot and position of each"
+            )
         for row, values in zip(self._ids, (tokens, slots, positions, wanted), strict=True):
             row[: len(values)] = values
         self._check(T, n)

@@ -25,12 +25,14 @@ def run_folder(tmp_path_factory):
 def terminal(run_folder):
     """Starts a conversation; ends it if the test did not."""
     children = []
+    # what would decide instead of the terminal
+    ours = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
 
     def start(*arguments, term="xterm", columns=200):
         child = pexpect.spawn(
             sys.executable, ["-m", "vidya.chat", str(run_folder), *map(str, arguments)],
             timeout=TIMEOUT, encoding="utf-8", codec_errors="replace", dimensions=(40, columns),
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            env={**ours, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
                  "TERM": term, "PYTHONUTF8": "1"},
         )  # fmt: skip
         child.delaybeforesend, child.term = None, term

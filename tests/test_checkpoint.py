@@ -138,7 +138,7 @@ def test_only_what_is_wanted_takes_memory(tmp_path, names):
     tracemalloc.stop()
     assert list(loaded) == ["wte"] and np.array_equal(loaded["wte"], small()["wte"])
     assert meta == META
-    assert peak < 20 << 20  # of 64
+    assert peak < 4 << 20
     with open(path, "r+b") as file:  # damage to what was not wanted is found all the same
         file.seek(-1, os.SEEK_END)
         file.write(b"\x01")

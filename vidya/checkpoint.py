@@ -53,7 +53,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _NO_DIGEST = "0" * 64
 _CHUNK = 1 << 20  # bytes hashed at a time: small enough to be in cache when written
-_PIECE = 16 << 20  # bytes verified at a time: between two a thread waits for Python's lock
+_PIECE = 2 << 20  # bytes verified at a time: between two a thread waits for Python's lock
 _MAX_HEADER = 100_000_000  # the limit of the safetensors library
 _STEP = re.compile(r"_(\d+)(k?)\.bin")
 

@@ -99,7 +99,8 @@ class Activations:
         self.positions_array = np.zeros(max_tokens, np.int32)
         self.positions = kernels.pointer(self.positions_array)
         if training:
-            self.dx, self.dbranch = self._buffer(d), self._buffer(d)
+            self.dx, self.dbranch_array = self._buffer(d), self._array(d)
+            self.dbranch = kernels.pointer(self.dbranch_array)
             self.dattended, self.dqkv = self._buffer(d), self._buffer(3 * d)
             self.dpre = self._buffer(4 * d, half=self.half)
             self.delta = self._buffer(heads)

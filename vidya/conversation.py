@@ -48,7 +48,7 @@ def message_ids(tokenizer: Tokenizer, message: str, limit: int) -> list[int]:
         message: the text.
         limit: ids wanted at most: a longer message loses its beginning. Both markers stay.
     """
-    text = _turn_ids(tokenizer, message)
+    text = turn_ids(tokenizer, message)
     room = max(0, limit - 2)
     return [tokenizer.user_id, *text[max(0, len(text) - room) :], tokenizer.assistant_id]
 
@@ -64,7 +64,7 @@ def conversation_ids(tokenizer: Tokenizer, turns: Sequence[str], limit: int) -> 
     exchanges: list[list[int]] = []
     room = limit - 1
     for number in reversed(range(0, len(turns), 2)):
-        message, reply = (_turn_ids(tokenizer, turn) for turn in turns[number : number + 2])
+        message, reply = (turn_ids(tokenizer, turn) for turn in turns[number : number + 2])
         exchange = [tokenizer.user_id, *message, tokenizer.assistant_id, *reply]
         room -= len(exchange)
         if room < 0:
@@ -93,7 +93,8 @@ def _shown(turn: str) -> str:
     return turn.replace(LINE_BREAK, "\n").strip()
 
 
-def _turn_ids(tokenizer: Tokenizer, turn: str) -> list[int]:
+def turn_ids(tokenizer: Tokenizer, turn: str) -> list[int]:
+    """Ids of what someone said, with the spaces around it that the corpus has, no markers."""
     knows_lines = len(tokenizer.encode_text(LINE_BREAK)) == 1
     plain = on_one_line(turn) if knows_lines else " ".join(turn.split())
     return tokenizer.encode_text(f" {plain} ")

@@ -29,6 +29,9 @@ from vidya.config import ModelConfig
 
 Array = NDArray[Any]
 
+Objective = Callable[[int, Array], tuple[float, Array]]
+"""Of rows of logits: what comes before them, the rows [R, vocabulary]; value and gradient."""
+
 INIT_STD = 0.08
 PASS_TOKENS = 2048
 """Most tokens that one pass holds (a longer context counts more): a larger batch takes
@@ -294,25 +297,103 @@ class Model:
                 part.tokens, part.offsets, training=True,
                 dropout_seed=dropout_seed, step=step, pass_number=number,
             )  # fmt: skip
+            loss += self._cross_entropy_backward(a, part, 1 / counted, add=number > 0)
             p, seed = self._dropout(dropout_seed)
-            masks = p, seed, self._streams(step, number)
-            loss += self._backward(a, part, 1 / counted, masks, add=number > 0)
+            self._backward(a, part, (p, seed, self._streams(step, number)), add=number > 0)
         return loss / counted
 
+    def _cross_entropy_backward(
+        self, a: Activations, part: Documents, scale: float, *, add: bool
+    ) -> float:
+        """The sum of a pass's losses; the gradient times `scale` of what the logits come from."""
+        T, config = len(part.tokens), self.config
+        self._c.vidya_linear_cross_entropy_backward(
+            a.losses, a.dbranch, self._gradient_pointers().wte, a.logits, a.hidden, self._w.wte,
+            kernels.pointer(part.targets), T, config.n_embd, config.vocab_size, a.chunk, scale,
+            int(add), self._half, a.workspace,
+        )  # fmt: skip
+        return float(self._c.vidya_sum(a.losses, T))
+
+    # ---- objectives of the logits --------------------------------------------
+
+    def logits(self, batch: Documents) -> Array:
+        """Logits [R, vocabulary] where a target counts (is not negative), in order; no dropout.
+
+        All of them at one time: meant for the few answers of a lesson, not for a corpus.
+        """
+        self._check_targets(batch.targets, len(batch.tokens))
+        self._check_batch(batch.tokens, batch.offsets)
+        some = []
+        for part in passes(batch, self.max_tokens):
+            a = self.forward(part.tokens, part.offsets)
+            some.append(self._logits_of(self._counted_hidden(a, part)))
+        return np.concatenate(some)
+
+    def objective_and_gradients(self, batch: Documents, objective: Objective) -> float:
+        """Sum of an objective over a batch; its gradients fill `gradients`. No dropout.
+
+        Args:
+            batch: where the objective looks at the logits, a target is not negative. It may
+                take several passes, and `objective` is called once in each.
+            objective: given the number of rows (of `logits`) before these, and the logits
+                [R, vocabulary] of the pass, returns its value and the gradient for them.
+        """
+        self._check_targets(batch.targets, len(batch.tokens))
+        self._check_batch(batch.tokens, batch.offsets)
+        total, before = 0.0, 0
+        self._gradient_pointers()
+        for number, part in enumerate(passes(batch, self.max_tokens)):
+            a = self.forward(part.tokens, part.offsets, training=True)
+            hidden = self._counted_hidden(a, part)
+            value, dlogits = objective(before, self._logits_of(hidden))
+            total, before = total + value, before + len(hidden)
+            self._logits_backward(a, part, hidden, dlogits, add=number > 0)
+            self._backward(a, part, (0.0, 0, self._streams(0, number)), add=number > 0)
+        return total
+
+    def _counted_hidden(self, a: Activations, part: Documents) -> Array:
+        rows: Array = a.hidden_array[: len(part.tokens)][part.targets >= 0]
+        return rows
+
+    def _logits_of(self, hidden: Array) -> Array:
+        if not len(hidden):
+            return np.zeros((0, self.config.vocab_size), self.dtype)
+        precision: Any = self.precision
+        return kernels.linear(hidden, self.parameters["wte"], precision=precision)
+
+    def _logits_backward(
+        self, a: Activations, part: Documents, hidden: Array, dlogits: Array, *, add: bool
+    ) -> None:
+        """From the gradient of the logits of `hidden` to those of all hidden states and wte."""
+        dhidden, dwte = a.dbranch_array[: len(part.tokens)], self.gradients["wte"]
+        dhidden[...] = 0
+        if not len(hidden):
+            if not add:
+                dwte[...] = 0
+            return
+        precision: Any = self.precision
+        dhidden[part.targets >= 0] = kernels.linear_backward_input(
+            dlogits, self.parameters["wte"], precision=precision
+        )
+        kernels.linear_backward_weight(
+            dlogits, hidden, out=dwte, accumulate=add, precision=precision
+        )
+
+    # ---- backward through the blocks -------------------------------------------
+
     def _backward(
-        self, a: Activations, part: Documents, scale: float,
-        masks: tuple[float, int, range], *, add: bool,
-    ) -> float:  # fmt: skip
-        """Backward of a pass: the sum of its losses, whose gradient times `scale` is left.
+        self, a: Activations, part: Documents, masks: tuple[float, int, range], *, add: bool
+    ) -> None:
+        """Backward of a pass, from `dbranch`, the gradient of the final hidden states.
 
         Args:
             a: what its forward left.
             part: its documents.
-            scale: of the gradient.
             masks: its dropout: probability, seed, streams.
-            add: to the gradients that are there, instead of in their place.
+            add: to the gradients that are there, instead of in their place. That of wte
+                already has the share of the logits.
         """
-        tokens, targets, offsets = part.tokens, part.targets, part.offsets
+        tokens, offsets = part.tokens, part.offsets
         c, w, g, config = self._c, self._w, self._gradient_pointers(), self.config
         T, d, heads, hd = len(tokens), config.n_embd, config.n_head, config.head_dim
         docs, n_docs = kernels.pointer(offsets), len(offsets) - 1
@@ -322,10 +403,6 @@ class Model:
 
         # a.dbranch: gradient of a sublayer's output, then of its normalised input
         # a.dx: gradient of the residual stream
-        c.vidya_linear_cross_entropy_backward(
-            a.losses, a.dbranch, g.wte, a.logits, a.hidden, w.wte, kernels.pointer(targets),
-            T, d, config.vocab_size, a.chunk, scale, more, half, ws,
-        )  # fmt: skip
         last = a.x_attn[config.n_layer]
         c.vidya_rmsnorm_backward(
             a.dx, g.final_norm, a.dbranch, last, a.final_rstd, w.final_norm, T, d, 0, more
@@ -378,7 +455,6 @@ class Model:
             a.dx, g.embed_norm, a.dbranch, a.embedded, a.embed_rstd, w.embed_norm, T, d, 0, more
         )
         c.vidya_embedding_backward(g.wte, a.dx, kernels.pointer(tokens), T, d)
-        return float(c.vidya_sum(a.losses, T))
 
     # ---- helpers -----------------------------------------------------------
 

@@ -28,11 +28,14 @@ class Pretrained:
     checkpoint_path: Path
 
 
-def load_pretrained(path: str | os.PathLike[str] | None = None) -> Pretrained:
+def load_pretrained(
+    path: str | os.PathLike[str] | None = None, *, max_tokens: int | None = None
+) -> Pretrained:
     """Load a model's weights (no optimizer state) and its tokenizer.
 
     Args:
         path: a checkpoint, a run folder, or None for the newest run.
+        max_tokens: of the largest batch that it will be trained on; default: the context.
 
     Raises:
         UserError: there is no model, or no tokenizer beside it.
@@ -51,7 +54,7 @@ def load_pretrained(path: str | os.PathLike[str] | None = None) -> Pretrained:
         tokenizer = Tokenizer.load(tokenizer_path)
         config = _config(meta, checkpoint_path)
         _require_tokenizer(meta, config, tokenizer, checkpoint_path)
-        model = Model(config)
+        model = Model(config, max_tokens=max_tokens)
         made.append((model, tokenizer))
         return model.parameters
 

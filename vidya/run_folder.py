@@ -235,7 +235,7 @@ def _best_checkpoint(folder: Path) -> Path:
     if not names:
         raise _no_model(folder)
     # Two presets may have been trained into one folder: the last one counts.
-    base = _base_of(max(names, key=_written))
+    base = base_of(max(names, key=_written))
     finetuned = folder / finetuned_name(base)
     if finetuned.exists():
         return finetuned
@@ -256,7 +256,7 @@ def _progress(path: Path, base: str) -> tuple[int, int]:
     return step, _written(path)
 
 
-def _base_of(path: Path) -> str:
+def base_of(path: Path) -> str:
     """Stem that the checkpoint's name starts with: `BASE` of `BASE_10k.bin`."""
     stem = path.stem
     prefix, _, suffix = stem.rpartition("_")

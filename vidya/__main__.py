@@ -17,6 +17,7 @@ COMMANDS = {
     "chat": "talk to a model",
     "sample": "show what a model replies to a few fixed prompts",
     "eval": "measure models on held-out text, side by side",
+    "teach": "teach a model by talking to it: it offers, you choose, it learns",
     "data": "turn conversations and text into a corpus file",
     "tokenizer": "train a tokenizer, measure it, or encode with it",
     "expand": "make a bigger model of a trained one",

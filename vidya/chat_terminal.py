@@ -75,7 +75,7 @@ class TerminalChat:
     def run(self) -> None:
         """Read and answer messages until /quit or the end of input."""
         fancy = can_edit()
-        read = message_reader(self._conversation.turns[::2]) if fancy else _read_line
+        read = message_reader(self._conversation.turns[::2]) if fancy else read_line
         while True:
             try:
                 message = plain_text(read())
@@ -230,15 +230,16 @@ def can_edit() -> bool:
     return capable and sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def _read_line() -> str:
-    """A message from a terminal that can do nothing but lines."""
-    return input(YOU)
+def read_line(prompt: str = YOU, default: str = "") -> str:
+    """A message from a terminal that can do nothing but lines; a default is not shown."""
+    return input(prompt)
 
 
-def message_reader(history: Sequence[str]) -> Callable[[], str]:
+def message_reader(history: Sequence[str]) -> Callable[..., str]:
     """A function that reads a message with editing, history and paste.
 
-    It raises EOFError at Ctrl-D, KeyboardInterrupt at Ctrl-C.
+    It takes the prompt and the text to edit, as `read_line` does, and raises EOFError at
+    Ctrl-D, KeyboardInterrupt at Ctrl-C.
 
     Args:
         history: earlier messages, the oldest first.
@@ -271,10 +272,11 @@ def message_reader(history: Sequence[str]) -> Callable[[], str]:
         history=InMemoryHistory(history), key_bindings=keys, enable_suspend=True, output=output
     )
 
-    def read() -> str:
+    def read(prompt: str = YOU, default: str = "") -> str:
         message: str = session.prompt(
-            [("bold", YOU)], prompt_continuation=lambda width, number, wrapped: " " * width
-        )
+            [("bold", prompt)], default=default,
+            prompt_continuation=lambda width, number, wrapped: " " * width,
+        )  # fmt: skip
         for sign, text in pastes.items():
             message = message.replace(sign, text)
         return message

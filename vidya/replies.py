@@ -39,6 +39,8 @@ class Reply:
     """What it says so far, without the space around it."""
     tokens: int = 0
     """How many were drawn, the marker that ended it included."""
+    ids: list[int] = field(default_factory=list)
+    """Those tokens, the marker that ended it included."""
     logprob: float = 0.0
     """Sum of the log-probabilities (nats) that the model gave to those tokens."""
     end: End | None = None
@@ -110,6 +112,7 @@ def write_replies(
                 reply, stream = going[slot]
                 reply.first, reply.last = reply.first or now, now
                 reply.tokens += 1
+                reply.ids.append(token.id)
                 reply.logprob += token.logprob
                 if token.id in tokenizer.special_ids:
                     reply.end, piece = "turn", stream.end()

@@ -142,7 +142,7 @@ class TerminalTeaching:
                 said = plain_text(self._read(CHOICE)).strip()
                 edit = _EDIT.fullmatch(said)
                 if edit and self._is_there(int(edit[1]), candidates):
-                    text = candidates[int(edit[1]) - 1].text
+                    text = printable(candidates[int(edit[1]) - 1].text, one_line=True)
                     said = plain_text(self._read(EDIT, text)).strip()
                     if said:
                         return None, said

@@ -8,6 +8,7 @@ from chatting import small_tokenizer
 from models import draw_model
 
 from vidya import kernels, objectives, token_cache
+from vidya.answers import answer_batch
 from vidya.base_corpus import open_base_corpus
 from vidya.config import ModelConfig
 from vidya.errors import UserError
@@ -179,9 +180,12 @@ def test_the_same_lessons_give_the_same_bits(method, corpus):
     for threads in (1, 2, 4):
         kernels.set_num_threads(threads)
         learner = learner_of(np.float32, corpus, moved=False)
+        earlier = []
         for number, lesson in enumerate(CASES.values()):
             lesson = dataclasses.replace(lesson, number=number, settings=Settings(method))
-            learner.learn(parse(lesson.plain()) if threads == 4 else lesson)
+            lesson = parse(lesson.plain()) if threads == 4 else lesson
+            learner.learn(lesson, earlier)
+            earlier.append(lesson)
         states.append([values.tobytes() for values in learner._changing()])
     assert states[0] == states[1] == states[2]
 
@@ -212,6 +216,29 @@ def test_a_lesson_that_fails_changes_nothing(corpus):
     with pytest.raises(UserError, match=r"loss is .*: nothing was learnt: lower --lr"):
         learner.learn(dataclasses.replace(PICK, settings=Settings("sft", lr=1e30, steps=9)))
     assert [values.tobytes() for values in learner._changing()] == state
+
+
+def test_earlier_lessons_are_rehearsed():
+    """The gradient is that of the lesson and of the mean cross-entropy of earlier answers."""
+    learner = learner_of()
+    lesson = dataclasses.replace(with_method(PICK, "sft", rehearse=2), number=7)
+    earlier = [CASES[name] for name in ("answer", "rejection", "conversation", "answer to nothing")]
+    drawn = [learner._rehearsed(lesson, step, earlier) for step in range(20)]
+    assert all(len(some) == 2 for some in drawn)
+    assert len({tuple(tuple(one.reply) for one in some) for some in drawn}) > 2
+    assert drawn[3] == learner._rehearsed(lesson, 3, earlier)
+    rejected = {one.ids for one in CANDIDATES} - {CANDIDATES[2].ids}
+    assert not any(tuple(one.reply) in rejected for some in drawn for one in some)
+    answers = learner._answers(lesson)
+    objective = _METHODS["sft"](answers, lesson.settings, np.zeros((1, 1)))
+    both = learner._answers_and_gradients(answers, objective, drawn[0])
+    gradient = learner.model.flat_gradient.copy()
+    expected, total = 0, 0
+    for batch in (answers.batch, answer_batch(drawn[0], 64)):
+        expected = expected + learner.model.loss_and_gradients(batch)
+        total = total + learner.model.flat_gradient
+    assert both == pytest.approx(expected, rel=1e-12)
+    assert np.abs(gradient - total).max() <= 1e-12 * np.abs(total).max()
 
 
 def test_replay_without_a_corpus_is_refused():

@@ -55,9 +55,9 @@ def test_a_lesson_is_in_the_journal_before_it_is_learnt(run, monkeypatch):
     with open_teaching(run, 3, Told()) as teaching:
         learn = teaching.learner.learn
 
-        def watched(lesson):
+        def watched(lesson, earlier):
             seen.append([json.loads(line) for line in content(run, JOURNAL).splitlines()])
-            return learn(lesson)
+            return learn(lesson, earlier)
 
         monkeypatch.setattr(teaching.learner, "learn", watched)
         candidates = [Candidate(reply.text, tuple(reply.ids)) for reply, _ in

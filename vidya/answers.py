@@ -59,6 +59,15 @@ def answer_batch(answers: Sequence[Answer], context: int) -> Batch:
     )
 
 
+def joined(first: Batch, second: Batch) -> Batch:
+    """Both batches end to end."""
+    return Batch(
+        np.concatenate([first.tokens, second.tokens]),
+        np.concatenate([first.targets, second.targets]),
+        np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]]),
+    )
+
+
 def reply_starts(batch: Batch) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """[answers + 1] where the counted targets of each answer begin among all, and their end."""
     counted = np.concatenate([[0], np.cumsum(batch.targets >= 0)])

@@ -1,8 +1,10 @@
 """Learning from lessons: a model, its optimizer, and the model that it began as.
 
 A lesson is some gradient steps of Adam on its answers by one of three methods, and one
-step on a window of the base corpus against forgetting. What comes out is a function of the
-state before and of the lesson alone, so a journal of lessons can be learnt again.
+step on a window of the base corpus. Against forgetting, each step on the answers also sees
+the right answers of some earlier lessons again, and the last one the base corpus. What comes
+out is a function of the state before, the lesson and the lessons before it, so a journal of
+lessons can be learnt again.
 
 - `sft`: cross-entropy of the right answer.
 - `dpo`: the right answer against each of the others, relative to the base model.
@@ -15,7 +17,7 @@ state before and of the lesson alone, so a journal of lessons can be learnt agai
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidya import objectives
-from vidya.answers import answer_batch, reply_starts
+from vidya.answers import Answer, answer_batch, joined, reply_starts
 from vidya.base_corpus import BaseCorpus
 from vidya.batches import Batch, BatchPlan
 from vidya.errors import UserError
@@ -168,12 +170,18 @@ class Learner:
         self.model, self.reference = model, reference
         self.optimizer = Adam(model)
         self._tokenizer, self._corpus = tokenizer, corpus
+        # one pass holds a lesson and what is rehearsed: long conversations lose their beginning
+        self._room = model.max_tokens // 2
         self._replays: dict[int, BatchPlan] = {}
         self._before: tuple[Array, ...] = ()
         self._steps_before, self._kept = 0, False
 
-    def learn(self, lesson: Lesson) -> Outcome:
+    def learn(self, lesson: Lesson, earlier: Sequence[Lesson] = ()) -> Outcome:
         """Learn a lesson.
+
+        Args:
+            lesson: to learn.
+            earlier: the lessons that count before it, of which some are rehearsed.
 
         Raises:
             UserError: there is no base corpus for the replay that it asks for, or a loss is
@@ -189,8 +197,9 @@ class Learner:
         try:
             before = objectives.log_softmax(self.model.logits(answers.batch))
             objective = _METHODS[answers.method](answers, settings, before)
-            for _ in range(settings.steps):
-                loss = self.model.objective_and_gradients(answers.batch, objective)
+            for step in range(settings.steps):
+                again = self._rehearsed(lesson, step, earlier)
+                loss = self._answers_and_gradients(answers, objective, again)
                 self._update(loss, settings.rate)
             replayed = None
             if (replay := self._replay_window(lesson)) is not None:
@@ -264,12 +273,40 @@ class Learner:
             method = "sft"
         if method == "sft":
             answers = answers[:1]
-        # one pass holds them all: a long conversation loses its beginning
-        batch = answer_batch(answers, min(context, self.model.max_tokens // len(answers)))
+        batch = answer_batch(answers, min(context, self._room // len(answers)))
         return _Answers(
             batch, batch.targets[batch.targets >= 0], reply_starts(batch),
             objectives.log_softmax(self.reference.logits(batch)), right, method,
         )  # fmt: skip
+
+    def _rehearsed(self, lesson: Lesson, step: int, earlier: Sequence[Lesson]) -> list[Answer]:
+        """Right answers of earlier lessons, drawn for this step of this lesson."""
+        known = [one for one in earlier if one.right is not None]
+        rng = np.random.Generator(np.random.Philox(key=[lesson.number, step]))
+        count = min(lesson.settings.rehearse, len(known))
+        chosen = np.argsort(rng.random(len(known)), kind="stable")[:count]
+        room = self.model.config.context
+        return [known[i].answers(self._tokenizer, room)[0][0] for i in chosen]
+
+    def _answers_and_gradients(
+        self, answers: _Answers, objective: Objective, again: list[Answer]
+    ) -> float:
+        """The objective of the lesson's answers, and the cross-entropy of earlier ones."""
+        if not again:
+            return self.model.objective_and_gradients(answers.batch, objective)
+        room = min(self.model.config.context, self._room // len(again))
+        rehearsed = answer_batch(again, room)
+        targets, own = rehearsed.targets[rehearsed.targets >= 0], len(answers.targets)
+        weights = np.full(len(targets), 1 / len(targets), self.model.dtype)
+
+        def both(first: int, logits: Array) -> tuple[float, Array]:
+            value, gradient = objective(first, logits[:own])
+            loss, pull = objectives.weighted_logprob(
+                objectives.log_softmax(logits[own:]), targets, weights
+            )
+            return value + loss, np.concatenate([gradient, pull])
+
+        return self.model.objective_and_gradients(joined(answers.batch, rehearsed), both)
 
     def _loss(self, answers: _Answers, logprobs: Array) -> float | None:
         """Mean loss of the right answer's tokens."""

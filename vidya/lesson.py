@@ -35,6 +35,8 @@ class Settings:
     """Learning rate of Adam; None: the method's own."""
     replay: int = 256
     """Predictions of the base corpus that a step against forgetting sees; 0: no such step."""
+    rehearse: int = 8
+    """Right answers of earlier lessons that each gradient step sees again; 0: none."""
     beta: float = 0.1
     """Of dpo: how strongly the base model holds."""
     kl: float = 0.1
@@ -48,8 +50,10 @@ class Settings:
             raise UserError(f"--method must be {', '.join(METHODS)}, not {self.method}")
         if not 1 <= self.steps <= 1000:
             raise UserError(f"--steps must be between 1 and 1,000, not {self.steps}")
-        if not 0 <= self.replay <= 1_000_000:
-            raise UserError(f"--replay must be between 0 and 1,000,000, not {self.replay}")
+        for name in ("replay", "rehearse"):
+            if not 0 <= getattr(self, name) <= 1_000_000:
+                value = getattr(self, name)
+                raise UserError(f"--{name} must be between 0 and 1,000,000, not {value}")
         for name in ("lr", "beta", "clip"):
             value = getattr(self, name)
             if value is not None and not (0 < value < math.inf):

@@ -55,6 +55,8 @@ class Options:
     """Learning rate; left out: the method's own."""
     replay: int = 256
     """Tokens of the base corpus in the step against forgetting; 0: no such step."""
+    rehearse: int = 8
+    """Right answers of earlier lessons that each step sees again; 0: none."""
     beta: float = 0.1
     """Of dpo: how strongly the base model holds."""
     kl: float = 0.1
@@ -106,7 +108,14 @@ class Options:
         from vidya.lesson import Settings
 
         made = Settings(
-            self.method, self.steps, self.lr, self.replay, self.beta, self.kl, self.clip
+            self.method,
+            self.steps,
+            self.lr,
+            self.replay,
+            self.rehearse,
+            self.beta,
+            self.kl,
+            self.clip,
         )
         made.check()
         return made

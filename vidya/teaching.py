@@ -112,7 +112,7 @@ class Teaching:
         self.learner.check(settings)
         self.journal.add(lesson)
         try:
-            outcome = self.learner.learn(lesson)
+            outcome = self.learner.learn(lesson, self.journal.lessons[:-1])
         except UserError:
             self.journal.take_back()
             raise
@@ -165,20 +165,23 @@ class Teaching:
         elif learnt == len(self.journal.lessons):
             return
         else:
-            self._learn(self.journal.lessons[learnt:], say)
+            self._learn(learnt, say)
         self._changed()
 
     def _rebuild(self, say: Say) -> None:
         self.learner.begin_again()
-        self._learn(self.journal.lessons, say)
+        self._learn(0, say)
 
-    def _learn(self, lessons: Sequence[Lesson], say: Say) -> None:
-        if lessons:
-            say(f"learning {_lessons(len(lessons))} of {journal.NAME} again")
-        for number, lesson in enumerate(lessons, 1):
-            self.learner.learn(lesson)
-            if number % 20 == 0:
-                say(f"  {number} of {_lessons(len(lessons))}")
+    def _learn(self, known: int, say: Say) -> None:
+        """Learn all lessons of the journal that count but the first `known`."""
+        lessons = self.journal.lessons
+        missing = len(lessons) - known
+        if missing:
+            say(f"learning {_lessons(missing)} of {journal.NAME} again")
+        for number in range(known, len(lessons)):
+            self.learner.learn(lessons[number], lessons[:number])
+            if (number + 1 - known) % 20 == 0:
+                say(f"  {number + 1 - known} of {_lessons(missing)}")
 
     # ---- saving --------------------------------------------------------------------------
 

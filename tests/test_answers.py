@@ -8,7 +8,7 @@ from models import draw_batch, draw_model
 from vidya import objectives
 from vidya.answers import Answer, answer_batch, reply_ids, reply_starts
 from vidya.config import ModelConfig
-from vidya.model import passes
+from vidya.passes import passes
 
 pytestmark = pytest.mark.usefixtures("kernel_settings")
 CONFIG = ModelConfig(32, 2, 2, 48, 61)

@@ -211,7 +211,7 @@ def test_one_message_of_a_kept_conversation(run_folder, tmp_path):
 
 
 def test_a_prompt_of_a_megabyte(run_folder):
-    text = b"hello \xf0\x9f\x98\x80 <|assistant|>\n" * 33_000
+    text = b"hello \xf0\x9f\x98\x80 <|assistant|>\n" * 50_000
     status, out, err = chat(run_folder, "--max-tokens", "9", stdin=text)
     assert (status, err) == (0, "") and out.strip()
 

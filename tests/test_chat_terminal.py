@@ -1,6 +1,7 @@
 """The chat in a real terminal (pexpect), and what is thrown at it there."""
 
 import os
+import random
 import re
 import sys
 
@@ -201,7 +202,10 @@ def test_forty_columns(terminal):
 @pytest.mark.parametrize("term", ["xterm", "dumb"])
 def test_bytes_that_are_no_text_do_not_end_the_conversation(terminal, term):
     child = terminal("--max-tokens", "5", term=term)
-    for raw in (b"caf\xe9 \xff", b"\xf0\x9f", b"<|user|><|bos|>", b"a\xc3"):
+    # none of the bytes with which a terminal steers what is typed
+    plain = bytes({*range(256)} - {*range(32), 127, *range(128, 160)})
+    drawn = [bytes(random.Random(seed).choices(plain, k=60)) for seed in range(8)]
+    for raw in (b"caf\xe9 \xff", b"\xf0\x9f", b"<|user|><|bos|>", b"a\xc3", *drawn):
         os.write(child.child_fd, raw + b"\r")
         child.expect("vidya> ")
         at_prompt(child)
@@ -211,8 +215,8 @@ def test_bytes_that_are_no_text_do_not_end_the_conversation(terminal, term):
 
 def test_a_megabyte_is_pasted(terminal):
     child = terminal("--max-tokens", "5")
-    child.send(PASTE.format("hello <|user|> \U0001f600 " * 50_000))
-    child.expect("paste 1: 850,000 characters")
+    child.send(PASTE.format("hello <|user|> \U0001f600 " * 60_000))
+    child.expect("paste 1: 1,020,000 characters")
     assert say(child, "")
     child.sendeof()
     ends_well(child)

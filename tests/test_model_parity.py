@@ -14,7 +14,8 @@ from reference.check import normal, relative_error
 
 from vidya import kernels
 from vidya.config import ModelConfig
-from vidya.model import Model, passes
+from vidya.model import Model
+from vidya.passes import passes
 
 LIMITS = {np.float32: 1e-5, np.float64: 1e-10}
 

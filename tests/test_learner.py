@@ -1,6 +1,7 @@
 """Learning from a lesson: every method's gradient through the whole model, and its effect."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -8,7 +9,6 @@ from chatting import small_tokenizer
 from models import draw_model
 
 from vidya import kernels, objectives, token_cache
-from vidya.answers import answer_batch
 from vidya.base_corpus import open_base_corpus
 from vidya.config import ModelConfig
 from vidya.errors import UserError
@@ -224,20 +224,33 @@ def test_earlier_lessons_are_rehearsed():
     lesson = dataclasses.replace(with_method(PICK, "sft", rehearse=2), number=7)
     earlier = [CASES[name] for name in ("answer", "rejection", "conversation", "answer to nothing")]
     drawn = [learner._rehearsed(lesson, step, earlier) for step in range(20)]
-    assert all(len(some) == 2 for some in drawn)
-    assert len({tuple(tuple(one.reply) for one in some) for some in drawn}) > 2
-    assert drawn[3] == learner._rehearsed(lesson, 3, earlier)
-    rejected = {one.ids for one in CANDIDATES} - {CANDIDATES[2].ids}
-    assert not any(tuple(one.reply) in rejected for some in drawn for one in some)
+    assert all(len(some.offsets) == 3 for some in drawn)
+    assert len({some.targets.tobytes() for some in drawn}) > 2
+    assert drawn[3].tokens.tobytes() == learner._rehearsed(lesson, 3, earlier).tokens.tobytes()
+    right = [one.answers(TOKENIZER, 64)[0][0].reply for one in earlier if one.right]
+    for some in drawn:
+        for begin, end in itertools.pairwise(some.offsets):
+            ids = some.targets[begin:end]
+            assert ids[ids >= 0].tolist() in [list(reply) for reply in right]
+
+
+def test_a_steps_gradient_is_the_sum_of_its_parts(corpus):
+    """The lesson's, and the mean cross-entropies of earlier answers and of the base corpus."""
+    learner = learner_of(corpus=corpus)
+    settings = Settings("sft", rehearse=3, replay=20)
+    lesson = dataclasses.replace(PICK, number=7, settings=settings)
+    earlier = [CASES[name] for name in ("answer", "rejection", "conversation", "answer to nothing")]
     answers = learner._answers(lesson)
-    objective = _METHODS["sft"](answers, lesson.settings, np.zeros((1, 1)))
-    both = learner._answers_and_gradients(answers, objective, drawn[0])
+    objective = _METHODS["sft"](answers, settings, np.zeros((1, 1)))
+    both, (replayed,) = learner._step(answers, objective, lesson, 2, earlier)
     gradient = learner.model.flat_gradient.copy()
     expected, total = 0, 0
-    for batch in (answers.batch, answer_batch(drawn[0], 64)):
-        expected = expected + learner.model.loss_and_gradients(batch)
-        total = total + learner.model.flat_gradient
+    window = learner._replay_window(lesson, 2)
+    for batch in (answers.batch, learner._rehearsed(lesson, 2, earlier), window):
+        last = learner.model.loss_and_gradients(batch)
+        expected, total = expected + last, total + learner.model.flat_gradient
     assert both == pytest.approx(expected, rel=1e-12)
+    assert replayed == pytest.approx(last, rel=1e-12)
     assert np.abs(gradient - total).max() <= 1e-12 * np.abs(total).max()
 
 
@@ -249,11 +262,11 @@ def test_replay_without_a_corpus_is_refused():
 def test_each_lesson_has_its_own_replay(corpus):
     learner = learner_of(np.float32, corpus)
     windows = [
-        learner._replay_window(dataclasses.replace(PICK, number=number)).tokens.tobytes()
-        for number in range(30)
-    ]
-    assert len(set(windows)) == 30
-    assert learner._replay_window(with_method(PICK, "sft")) is None
+        learner._replay_window(dataclasses.replace(PICK, number=number), step).tokens.tobytes()
+        for number in range(7) for step in range(4)
+    ]  # fmt: skip
+    assert len(set(windows)) == 28
+    assert learner._replay_window(with_method(PICK, "sft"), 0) is None
 
 
 # ---------------------------------------------------------------- lessons

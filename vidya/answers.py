@@ -59,12 +59,14 @@ def answer_batch(answers: Sequence[Answer], context: int) -> Batch:
     )
 
 
-def joined(first: Batch, second: Batch) -> Batch:
-    """Both batches end to end."""
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Batches end to end."""
+    shifts = np.cumsum([0, *(len(batch.tokens) for batch in batches)])
+    offsets = [batch.offsets[1:] + at for batch, at in zip(batches, shifts, strict=False)]
     return Batch(
-        np.concatenate([first.tokens, second.tokens]),
-        np.concatenate([first.targets, second.targets]),
-        np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]]),
+        np.concatenate([batch.tokens for batch in batches]),
+        np.concatenate([batch.targets for batch in batches]),
+        np.concatenate([np.zeros(1, np.int64), *offsets]),
     )
 
 

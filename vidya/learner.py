@@ -1,10 +1,10 @@
 """Learning from lessons: a model, its optimizer, and the model that it began as.
 
-A lesson is some gradient steps of Adam on its answers by one of three methods, and one
-step on a window of the base corpus. Against forgetting, each step on the answers also sees
-the right answers of some earlier lessons again, and the last one the base corpus. What comes
-out is a function of the state before, the lesson and the lessons before it, so a journal of
-lessons can be learnt again.
+A lesson is some gradient steps of Adam on its answers by one of three methods. Against
+forgetting, each step also sees the right answers of some earlier lessons again, and a window
+of the base corpus: their mean cross-entropies are added. What comes out is a function of the
+state before, the lesson and the lessons before it, so a journal of lessons can be learnt
+again.
 
 - `sft`: cross-entropy of the right answer.
 - `dpo`: the right answer against each of the others, relative to the base model.
@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidya import objectives
-from vidya.answers import Answer, answer_batch, joined, reply_starts
+from vidya.answers import answer_batch, joined, reply_starts
 from vidya.base_corpus import BaseCorpus
 from vidya.batches import Batch, BatchPlan
 from vidya.errors import UserError
@@ -49,7 +49,7 @@ class Outcome:
     after: float | None
     """The same after it."""
     replay: float | None
-    """Loss of the base corpus's window before the step on it, nats a token; None without."""
+    """Loss of the base corpus's windows as they were seen, nats a token; None without."""
     drift: float
     """KL divergence from the base model after it, nats a token, over the vocabulary: at the
     tokens of the answers."""
@@ -170,8 +170,8 @@ class Learner:
         self.model, self.reference = model, reference
         self.optimizer = Adam(model)
         self._tokenizer, self._corpus = tokenizer, corpus
-        # one pass holds a lesson and what is rehearsed: long conversations lose their beginning
-        self._room = model.max_tokens // 2
+        # a pass holds answers, rehearsed ones and replay: long prompts lose their beginning
+        self._room = (model.max_tokens - model.config.context) // 2
         self._replays: dict[int, BatchPlan] = {}
         self._before: tuple[Array, ...] = ()
         self._steps_before, self._kept = 0, False
@@ -197,21 +197,19 @@ class Learner:
         try:
             before = objectives.log_softmax(self.model.logits(answers.batch))
             objective = _METHODS[answers.method](answers, settings, before)
+            replayed = []
             for step in range(settings.steps):
-                again = self._rehearsed(lesson, step, earlier)
-                loss = self._answers_and_gradients(answers, objective, again)
+                loss, of_corpus = self._step(answers, objective, lesson, step, earlier)
                 self._update(loss, settings.rate)
-            replayed = None
-            if (replay := self._replay_window(lesson)) is not None:
-                replayed = self.model.loss_and_gradients(replay)
-                self._update(replayed, settings.rate)
+                replayed += of_corpus
             after = objectives.log_softmax(self.model.logits(answers.batch))
         except BaseException:
             self.take_back()
             raise
         divergence, _ = objectives.kl_divergence(after, answers.reference)
         return Outcome(
-            self._loss(answers, before), self._loss(answers, after), replayed,
+            self._loss(answers, before), self._loss(answers, after),
+            sum(replayed) / len(replayed) if replayed else None,
             float(divergence.mean()), time.perf_counter() - begun, learnt=True,
         )  # fmt: skip
 
@@ -223,14 +221,15 @@ class Learner:
                 "forgetting: --replay 0 teaches without"
             )
 
-    def _replay_window(self, lesson: Lesson) -> Batch | None:
-        """What of the base corpus comes back in a lesson."""
-        length = min(lesson.settings.replay, self.model.config.context)
+    def _replay_window(self, lesson: Lesson, step: int) -> Batch | None:
+        """What of the base corpus a step of a lesson sees again."""
+        settings = lesson.settings
+        length = min(settings.replay, self.model.config.context)
         if not length or self._corpus is None:
             return None
         if length not in self._replays:
             self._replays[length] = self._corpus.replay(length, REPLAY_SEED)
-        return self._replays[length].batch(lesson.number)
+        return self._replays[length].batch(lesson.number * settings.steps + step)
 
     @property
     def can_take_back(self) -> bool:
@@ -279,34 +278,44 @@ class Learner:
             objectives.log_softmax(self.reference.logits(batch)), right, method,
         )  # fmt: skip
 
-    def _rehearsed(self, lesson: Lesson, step: int, earlier: Sequence[Lesson]) -> list[Answer]:
+    def _rehearsed(self, lesson: Lesson, step: int, earlier: Sequence[Lesson]) -> Batch | None:
         """Right answers of earlier lessons, drawn for this step of this lesson."""
         known = [one for one in earlier if one.right is not None]
-        rng = np.random.Generator(np.random.Philox(key=[lesson.number, step]))
         count = min(lesson.settings.rehearse, len(known))
+        if not count:
+            return None
+        rng = np.random.Generator(np.random.Philox(key=[lesson.number, step]))
         chosen = np.argsort(rng.random(len(known)), kind="stable")[:count]
-        room = self.model.config.context
-        return [known[i].answers(self._tokenizer, room)[0][0] for i in chosen]
+        context = self.model.config.context
+        answers = [known[i].answers(self._tokenizer, context)[0][0] for i in chosen]
+        return answer_batch(answers, min(context, self._room // count))
 
-    def _answers_and_gradients(
-        self, answers: _Answers, objective: Objective, again: list[Answer]
-    ) -> float:
-        """The objective of the lesson's answers, and the cross-entropy of earlier ones."""
-        if not again:
-            return self.model.objective_and_gradients(answers.batch, objective)
-        room = min(self.model.config.context, self._room // len(again))
-        rehearsed = answer_batch(again, room)
-        targets, own = rehearsed.targets[rehearsed.targets >= 0], len(answers.targets)
-        weights = np.full(len(targets), 1 / len(targets), self.model.dtype)
+    def _step(
+        self, answers: _Answers, objective: Objective, lesson: Lesson, step: int,
+        earlier: Sequence[Lesson],
+    ) -> tuple[float, list[float]]:  # fmt: skip
+        """Gradients of a step; its loss, and that of the base corpus if it is in it."""
+        own, replay = len(answers.targets), self._replay_window(lesson, step)
+        again = [self._rehearsed(lesson, step, earlier), replay]
+        more = [batch for batch in again if batch is not None]
+        targets = [batch.targets[batch.targets >= 0] for batch in more]
+        means: list[float] = []
 
-        def both(first: int, logits: Array) -> tuple[float, Array]:
-            value, gradient = objective(first, logits[:own])
-            loss, pull = objectives.weighted_logprob(
-                objectives.log_softmax(logits[own:]), targets, weights
-            )
-            return value + loss, np.concatenate([gradient, pull])
+        def total(first: int, logits: Array) -> tuple[float, Array]:
+            loss, gradient = objective(first, logits[:own])
+            gradients, begin = [gradient], own
+            for ids in targets:
+                rows = objectives.log_softmax(logits[begin : begin + len(ids)])
+                weights = np.full(len(ids), 1 / len(ids), logits.dtype)
+                mean, pull = objectives.weighted_logprob(rows, ids, weights)
+                means.append(mean)
+                gradients.append(pull)
+                begin += len(ids)
+            return loss + sum(means), np.concatenate(gradients)
 
-        return self.model.objective_and_gradients(joined(answers.batch, rehearsed), both)
+        batch = joined([answers.batch, *more])
+        loss = self.model.objective_and_gradients(batch, total)
+        return loss, means[-1:] if replay is not None else []
 
     def _loss(self, answers: _Answers, logprobs: Array) -> float | None:
         """Mean loss of the right answer's tokens."""

@@ -29,12 +29,12 @@ class Settings:
 
     method: MethodName = "sft"
     """How to learn from the choice."""
-    steps: int = 3
-    """Gradient steps on the answers."""
+    steps: int = 4
+    """Gradient steps."""
     lr: float | None = None
     """Learning rate of Adam; None: the method's own."""
-    replay: int = 256
-    """Predictions of the base corpus that a step against forgetting sees; 0: no such step."""
+    replay: int = 128
+    """Predictions of the base corpus that each step sees against forgetting; 0: none."""
     rehearse: int = 8
     """Right answers of earlier lessons that each gradient step sees again; 0: none."""
     beta: float = 0.1

@@ -49,12 +49,12 @@ class Options:
     method: Literal["sft", "dpo", "reinforce"] = "sft"
     """How to learn: the right answer alone, the right one against the others, or policy
     gradient over all of them."""
-    steps: int = 3
-    """Gradient steps on a lesson's answers."""
+    steps: int = 4
+    """Gradient steps of a lesson."""
     lr: float | None = None
     """Learning rate; left out: the method's own."""
-    replay: int = 256
-    """Tokens of the base corpus in the step against forgetting; 0: no such step."""
+    replay: int = 128
+    """Tokens of the base corpus that each step sees against forgetting; 0: none."""
     rehearse: int = 8
     """Right answers of earlier lessons that each step sees again; 0: none."""
     beta: float = 0.1

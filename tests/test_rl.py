@@ -174,7 +174,7 @@ def test_a_reward_that_fails_loses_nothing(command, run, tmp_path, step):
     if step == 1:
         assert {**snapshot(run), "rl.jsonl": b""} == {**before, "rl.jsonl": b""}
     else:
-        assert err.endswith(f"(what was learnt in 1 steps is in {TRAINED})\n")
+        assert err.endswith(f"(the weights of step 1 are in {TRAINED})\n")
         assert weights(run / TRAINED)[1]["rl"]["steps"] == 1
 
 
@@ -188,7 +188,7 @@ def test_gradients_that_are_not_finite(command, run, monkeypatch):
     )
     status, _, err = command()
     assert status == 2 and "the gradients of step 3 are not finite: lower --lr" in err
-    assert f"(what was learnt in 2 steps is in {TRAINED})" in err
+    assert f"(the weights of step 2 are in {TRAINED})" in err
     assert weights(run / TRAINED)[1]["rl"]["steps"] == 2
 
 

@@ -50,7 +50,7 @@ class Settings:
     """Replies to each prompt."""
     max_tokens: int = 60
     """After which a reply is cut off."""
-    lr: float = 3e-5
+    lr: float = 1e-4
     kl: float = 0.05
     """Weight of the divergence from the base model."""
     clip: float = 0.2

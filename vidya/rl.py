@@ -21,12 +21,17 @@ if TYPE_CHECKING:
 def main() -> int | None:
     """Parse the command line and run; see `RlOptions` for the options."""
     options = parse(RlOptions, "rl")
-    return run(options)
+    options.check()
+    try:
+        return run(options)
+    except MemoryError as error:
+        raise UserError(
+            "not enough memory: choose a smaller --group, --prompts-per-step or --max-tokens"
+        ) from error
 
 
 def run(options: RlOptions) -> int:
     """Learn from the reward, save, and say what came out; returns the exit status."""
-    options.check()
     # The imports below load NumPy and the kernels: not needed for --help.
     from vidya import thread_choice
     from vidya.interruption import Interruption

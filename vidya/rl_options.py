@@ -44,7 +44,7 @@ class RlOptions:
     """Replies to each prompt, which are compared with one another."""
     max_tokens: int = 60
     """Tokens after which a reply is cut off."""
-    lr: float = 3e-5
+    lr: float = 1e-4
     """Adam's learning rate."""
     kl: float = 0.05
     """How strongly the model is held to what it was: weight of the divergence from it."""
@@ -55,7 +55,7 @@ class RlOptions:
     and when it was drawn may go before the token teaches nothing more."""
     eval_every: int = 20
     """Steps between evaluations on held-out text, after each of which the model is saved."""
-    eval_tokens: int = 16384
+    eval_tokens: int = 8192
     """Most held-out tokens in an evaluation."""
     most_forgetting: float = 0.05
     """When the held-out loss has risen by more than this share, the weights of the evaluation

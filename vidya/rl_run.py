@@ -233,7 +233,7 @@ class RlRun:
         except UserError:
             return ""
         name = self._student.path.name
-        return f" (what was learnt in {self._saved} steps is in {name})" if self._saved else ""
+        return f" (the weights of step {self._saved} are in {name})" if self._saved else ""
 
     def _description(self) -> dict[str, Any]:
         options = dataclasses.asdict(self._options)

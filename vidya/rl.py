@@ -93,18 +93,20 @@ def _farewell(
     lines = []
     if first and last:
         lines.append(
-            f"replies:      {first.tokens:.1f} → {last.tokens:.1f} tokens, reward "
-            f"{first.reward:.3f} → {last.reward:.3f}, KL {last.divergence:.4f} nats per token"
+            f"replies:        {first.tokens:.1f} -> {last.tokens:.1f} tokens, reward "
+            f"{first.reward:.3f} -> {last.reward:.3f}, KL {last.divergence:.4f} nats per token"
         )
     if len(outcome.held_out) > 1:
         before, after = outcome.held_out[0].loss, outcome.held_out[-1].loss
-        lines.append(f"held-out:     loss {before:.4f} → {after:.4f} ({after / before - 1:+.1%})")
+        lines.append(
+            f"held-out:       loss {before:.4f} -> {after:.4f} ({after / before - 1:+.1%})"
+        )
     folder = shlex.quote(str(student.run.path))
     if outcome.step:
         lines += [
-            f"model:        {student.path}, after step {outcome.step}",
-            f"talk to it:   python -m vidya.chat {folder}",
-            f"see its curve: python -m vidya.plot {folder} --what rl",
+            f"model:          {student.path}, after step {outcome.step}",
+            f"talk to it:     python -m vidya.chat {folder}",
+            f"see its course: python -m vidya.plot {folder} --what rl",
         ]
     if outcome.end == "interrupted":
         saved = f"saved as {student.path}" if outcome.step else "nothing was learnt, nothing saved"

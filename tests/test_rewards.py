@@ -30,8 +30,8 @@ def asked(judge, reply="hello there", tokens=4, ended=True):
 
 
 def test_length():
-    found = [rewards.length([], "", tokens=n, target=20) for n in (0, 10, 20, 30, 40, 60)]
-    assert found == [0, 0.5, 1, 0.5, 0, -1]
+    found = [rewards.length([], "", tokens=n, target=20) for n in (0, 5, 10, 20, 40, 80)]
+    assert found == [0, 0.25, 0.5, 1, 0.5, 0.25]
     assert rewards.length([], "so it is, yes", tokens=99, target=5, unit="words") == 1
     assert asked(Judge("vidya.rewards:length"), tokens=15) == 0.75
 

@@ -50,8 +50,8 @@ class Settings:
     """Replies to each prompt."""
     max_tokens: int = 60
     """After which a reply is cut off."""
-    lr: float = 1e-4
-    kl: float = 0.05
+    lr: float = 5e-5
+    kl: float = 0.1
     """Weight of the divergence from the base model."""
     clip: float = 0.2
     """How far r may go from 1."""

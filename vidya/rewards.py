@@ -38,7 +38,10 @@ TOLD = ("tokens", "ended")
 def length(
     turns: list[str], reply: str, *, tokens: int, target: float = 20, unit: str = "tokens"
 ) -> float:
-    """1 for a reply of `target` tokens, less the further away: 0 for none and for twice as many.
+    """1 for a reply of `target` tokens, a half for half as many or twice as many, 0 for none.
+
+    By ratio and not by difference: some replies are always much too long, none is shorter
+    than nothing, so that differences would push the mean below the target.
 
     Args:
         turns: not looked at.
@@ -52,7 +55,7 @@ def length(
     if not 0 < target < math.inf:
         raise UserError(f"the target length must be above 0, not {target}")
     there = tokens if unit == "tokens" else len(words(reply))
-    return 1 - abs(there - target) / target
+    return min(there / target, target / max(1, there))
 
 
 def no_repeats(turns: list[str], reply: str, *, n: int = 2) -> float:

@@ -44,9 +44,9 @@ class RlOptions:
     """Replies to each prompt, which are compared with one another."""
     max_tokens: int = 60
     """Tokens after which a reply is cut off."""
-    lr: float = 1e-4
+    lr: float = 5e-5
     """Adam's learning rate."""
-    kl: float = 0.05
+    kl: float = 0.1
     """How strongly the model is held to what it was: weight of the divergence from it."""
     inner_steps: int = 1
     """Updates from the replies of a step."""

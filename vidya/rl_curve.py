@@ -102,6 +102,7 @@ def draw_rl(curve: RlCurve) -> Figure:
     (length, reward), (divergence, forgetting) = figure.subplots(2, 2, sharex=True)
     _course(length, curve.steps, curve.tokens, 0)
     length.set_ylabel("length of replies (tokens)")
+    length.set_ylim(bottom=0)
     if curve.target is not None:
         _mark(length, curve.target, "target")
     _course(reward, curve.steps, curve.reward, 2)

@@ -144,15 +144,7 @@ def test_names_that_name_nothing(name, saying):
 
 
 def test_settings():
-    given = [
-        "target=20",
-        "share=0.5",
-        "unit=words",
-        "strict=true",
-        "loose=false",
-        "empty=",
-        "a=b=c",
-    ]
+    given = "target=20 share=0.5 unit=words strict=true loose=false none= a=b=c".split()
     assert settings_of(given) == {
         "target": 20, "share": 0.5, "unit": "words", "strict": True, "loose": False, "none": "",
         "a": "b=c",

@@ -12,7 +12,7 @@ from vidya.answers import Answer, answer_batch
 from vidya.config import ModelConfig
 from vidya.conversation import chat_prompt
 from vidya.errors import UserError
-from vidya.grpo import Learner, Objective, Settings
+from vidya.grpo import GroupLearner, Objective, Settings
 from vidya.sampling import Sampling
 
 pytestmark = pytest.mark.usefixtures("kernel_settings")
@@ -126,7 +126,7 @@ def talker(tokenizer, scale=0.3):
 def learner(tokenizer, model=None, **settings):
     model = talker(tokenizer) if model is None else model
     chosen = Settings(**{"group": 4, "max_tokens": 24, **settings})
-    return Learner(model, tokenizer, chosen, replies=8)
+    return GroupLearner(model, tokenizer, chosen, replies=8)
 
 
 def test_what_is_drawn_is_the_models_own_distribution(tokenizer):

@@ -180,11 +180,11 @@ def test_a_reward_that_fails_loses_nothing(command, run, tmp_path, step):
 
 def test_gradients_that_are_not_finite(command, run, monkeypatch):
     """The step that cannot be made is told, the ones before are kept."""
-    from vidya.grpo import Learner
+    from vidya.grpo import GroupLearner
 
-    learn = Learner.learn
+    learn = GroupLearner.learn
     monkeypatch.setattr(
-        Learner, "learn", lambda self, *a: learn(self, *a) if self.updates < 2 else None
+        GroupLearner, "learn", lambda self, *a: learn(self, *a) if self.updates < 2 else None
     )
     status, _, err = command()
     assert status == 2 and "the gradients of step 3 are not finite: lower --lr" in err

@@ -141,7 +141,7 @@ class Lesson:
     """Before clipping to norm 1, of the last update."""
 
 
-class Learner:
+class GroupLearner:
     """A model that replies to prompts and learns from how the replies are judged.
 
     Attributes:

@@ -19,7 +19,7 @@ import numpy as np
 from vidya import kernels
 from vidya.errors import UserError
 from vidya.evaluate import HeldOut, evaluate
-from vidya.grpo import Attempt, Learner, Lesson, Settings
+from vidya.grpo import Attempt, GroupLearner, Lesson, Settings
 from vidya.metrics import MetricsWriter
 from vidya.progress import Display
 from vidya.rewards import Judge
@@ -72,7 +72,9 @@ class RlRun:
         settings = Settings(
             **{f.name: getattr(options, f.name) for f in dataclasses.fields(Settings)}
         )
-        self._learner = Learner(student.model, student.tokenizer, settings, replies=options.replies)
+        self._learner = GroupLearner(
+            student.model, student.tokenizer, settings, replies=options.replies
+        )
         self._student, self._judge, self._prompts = student, judge, prompts
         self._options = options
         self._step = 0

@@ -143,6 +143,6 @@ def _running_mean(values: Floats) -> Floats:
 def _mark(panel: Axes, at: float, what: str) -> None:
     panel.axhline(at, color="0.4", linestyle="--", linewidth=1.0)
     panel.annotate(
-        what, (1.0, at), xycoords=("axes fraction", "data"), ha="right", va="bottom",
+        what, (1.0, at), xycoords=("axes fraction", "data"), ha="right", va="top",
         fontsize=9, color="0.3",
     )  # fmt: skip

@@ -72,6 +72,18 @@ def test_an_evaluation_is_a_line(capsys):
     )
 
 
+def test_words_of_ones_own(capsys, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with Display(10, 0) as display:
+        for step in range(1, 11):
+            now[0] += 4
+            display.show(step, [f"reward {step}", "KL 0"], 4.0)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "step 3/10  reward 3  KL 0  28s left"
+    assert [line.split()[1] for line in lines] == ["3/10", "6/10", "9/10", "10/10"]
+
+
 # ---------------------------------------------------------------- in a terminal
 
 
@@ -123,6 +135,19 @@ def test_the_bar_shows_what_there_is_room_for(monkeypatch, columns, status):
     bar = "━" * (4 if columns < 100 else 9)
     if columns >= 40:
         assert re.fullmatch(rf"{bar}━?[╺╸]{bar}━? 1000/2000 {status}", last)
+    assert len(last) <= columns
+
+
+@pytest.mark.parametrize(
+    ("columns", "status"),
+    [(20, ""), (40, "reward 0.5"), (60, "reward 0.5 · KL 0.01"), (80, "reward 0.5 · KL 0.01 · 4m")],
+)
+def test_the_bar_with_words_of_ones_own(monkeypatch, columns, status):
+    def use(display):
+        display.show(1000, ["reward 0.5", "KL 0.01"], 0.25)
+
+    last = shown_in_a_terminal(monkeypatch, columns, use).splitlines()[-1]
+    assert f" 1000/2000 {status}" in last or columns < 40
     assert len(last) <= columns
 
 

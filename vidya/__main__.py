@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "train a chat model from scratch, or go on with a run",
     "chat": "talk to a model",
     "sample": "show what a model replies to a few fixed prompts",
+    "rl": "let a Python function that judges replies teach a model",
     "eval": "measure models on held-out text, side by side",
     "teach": "teach a model by talking to it: it offers, you choose, it learns",
     "data": "turn conversations and text into a corpus file",

@@ -56,13 +56,17 @@ class HeldOutText:
         for begin, end in itertools.pairwise(self.offsets.tolist()):
             if len(messages) == count:
                 break
-            ids = self.tokens[begin:end]
-            replies = np.flatnonzero(ids == tokenizer.assistant_id)
-            if len(ids) > 2 and ids[1] == tokenizer.user_id and len(replies):
-                message = tokenizer.decode(ids[2 : replies[0]].tolist()).strip()
-                if message:
-                    messages.append(message)
+            if message := first_message(self.tokens[begin:end], tokenizer):
+                messages.append(message)
         return messages
+
+
+def first_message(ids: NDArray[np.uint16], tokenizer: Tokenizer) -> str:
+    """What the user says first in a document, nothing if that is no conversation."""
+    replies = np.flatnonzero(ids == tokenizer.assistant_id)
+    if len(ids) <= 2 or ids[1] != tokenizer.user_id or not len(replies):
+        return ""
+    return tokenizer.decode(ids[2 : replies[0]].tolist()).strip()
 
 
 class HeldOutTexts:

@@ -18,28 +18,24 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from vidya.atomic import atomic_write
 from vidya.command_line import parse
 from vidya.errors import UserError, run_command
+from vidya.figures import new_figure, save_figure, style
 from vidya.metrics import each_line
+from vidya.rl_curve import draw_rl, read_rl
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 What: TypeAlias = Literal["loss", "bpb", "speed"]
-Dash: TypeAlias = Literal["-", "--", ":", "-."]
 Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
-# Okabe and Ito's colours, told apart by the colour-blind too.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-_DASHES: tuple[Dash, ...] = ("-", "--", ":", "-.")
 _LABELS: dict[What, str] = {
     "loss": "loss (nats per token)",
     "bpb": "held-out loss (bits per byte)",
     "speed": "tokens per second",
 }
-_FORMATS = ("png", "pdf", "svg")
 _MAX_POINTS = 2000  # more than the panel has pixels is only work
 
 
@@ -100,7 +96,7 @@ def draw(runs: list[Run], what: What = "loss") -> Figure:
     Raises:
         UserError: matplotlib is not installed, or a run has nothing to draw.
     """
-    figure = _new_figure()
+    figure = new_figure()
     for run in runs:
         _require_values(run, what)
     unit, panels = _token_unit(runs), figure.subplots(1, 2, sharey=True)
@@ -119,18 +115,6 @@ def draw(runs: list[Run], what: What = "loss") -> Figure:
     panels[0].set_ylim(*_value_range(runs, what))
     _add_legend(panels[0], runs, what)
     return figure
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write the figure atomically, in the format that the file's suffix names.
-
-    Raises:
-        UserError: not a suffix we write, or the file cannot be written.
-    """
-    suffix = path.suffix.lower().removeprefix(".")
-    if suffix not in _FORMATS:
-        raise UserError(f"cannot draw into {path}: its name must end in .png, .pdf or .svg")
-    atomic_write(path, lambda file: figure.savefig(file, format=suffix))
 
 
 def _curves(lines: Iterable[dict[str, Any]], fields: tuple[str, ...]) -> list[Curve]:
@@ -172,7 +156,7 @@ def _draw_run(
     *,
     alone: bool,
 ) -> None:
-    colour, dash = _style(number)
+    colour, dash = style(number)
     held_out, steps = _held_out(run, what), _every_step(run, what)
     if len(steps.values):
         if alone:
@@ -226,24 +210,13 @@ def _token_unit(runs: list[Run]) -> tuple[float, str]:
     return (1e3, " (thousands)") if most >= 1e4 else (1.0, "")
 
 
-def _new_figure() -> Figure:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UserError("drawing needs matplotlib: pip install matplotlib") from error
-    figure = Figure(figsize=(11, 4.8), dpi=130, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def _add_legend(panel: Axes, runs: list[Run], what: What) -> None:
     """Colours name the runs, with their last held-out value; greys name the kinds of line."""
     from matplotlib.lines import Line2D
 
     handles = []
     for number, run in enumerate(runs):
-        colour, dash = _style(number)
+        colour, dash = style(number)
         last = _held_out(run, what).values[-1:]
         label = run.label + (f"  (held-out {last[0]:.3f})" if len(last) else "")
         handles.append(Line2D([], [], color=colour, linestyle=dash, linewidth=2.5, label=label))
@@ -253,11 +226,6 @@ def _add_legend(panel: Axes, runs: list[Run], what: What) -> None:
             Line2D([], [], color="0.4", linewidth=1.2, alpha=0.55, label="training, smoothed"),
         ]
     panel.legend(handles=handles, loc="upper right", frameon=False, fontsize=9)
-
-
-def _style(number: int) -> tuple[str, Dash]:
-    """Colour and dash of the run that comes `number`-th."""
-    return _COLOURS[number % len(_COLOURS)], _DASHES[number // len(_COLOURS) % len(_DASHES)]
 
 
 def _held_out(run: Run, what: What) -> Curve:
@@ -297,9 +265,10 @@ class Plot:
     out: Path | None = None
     """Picture to write (.png, .pdf or .svg). By default loss.png, or as --what says, in the run
     folder for one run and in the current folder for several."""
-    what: What = "loss"
+    what: Literal["loss", "bpb", "speed", "rl"] = "loss"
     """loss: training and held-out loss in nats per token; bpb: held-out bits per byte,
-    which compare across tokenizers; speed: tokens per second."""
+    which compare across tokenizers; speed: tokens per second; rl: the newest reinforcement
+    learning of one run (vidya.rl)."""
 
 
 def main() -> int | None:
@@ -309,15 +278,20 @@ def main() -> int | None:
     options = parse(Plot, "plot", config=(tyro.conf.PositionalRequiredArgs,))
     if not options.runs:
         raise UserError("name at least one run folder or metrics.jsonl")
-    runs = [read_run(path) for path in options.runs]
-    figure = draw(_distinct_labels(runs, list(options.runs)), options.what)
+    if options.what == "rl":
+        if len(options.runs) > 1:
+            raise UserError("--what rl draws one run: name one")
+        figure = draw_rl(read_rl(options.runs[0]))
+    else:
+        runs = [read_run(path) for path in options.runs]
+        figure = draw(_distinct_labels(runs, list(options.runs)), options.what)
     out = options.out or _default_out(options.runs, options.what)
     save_figure(figure, out)
     print(out)
     return None
 
 
-def _default_out(paths: tuple[Path, ...], what: What) -> Path:
+def _default_out(paths: tuple[Path, ...], what: str) -> Path:
     if len(paths) > 1:
         return Path(f"{what}.png")
     folder = paths[0] if paths[0].is_dir() else paths[0].parent

@@ -113,6 +113,25 @@ class Display:
                 f"{left} left  {size(rss)}"
             )
 
+    def show(self, step: int, parts: list[str], seconds: float) -> None:
+        """Show that `step` steps are done, and in words what was measured in the last one.
+
+        Args:
+            step: steps done.
+            parts: what was measured, the most important first.
+            seconds: of the last step.
+        """
+        self._step = step
+        self._seconds.add(seconds)
+        left = duration((self._total - step) * self._seconds.value)
+        parts = [*parts, f"{left} left"]
+        if self._bar:
+            room = self._bar.console.width - self._beside_status
+            self._bar.update(self._task, completed=step, status=fitting(parts, room))
+        elif time.monotonic() >= self._next_line or step == self._total:
+            self._next_line = time.monotonic() + LINE_SECONDS
+            self.say(f"step {step}/{self._total}  " + "  ".join(parts))
+
     def held_out(self, step: int, loss: float, bits_per_byte: float) -> None:
         """Show an evaluation."""
         self._held_out = [f"{bits_per_byte:.3f} bits/byte"]

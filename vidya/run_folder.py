@@ -83,6 +83,11 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
+    def rl_metrics(self) -> Path:
+        """What reinforcement learning has measured, as `metrics` (`vidya.rl`)."""
+        return self.path / "rl.jsonl"
+
+    @property
     def samples(self) -> Path:
         """Replies sampled during training."""
         return self.path / "samples.txt"

@@ -15,6 +15,7 @@ from vidya.errors import UserError, run_command
 COMMANDS = {
     "train": "train a chat model from scratch, or go on with a run",
     "chat": "talk to a model",
+    "finetune": "give a trained model a personality",
     "sample": "show what a model replies to a few fixed prompts",
     "rl": "let a Python function that judges replies teach a model",
     "eval": "measure models on held-out text, side by side",

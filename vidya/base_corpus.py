@@ -5,12 +5,15 @@ For replay against forgetting, and to measure how much was forgotten.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidya import corpus
 from vidya.batches import BatchPlan
 from vidya.errors import UserError
-from vidya.token_cache import TokenCache
+from vidya.run_folder import RunFolder
+from vidya.token_cache import TokenCache, open_or_build
 from vidya.tokenizer import Tokenizer
 
 
@@ -39,6 +42,40 @@ def open_base_corpus(folder: Path, tokenizer: Tokenizer) -> BaseCorpus | None:
     return BaseCorpus(
         _open(train, tokenizer), _open(held_out, tokenizer) if held_out.exists() else None
     )
+
+
+HELD_OUT = 0.02
+"""Share of a corpus file's documents that is measured on and never replayed."""
+
+
+def corpus_of_file(path: Path, run: RunFolder, tokenizer: Tokenizer) -> BaseCorpus:
+    """A corpus file in place of the run's own caches, which it leaves alone.
+
+    Its token caches, `replay.tokens` and `replay_val.tokens`, stay in the run folder, to be
+    used again with the same file.
+
+    Raises:
+        UserError: the file cannot be read, or holds no document to replay.
+    """
+
+    def documents(held_out: bool) -> Iterator[str]:
+        for document in corpus.read_documents(path):
+            if corpus.is_validation(document, HELD_OUT) == held_out:
+                yield document
+
+    def cache(name: str, held_out: bool) -> TokenCache | None:
+        summary = corpus.summarize(documents(held_out))
+        if not summary.documents:
+            return None
+        return open_or_build(
+            run.cache(name), lambda: documents(held_out), tokenizer, summary.hash,
+            progress=True, total_bytes=summary.bytes,
+        )  # fmt: skip
+
+    train = cache("replay", False)
+    if train is None:
+        raise UserError(f"{path} holds no document to replay: put text into it, a document a line")
+    return BaseCorpus(train, cache("replay_val", True))
 
 
 def _open(path: Path, tokenizer: Tokenizer) -> TokenCache:

@@ -32,7 +32,8 @@ class Tokens(Protocol):
     """What batches need of a token cache.
 
     One that has a method `release`, as a mapped file does, is told after each batch that
-    what was looked at may be forgotten.
+    what was looked at may be forgotten. One that has `counted`, bool [tokens], says which
+    tokens count where they are predicted; without it all do.
     """
 
     @property
@@ -286,6 +287,9 @@ def _gather(cache: Tokens, windows: Windows, chosen: NDArray[Any]) -> Batch:
     index = shift + np.arange(offsets[-1])
     tokens = cache.tokens
     batch = Batch(tokens[index].astype(np.int32), tokens[index + 1].astype(np.int32), offsets)
+    counted = getattr(cache, "counted", None)
+    if counted is not None:
+        batch.targets[~counted[index + 1]] = -1
     release = getattr(cache, "release", None)
     if release is not None:
         release()

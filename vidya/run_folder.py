@@ -88,6 +88,11 @@ class RunFolder:
         return self.path / "rl.jsonl"
 
     @property
+    def finetuning(self) -> Path:
+        """What fine-tuning measured, one JSON object a line."""
+        return self.path / "finetune.jsonl"
+
+    @property
     def samples(self) -> Path:
         """Replies sampled during training."""
         return self.path / "samples.txt"

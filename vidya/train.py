@@ -122,7 +122,8 @@ def _refuse_occupied(run: RunFolder, options: TrainOptions) -> None:
 
 def _clear(run: RunFolder) -> None:
     """Delete what an earlier run wrote, even one that came to no checkpoint."""
-    for path in [*_models(run), run.metrics, run.samples, *run.path.glob("tensorboard/events.*")]:
+    logs = run.metrics, run.samples, run.finetuning, *run.path.glob("tensorboard/events.*")
+    for path in [*_models(run), *logs]:
         path.unlink(missing_ok=True)
 
 

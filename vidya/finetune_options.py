@@ -99,10 +99,12 @@ class FinetuneOptions:
         return dataclasses.replace(self, epochs=epochs, patience=patience)
 
     def plain(self) -> dict[str, object]:
-        """The options as JSON values."""
+        """The options as JSON values, without what a command line adds to them."""
+        values = {
+            field.name: getattr(self, field.name) for field in dataclasses.fields(FinetuneOptions)
+        }
         return {
-            name: str(value) if isinstance(value, Path) else value
-            for name, value in dataclasses.asdict(self).items()
+            name: str(value) if isinstance(value, Path) else value for name, value in values.items()
         }
 
 

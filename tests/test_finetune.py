@@ -19,7 +19,7 @@ from vidya.batches import BatchPlan
 from vidya.config import ModelConfig
 from vidya.corpus import corpus_hash
 from vidya.errors import UserError, run_command
-from vidya.finetune_options import FinetuneOptions
+from vidya.finetune_options import CONVERSATION_EPOCHS, TEXT_EPOCHS, TEXT_PATIENCE, FinetuneOptions
 from vidya.finetuning import Evaluation, Mixture, table
 from vidya.model import Model
 from vidya.persona import read_persona
@@ -180,7 +180,7 @@ def test_plain_text(command, run, tmp_path):
     first, *_, last = evaluations(run)
     assert last["persona_loss"] < 0.5 * first["persona_loss"]
     assert "questions" in last and last["questions"] is None
-    assert lines_of(run)[0]["options"]["epochs"] == 4
+    assert lines_of(run)[0]["options"]["epochs"] == TEXT_EPOCHS
 
 
 def test_a_corpus_file_to_replay(command, run, persona, tmp_path):
@@ -232,12 +232,15 @@ def test_table():
 
 
 def test_defaults_of_both_kinds_of_text():
-    talk = FinetuneOptions().resolved(conversations=True)
-    book = FinetuneOptions().resolved(conversations=False)
-    assert (talk.epochs, talk.patience, book.epochs, book.patience) == (25, 0, 4, 2)
-    given = FinetuneOptions(epochs=3, patience=7)
-    assert given.resolved(conversations=True) == given
-    assert FinetuneOptions(val_fraction=0).resolved(conversations=False).patience == 0
+    talk, book = (
+        FinetuneOptions().resolved(conversations=some, preset="10m") for some in (True, False)
+    )
+    assert (talk.epochs, talk.patience, talk.lr) == (CONVERSATION_EPOCHS, 0, 5e-4)
+    assert (book.epochs, book.patience) == (TEXT_EPOCHS, TEXT_PATIENCE)
+    given = FinetuneOptions(epochs=3, patience=7, lr=1e-5)
+    assert given.resolved(conversations=True, preset="10m") == given
+    unheld = FinetuneOptions(val_fraction=0).resolved(conversations=False, preset="mine")
+    assert (unheld.patience, unheld.lr) == (0, 1.5e-4)
 
 
 # ---- when it stops -------------------------------------------------------------------------
@@ -269,7 +272,7 @@ def refused(command, *arguments):
 def test_nothing_is_better_than_before(command, run, tmp_path):
     path = tmp_path / "talk.txt"
     path.write_text("".join(line + "\n" for line in conversations(40, seed=21)))
-    settings = "--lr 0.5 --epochs 9 --replay 0 --eval-every 2 --patience 2 --val-fraction 0.3"
+    settings = "--lr 20 --epochs 9 --replay 0 --eval-every 2 --patience 2 --val-fraction 0.3"
     assert "never fell below" in refused(command, path, "--model", run, *settings.split())
     assert not (run / TRAINED).exists()
 

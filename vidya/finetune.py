@@ -91,7 +91,9 @@ def _finetune(student: "Student", files: Sequence[Path], options: FinetuneOption
     persona = read_persona(
         files, student.tokenizer, loss=options.loss, val_fraction=options.val_fraction
     )
-    options = options.resolved(conversations=persona.conversations)
+    options = options.resolved(
+        conversations=persona.conversations, preset=student.meta.get("preset")
+    )
     _say(f"fine-tuning {student.run.path / student.origin['name']}")
     for line in persona.about:
         _say(line)

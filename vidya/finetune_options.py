@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vidya.config import PRESETS
 from vidya.errors import UserError
 from vidya.thread_choice import Threads
 from vidya.thread_choice import check as check_threads
@@ -41,14 +42,16 @@ class FinetuneOptions:
     forgetting; 0: none."""
     replay_data: Path | None = None
     """Corpus file to replay, a document a line, where the run folder has no token cache."""
-    lr: float = 3e-4
-    """Peak learning rate."""
+    lr: float | None = None
+    """Peak learning rate. Default: half that of the model's preset."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """After the warm-up the rate falls as half a cosine to 0, or stays."""
     warmup: int = 20
     """Steps of linear warm-up, at most a tenth of all."""
-    tokens_per_step: int = 512
+    tokens_per_step: int = 256
     """A step takes whole documents as long as they fit this many tokens, replay included."""
+    dropout: bool = False
+    """Use the dropout that the model was trained with. It slows learning by heart."""
     val_fraction: float = 0.1
     """Part of the persona's documents that is not taught but held out, to measure on; 0: none."""
     patience: Literal["auto"] | int = "auto"
@@ -60,7 +63,7 @@ class FinetuneOptions:
     eval_tokens: int = 16384
     """Most held-out tokens of the base corpus in an evaluation."""
     seed: int = 0
-    """Of data order and dropout: the same seed gives the same weights, bit for bit."""
+    """Of the order, and of dropout: the same seed gives the same weights, bit for bit."""
     threads: Threads = "auto"
     """How many. auto: steps are timed and the choice is remembered; measure: timed again.
     Results do not depend on it."""
@@ -75,7 +78,7 @@ class FinetuneOptions:
             value = getattr(self, name)
             if not 0 <= value < 1:
                 raise UserError(f"{_flag(name)} must be in [0, 1), not {value}")
-        if not (self.lr > 0 and math.isfinite(self.lr)):
+        if self.lr is not None and not (self.lr > 0 and math.isfinite(self.lr)):
             raise UserError(f"--lr must be a positive number, not {self.lr}")
         if self.warmup < 0:
             raise UserError(f"--warmup must be at least 0, not {self.warmup}")
@@ -89,14 +92,21 @@ class FinetuneOptions:
             raise UserError(f"--seed must be in [0, 2**63), not {self.seed}")
         check_threads(self.threads)
 
-    def resolved(self, *, conversations: bool) -> FinetuneOptions:
-        """The options with what their defaults mean for such a persona."""
-        epochs, patience = self.epochs, self.patience
+    def resolved(self, *, conversations: bool, preset: object) -> FinetuneOptions:
+        """The options with what their defaults mean for such a persona and such a model.
+
+        Args:
+            conversations: whether the persona has some.
+            preset: name of the model's; one that is unknown counts as the plan's 25m.
+        """
+        epochs, patience, lr = self.epochs, self.patience, self.lr
+        if lr is None:
+            lr = PRESETS.get(str(preset), PRESETS["25m"]).peak_lr / 2
         if epochs is None:
             epochs = CONVERSATION_EPOCHS if conversations else TEXT_EPOCHS
         if patience == "auto":
             patience = 0 if conversations or not self.val_fraction else TEXT_PATIENCE
-        return dataclasses.replace(self, epochs=epochs, patience=patience)
+        return dataclasses.replace(self, epochs=epochs, patience=patience, lr=lr)
 
     def plain(self) -> dict[str, object]:
         """The options as JSON values, without what a command line adds to them."""

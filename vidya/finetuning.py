@@ -168,14 +168,16 @@ class FineTuning:
         Raises:
             UserError: nothing was held out that patience could look at.
         """
-        assert options.epochs is not None and isinstance(options.patience, int)
+        assert options.epochs is not None and options.lr is not None
+        assert isinstance(options.patience, int)
         if options.patience and persona.held_out is None:
             raise UserError(
                 "the persona is so small that nothing of it was held out: give a larger "
                 "--val-fraction, or --patience 0"
             )
         self.student, self.persona, self.base, self.options = student, persona, base, options
-        self._patience = options.patience
+        self._patience, self._peak = options.patience, options.lr
+        self._dropout_seed = options.seed if options.dropout else None
         context, share = student.model.config.context, options.replay
         plan = BatchPlan(
             persona.taught, context, seed=options.seed,
@@ -206,7 +208,7 @@ class FineTuning:
         )
 
         def step() -> None:
-            model.loss_and_gradients(batch, dropout_seed=self.options.seed)
+            model.loss_and_gradients(batch, dropout_seed=self._dropout_seed)
             self.optimizer.gradient_norm()
 
         thread_choice.choose(self.options.threads, work, step, say)
@@ -233,14 +235,14 @@ class FineTuning:
         start = time.perf_counter()
         options = self.options
         loss = self.student.model.loss_and_gradients(
-            batch, dropout_seed=options.seed, step=self.step
+            batch, dropout_seed=self._dropout_seed, step=self.step
         )
         norm = self.optimizer.gradient_norm()
         self._require_finite(loss, norm)
         rate = schedule.learning_rate(
             self.step,
             total_steps=self.total,
-            peak=options.lr,
+            peak=self._peak,
             warmup_steps=schedule.fit_warmup(options.warmup, self.total),
             floor=1.0 if options.schedule == "constant" else 0.0,
         )

@@ -143,6 +143,13 @@ def test_the_log(command, run, persona):
     tuned(command, persona, "--model", run, *FAST, "--epochs", 1)
     described = [line for line in lines_of(run) if line.get("kind") == "finetune"]
     assert [line["init"]["name"] for line in described] == [NAME, TRAINED]
+    # or begins anew, which is told
+    _, err = tuned(command, persona, "--model", run / NAME, *FAST, "--epochs", 1)
+    assert f"{TRAINED}, which is not what this begins with, will be replaced" in err
+    assert (
+        lines_of(run)[-1]["step"] > 0
+        and checkpoint.read_meta(run / TRAINED)["origin"]["name"] == NAME
+    )
 
 
 def test_the_same_seed_gives_the_same_weights(command, run, persona):

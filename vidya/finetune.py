@@ -95,6 +95,8 @@ def _finetune(student: "Student", files: Sequence[Path], options: FinetuneOption
         conversations=persona.conversations, preset=student.meta.get("preset")
     )
     _say(f"fine-tuning {student.run.path / student.origin['name']}")
+    if student.path.exists() and student.path.name != student.origin["name"]:
+        _say(f"{student.path.name}, which is not what this begins with, will be replaced")
     for line in persona.about:
         _say(line)
     work = FineTuning(student, persona, base, options)

@@ -324,6 +324,7 @@ def test_overwrite_replaces_the_run(work):
     (work / "run" / f"{BASE}_train.bin").write_bytes(b"of the run before")
     (work / "run" / "tensorboard").mkdir()
     (work / "run" / "tensorboard" / "events.out.tfevents.1").write_bytes(b"of the run before")
+    (work / "run" / "finetune.jsonl").write_text("{}\n")
     (work / "run" / "notes.md").write_text("mine")
     given = [*TINY, "--data", "small.txt", "--steps", 4, "--seed", 7]
     train(*given, "--out", "run", "--overwrite", cwd=work)
@@ -333,6 +334,7 @@ def test_overwrite_replaces_the_run(work):
     assert (work / "run/samples.txt").read_text() == (work / "fresh/samples.txt").read_text()
     assert (work / "run/notes.md").read_text() == "mine"
     assert list((work / "run/tensorboard").iterdir()) == []
+    assert not (work / "run/finetune.jsonl").exists()
 
 
 def test_two_trainings_in_one_folder(work):

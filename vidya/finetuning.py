@@ -262,13 +262,12 @@ class FineTuning:
         """Stop before the step changes anything, unless both are finite."""
         if math.isfinite(loss) and math.isfinite(norm):
             return
-        name = self.student.path.name
-        then = f"nothing was saved, {name} is what it was" if self.student.path.exists() else (
-            "nothing was saved"
-        )  # fmt: skip
+        name, then = self.student.path.name, "nothing was saved"
         if self._keep_least():
             self._save()
             then = f"the best so far, of step {self.saved_step}, is saved as {name}"
+        elif self.student.path.exists():
+            then += f", {name} is what it was"
         what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient norm is {norm}"
         raise UserError(f"stopped at step {self.step + 1}: {what}; {then}: give a lower --lr")
 

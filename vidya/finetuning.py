@@ -220,7 +220,7 @@ class FineTuning:
             UserError: the loss or a gradient is not finite, patience saw no evaluation that
                 was better than the first, or the weights could not be written.
         """
-        every = self.options.eval_every or max(1, self.total // EVALUATIONS)
+        every = self.options.eval_every or -(-self.total // EVALUATIONS)
         self._evaluate(log, display)
         batches = self.mixture.batches()
         while self.step < self.total and not self.interrupted() and not self.stopped_early:

@@ -104,7 +104,8 @@ class Classroom:
         )  # fmt: skip
         replies = sorted((r for r, _ in writing if r.end), key=lambda reply: reply.number)
         offered = tuple(Candidate(reply.text, tuple(reply.ids)) for reply in replies)
-        good = [n for n, one in enumerate(offered, 1) if best_f1(one.text, question.answers) >= ENOUGH]
+        scores = [best_f1(one.text, question.answers) for one in offered]
+        good = [number for number, score in enumerate(scores, 1) if score >= ENOUGH]
         pick, answer = (good[0], None) if good else (None, question.answers[0])
         return Lesson(number, question.turns, offered, pick, answer, settings)
 
@@ -142,7 +143,8 @@ def forgotten(row: Row, base: Row) -> float:
 def table(runs: dict[str, list[Row]]) -> str:
     """Markdown: a method a row, a column for each number of lessons."""
     marks = [row.lessons for row in next(iter(runs.values()))]
-    head = "| taught / held-back F1 / forgotten | " + " | ".join(map(str, marks)) + " | s a lesson |"
+    what = "taught / held-back F1 / forgotten"
+    head = f"| {what} | " + " | ".join(map(str, marks)) + " | s a lesson |"
     lines = [head, "|---" * (len(marks) + 2) + "|"]
     for name, rows in runs.items():
         cells = [

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from vidya import config, metrics, schedule, thread_choice
+from vidya.answers import joined
 from vidya.base_corpus import BaseCorpus
 from vidya.batches import Batch, BatchPlan
 from vidya.errors import UserError
@@ -61,16 +61,6 @@ class Mixture:
                     replayed += 1
             yield joined(parts)
             step += 1
-
-
-def joined(parts: Sequence[Batch]) -> Batch:
-    """Batches laid end to end."""
-    lengths = np.concatenate([np.diff(part.offsets) for part in parts])
-    return Batch(
-        np.concatenate([part.tokens for part in parts]),
-        np.concatenate([part.targets for part in parts]),
-        np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)]),
-    )
 
 
 # ---------------------------------------------------------------- evaluations

@@ -9,7 +9,7 @@
 #include "internal.h"
 
 enum {
-    COLUMNS = 64, /* of a product that a task makes: a multiple of every panel's */
+    COLUMNS = 64, /* of a product at one time: a multiple of every panel's */
 };
 
 /* ---- products of a few rows ------------------------------------------------------- */
@@ -22,14 +22,14 @@ typedef struct {
     const vidya_weights *w;
     int64_t rows;
     finishing how;
+    int64_t blocks; /* of COLUMNS that a task makes */
 } few;
 
-static void few_columns(int64_t i, void *context)
+static void few_columns(const few *p, int64_t column)
 {
-    const few *p = context;
     const vd_micro *micro = vd_micro_kernels();
     vd_real block[VD_FEW_ROWS * COLUMNS] __attribute__((aligned(64)));
-    int64_t column = i * COLUMNS, columns = vd_min(COLUMNS, p->w->n - column);
+    int64_t columns = vd_min(COLUMNS, p->w->n - column);
     micro->multiply_few(block, COLUMNS, p->x, p->rows, p->w, column, columns);
     for (int64_t r = 0; r < p->rows; r++) {
         vd_real *y = p->y + r * p->w->n + column, *sums = block + r * COLUMNS;
@@ -43,11 +43,29 @@ static void few_columns(int64_t i, void *context)
     }
 }
 
+static void few_task(int64_t i, void *context)
+{
+    const few *p = context;
+    int64_t end = vd_min(p->w->n, (i + 1) * p->blocks * COLUMNS);
+    for (int64_t column = i * p->blocks * COLUMNS; column < end; column += COLUMNS)
+        few_columns(p, column);
+}
+
+/* Columns that follow each other are fetched ahead, so a thread takes many: two tasks each,
+ * where that leaves none waiting, or one. */
+static int64_t blocks_of_task(int64_t blocks)
+{
+    int64_t threads = vidya_get_num_threads();
+    int64_t some = vd_ceil_div(blocks, 2 * threads);
+    return vd_ceil_div(blocks, some) % threads == 0 ? some : vd_ceil_div(blocks, threads);
+}
+
 static void multiply_few(vd_real *y, const vd_real *x, const vidya_weights *w, int64_t rows,
                          finishing how)
 {
-    few p = {y, x, w, rows, how};
-    vd_parallel(vd_ceil_div(w->n, COLUMNS), few_columns, &p);
+    int64_t blocks = vd_ceil_div(w->n, COLUMNS);
+    few p = {y, x, w, rows, how, blocks_of_task(blocks)};
+    vd_parallel(vd_ceil_div(blocks, p.blocks), few_task, &p);
 }
 
 /* ---- attention: a task is a head of one sequence ------------------------------------ */

@@ -62,6 +62,10 @@ typedef struct {
 /* Positions of a block of keys, in attention and in the cache. */
 enum { VD_KEYS = 64 };
 
+/* Elements of vidya_weights before the panel of lane `lane`, a multiple of nr, and step
+ * `step`, a multiple of VD_INNER: panels of the same steps follow each other. */
+int64_t vd_panel_offset(const vidya_weights *w, int64_t lane, int64_t step);
+
 /* Rows of a product that are multiplied without packing them (decode.c). */
 enum { VD_FEW_ROWS = 12 };
 

@@ -64,8 +64,18 @@ static char *panel_of_a(const product *p, int64_t row, int64_t inner)
     return panel_at(p, p->packed_a, vd_micro_kernels()->mr, p->part_rows, row, inner);
 }
 
-static char *panel_of_b(const product *p, int64_t column, int64_t inner)
+/* Weights that lie in panels of vd_real need no packing. */
+static int is_packed(const product *p)
 {
+    return p->compressed && p->compressed->kind == VIDYA_PANELS;
+}
+
+static const char *panel_of_b(const product *p, int64_t column, int64_t inner)
+{
+    const vidya_weights *w = p->compressed;
+    if (is_packed(p))
+        return (const char *)((const vd_real *)w->data +
+                              vd_panel_offset(w, p->column0 + column, p->inner0 + inner));
     return panel_at(p, p->packed_b, vd_micro_kernels()->nr, p->part_columns, column, inner);
 }
 
@@ -77,8 +87,8 @@ static void pack_columns(int64_t i, void *context)
     const vd_micro *micro = vd_micro_kernels();
     int64_t column = i * PACK_COLUMNS, columns = vd_min(PACK_COLUMNS, p->part_columns - column);
     for (int64_t inner = 0; inner < p->part_inner; inner += INNER)
-        micro->pack(panel_of_b(p, column, inner), micro->nr, p->b, p->column0 + column, columns,
-                    p->inner0 + inner, vd_min(INNER, p->part_inner - inner), p->half);
+        micro->pack((char *)panel_of_b(p, column, inner), micro->nr, p->b, p->column0 + column,
+                    columns, p->inner0 + inner, vd_min(INNER, p->part_inner - inner), p->half);
 }
 
 /* As pack_columns, from panels of fewer bytes. */
@@ -264,8 +274,9 @@ static void multiply(product *p, void *workspace)
             p->part_columns = vd_min(columns, p->columns - p->column0);
             p->part_inner = vd_min(steps, p->inner - p->inner0);
             p->add = p->c->accumulate || p->inner0 > 0;
-            vd_parallel(vd_ceil_div(p->part_columns, PACK_COLUMNS),
-                        p->compressed ? expand_columns : pack_columns, p);
+            if (!is_packed(p))
+                vd_parallel(vd_ceil_div(p->part_columns, PACK_COLUMNS),
+                            p->compressed ? expand_columns : pack_columns, p);
             for (p->row0 = 0; p->row0 < p->rows; p->row0 += rows) {
                 p->part_rows = vd_min(rows, p->rows - p->row0);
                 if (share_a)

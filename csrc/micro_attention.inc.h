@@ -46,7 +46,15 @@ INLINE void small_matmul(vd_real *c, int64_t ldc, const vd_real *a, int64_t rs, 
                          const vd_real *b, int64_t ldb, int64_t m, int64_t n, int64_t k,
                          int accumulate, triangle part)
 {
-    for (int64_t j = 0; j < n;) {
+    int64_t j = 0;
+    if (m == 1) { /* a sum cannot go on before its last addition is done: many at once */
+        const int64_t i = 0;
+        for (; j + 8 * L <= n; j += 8 * L)
+            SMALL_TILE(1, 8);
+        for (; j + 4 * L <= n; j += 4 * L)
+            SMALL_TILE(1, 4);
+    }
+    while (j < n) {
         int wide = n - j >= 2 * L;
         /* the first row whose result reaches this column */
         int64_t i = part == LOWER_RESULT ? j / TILE_ROWS_SMALL * TILE_ROWS_SMALL : 0;

@@ -5,7 +5,7 @@
  * micro_attention.inc.h): a product in runs of VD_INNER steps, each from 0 on, which are
  * then added; attention in blocks of VD_KEYS keys. */
 
-/* ---- weights in fewer bytes ---------------------------------------------------------------- */
+/* ---- weights in panels ---------------------------------------------------------------------- */
 
 #ifdef VIDYA_DOUBLE
 INLINE vec load_half_vec(const uint16_t *p)
@@ -41,14 +41,6 @@ INLINE vec load_int8_vec(const int8_t *p)
 }
 #endif
 
-/* Elements before the panel of lane `lane`, a multiple of NR, and step `step`, a multiple
- * of VD_INNER: panels of the same steps follow each other. */
-INLINE int64_t panel_offset(const vidya_weights *w, int64_t lane, int64_t step)
-{
-    int64_t steps = vd_min(VD_INNER, w->k - step);
-    return step * (vd_ceil_div(w->n, NR) * NR) + steps * lane;
-}
-
 /* The scale of a row that int8 holds: NaN where the row is not finite. */
 INLINE vd_real int8_scale(const vd_real *row, int64_t k)
 {
@@ -61,9 +53,24 @@ INLINE vd_real int8_scale(const vd_real *row, int64_t k)
     return most / 127 + finite;
 }
 
+/* Panels of the same numbers. */
+static void put_into_panels(const vidya_weights *to, const vd_real *w, int64_t lane, int64_t lanes)
+{
+    vidya_input weights = {.data = w};
+    vd_operand rows = {.of = &weights, .stride = to->k, .lanes_are_rows = 1};
+    for (int64_t l = lane; l < lane + lanes; l += NR)
+        for (int64_t step = 0; step < to->k; step += VD_INNER)
+            pack((vd_real *)to->data + vd_panel_offset(to, l, step), NR, &rows, l,
+                 vd_min(NR, lane + lanes - l), step, vd_min(VD_INNER, to->k - step), 0);
+}
+
 static void compress(const vidya_weights *to, const vd_real *w, int64_t lane, int64_t lanes)
 {
     vd_real once[NR];
+    if (to->kind == VIDYA_PANELS) {
+        put_into_panels(to, w, lane, lanes);
+        return;
+    }
     for (int64_t l0 = lane; l0 < lane + lanes; l0 += NR) {
         int64_t some = vd_min(NR, lane + lanes - l0);
         for (int64_t l = 0; l < some && to->kind == VIDYA_INT8; l++) {
@@ -72,7 +79,7 @@ static void compress(const vidya_weights *to, const vd_real *w, int64_t lane, in
             once[l] = scale > 0 ? 1 / scale : 0;
         }
         for (int64_t step = 0; step < to->k; step += VD_INNER) {
-            int64_t steps = vd_min(VD_INNER, to->k - step), at = panel_offset(to, l0, step);
+            int64_t steps = vd_min(VD_INNER, to->k - step), at = vd_panel_offset(to, l0, step);
             for (int64_t p = 0; p < steps; p++, at += NR)
                 for (int64_t l = 0; l < NR; l++) {
                     vd_real x = l < some ? w[(l0 + l) * to->k + step + p] : 0;
@@ -89,7 +96,7 @@ static void compress(const vidya_weights *to, const vd_real *w, int64_t lane, in
 static void expand(vd_real *panels, const vidya_weights *w, int64_t lane, int64_t lanes,
                    int64_t step, int64_t steps)
 {
-    int64_t at = panel_offset(w, lane, step), n = vd_ceil_div(lanes, NR) * NR * steps;
+    int64_t at = vd_panel_offset(w, lane, step), n = vd_ceil_div(lanes, NR) * NR * steps;
     if (w->kind == VIDYA_BF16)
         for (int64_t i = 0; i < n; i += L)
             store(panels + i, load_half_vec((const uint16_t *)w->data + at + i));
@@ -225,8 +232,11 @@ static void multiply_few(vd_real *y, int64_t ldy, const vd_real *x, int64_t rows
     for (int64_t step = 0; step < w->k; step += VD_INNER) {
         int64_t steps = vd_min(VD_INNER, w->k - step), made;
         for (int64_t j = 0; j < n; j += made) {
-            int64_t at = panel_offset(w, lane + j * NR, step), between = steps * NR;
-            if (w->kind == VIDYA_BF16)
+            int64_t at = vd_panel_offset(w, lane + j * NR, step), between = steps * NR;
+            if (w->kind == VIDYA_PANELS)
+                made = few_rows(part, x + step, w->k, rows, (const vd_real *)w->data + at,
+                                between, n - j, steps, 1);
+            else if (w->kind == VIDYA_BF16)
                 made = few_rows_bf16(part, x + step, w->k, rows, (const uint16_t *)w->data + at,
                                      between, n - j, steps, 1);
             else
@@ -288,8 +298,10 @@ INLINE void attend_cached(const vd_cached_head *head, int64_t t0, int64_t nq)
     vd_real o[BLOCK * width] ALIGNED, s[BLOCK * BLOCK] ALIGNED;
     vd_real most[BLOCK], total[BLOCK];
 
-    pack_rows(q, width, head->q, t0 * head->stride, 0, head->stride, nq, hd,
-              1 / VD_SQRT((vd_real)hd));
+    const vd_real scale = 1 / VD_SQRT((vd_real)hd);
+    for (int64_t i = 0; i < nq; i++)
+        for (int64_t c = 0; c < hd; c++)
+            q[i * width + c] = head->q[(t0 + i) * head->stride + c] * scale;
     memset(o, 0, (size_t)(nq * width) * sizeof *o);
     for (int64_t i = 0; i < nq; i++) {
         most[i] = (vd_real)-1e30;

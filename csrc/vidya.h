@@ -170,11 +170,12 @@ void vidya_attention_decode(vd_real *out, const vd_real *q, const vd_real *keys,
 /* ---- generation (decode.c, weights.c) ------------------------------------ */
 
 /* How the weights of a product are kept. Rows: [n, k] of vd_real, as a model has them,
- * read in place. Compressed: panels as wide as the micro-kernel's tile, made by
- * vidya_compress for the instruction set in use and read by that one alone. A product is
+ * read in place. All others: panels as wide as the micro-kernel's tile, made by
+ * vidya_compress for the instruction set in use and read by that one alone. Panels of
+ * vd_real hold the same numbers as the rows: a core reads them twice as fast. A product is
  * scale * sum(x * weight), the sum in vd_real, so int8 rounds the weights and nothing
  * else. */
-enum { VIDYA_ROWS = 0, VIDYA_BF16 = 1, VIDYA_INT8 = 2 };
+enum { VIDYA_ROWS = 0, VIDYA_BF16 = 1, VIDYA_INT8 = 2, VIDYA_PANELS = 3 };
 
 typedef struct {
     const void *data;
@@ -183,9 +184,9 @@ typedef struct {
     int kind;
 } vidya_weights;
 
-/* Bytes of n by k weights of a compressed kind; to be aligned to 64. */
+/* Bytes of n by k weights in panels; to be aligned to 64. */
 int64_t vidya_compressed_bytes(int64_t n, int64_t k, int kind);
-/* w [n, k] into panels: bfloat16, to nearest even; or int8 times a scale a row,
+/* w [n, k] into panels: as they are; bfloat16, to nearest even; or int8 times a scale a row,
  * max|w| / 127, where scales [n] is written. A NaN or an infinity makes its row NaN. */
 void vidya_compress(void *panels, vd_real *scales, const vd_real *w, int64_t n, int64_t k,
                     int kind);
@@ -224,7 +225,7 @@ typedef struct {
  * those after the tokens wanted[0], wanted[1], ...
  *
  * The numbers of a token depend on what its own sequence holds, and on nothing else that
- * is in the call; with weights as rows and a cache in vd_real they are bit for bit those
+ * is in the call; with weights and a cache in vd_real they are bit for bit those
  * of the training forward pass. */
 void vidya_decode(const vidya_decoder *m, vd_real *logits, const int32_t *tokens,
                   const int32_t *slots, const int32_t *positions, int64_t T,

@@ -1,4 +1,4 @@
-/* weights.c - weights in fewer bytes, in panels as linear.c and decode.c read them. */
+/* weights.c - weights in panels, as linear.c and decode.c read them, in fewer bytes or not. */
 #include "internal.h"
 
 enum { LANES = 64 }; /* that a task compresses; a multiple of every panel's */
@@ -6,7 +6,14 @@ enum { LANES = 64 }; /* that a task compresses; a multiple of every panel's */
 int64_t vidya_compressed_bytes(int64_t n, int64_t k, int kind)
 {
     int64_t nr = vd_micro_kernels()->nr;
-    return vd_ceil_div(n, nr) * nr * k * (kind == VIDYA_BF16 ? 2 : 1);
+    int64_t size = kind == VIDYA_INT8 ? 1 : kind == VIDYA_BF16 ? 2 : (int64_t)sizeof(vd_real);
+    return vd_ceil_div(n, nr) * nr * k * size;
+}
+
+int64_t vd_panel_offset(const vidya_weights *w, int64_t lane, int64_t step)
+{
+    int64_t nr = vd_micro_kernels()->nr, steps = vd_min(VD_INNER, w->k - step);
+    return step * (vd_ceil_div(w->n, nr) * nr) + steps * lane;
 }
 
 typedef struct {

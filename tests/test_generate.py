@@ -90,8 +90,11 @@ def test_the_greedy_texts_compared_above_are_not_trivial():
 
 
 @pytest.mark.parametrize("isa", ["avx512_bf16", "avx512", "avx2", "generic", "pairs"])
+@pytest.mark.parametrize("in_place", [False, True])
 @pytest.mark.parametrize(("d", "heads", "context"), [(24, 3, 150), (64, 2, 130), (36, 1, 70)])
-def test_logits_are_bit_for_bit_those_of_training(kernel_settings, isa, d, heads, context):
+def test_logits_are_bit_for_bit_those_of_training(
+    kernel_settings, isa, in_place, d, heads, context
+):
     """However the tokens come: one by one, all at once, or in pieces of any length."""
     try:
         kernels.set_isa(isa)
@@ -101,7 +104,7 @@ def test_logits_are_bit_for_bit_those_of_training(kernel_settings, isa, d, heads
     expected = all_logits_without_cache(model, tokens)
     rng = np.random.default_rng(0)
     for pieces in ([1] * context, [context], [13, 51, 64], rng.integers(1, 30, context)):
-        decoder, at = Decoder(model), 0
+        decoder, at = Decoder(model, in_place=in_place), 0
         for n in pieces:
             n = min(int(n), context - at)
             if n == 0:
@@ -127,6 +130,29 @@ def test_heads_of_the_presets_width_agree_over_several_blocks(dtype, heads, scal
                 n = min(piece, 189 - at)
                 logits = decoder.run(tokens[at : at + n], [0] * n, range(at, at + n), range(n))
                 np.testing.assert_array_equal(logits, expected[at : at + n])
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("rows", range(1, 17))
+def test_any_number_of_rows_gets_the_numbers_of_training(rows, in_place):
+    """Each number has tiles of its own; from some number on the packed products take over."""
+    model = random_model(context=99, d=64, heads=2, n_layer=2)
+    texts = [prompt_of(99, seed) for seed in range(rows)]
+    expected = [all_logits_without_cache(model, tokens) for tokens in texts]
+    decoder = Decoder(model, slots=rows, in_place=in_place)
+    for at in range(0, 60, rows):  # of one text
+        n = min(rows, 60 - at)
+        logits = decoder.run(texts[0][at : at + n], [0] * n, range(at, at + n), range(n))
+        np.testing.assert_array_equal(logits, expected[0][at : at + n])
+    lengths = [1 + 7 * slot % 90 for slot in range(rows)]
+    for slot, length in enumerate(lengths):
+        decoder.run(texts[slot][:length], [slot] * length, range(length), [])
+    for step in range(3):  # one of each of many texts
+        positions = [length + step for length in lengths]
+        newest = [tokens[at] for tokens, at in zip(texts, positions, strict=True)]
+        logits = decoder.run(newest, range(rows), positions, range(rows))
+        for slot, at in enumerate(positions):
+            np.testing.assert_array_equal(logits[slot], expected[slot][at])
 
 
 def test_logits_in_double_precision_are_those_of_training():
@@ -179,13 +205,14 @@ def test_weights_of_another_instruction_set_are_refused(kernel_settings):
             call()
 
 
-def test_long_inner_dimensions_are_summed_as_in_training():
+@pytest.mark.parametrize("in_place", [False, True])
+def test_long_inner_dimensions_are_summed_as_in_training(in_place):
     """More steps than a panel holds, and an FFN of more than four panels."""
     model, tokens = random_model(n_layer=1, d=416, heads=13, context=20), prompt_of(20)
     model.flat *= 0.3
     expected = all_logits_without_cache(model, tokens)
     for rows in (1, 4, 20):
-        decoder = Decoder(model)
+        decoder = Decoder(model, in_place=in_place)
         for at in range(0, 20, rows):
             n = min(rows, 20 - at)
             logits = decoder.run(tokens[at : at + n], [0] * n, range(at, at + n), range(n))
@@ -515,9 +542,40 @@ def test_logits_in_fewer_bytes_do_not_depend_on_how_tokens_come(precision):
         np.testing.assert_array_equal(decoder.run([tokens[i]], [1], [i], [0])[0], whole[i])
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+def test_logits_do_not_depend_on_the_number_of_threads(kernel_settings, precision):
+    """Tasks are cut for the threads; what is summed is not."""
+    model, tokens = random_model(context=90), prompt_of(90)
+    wanted = None
+    for threads in (1, 2, 3, 5):
+        kernels.set_num_threads(threads)
+        decoder = Decoder(model, precision, slots=5)
+        prompt = decoder.run(tokens[:80], [0] * 80, range(80), range(80)).copy()
+        one = decoder.run([tokens[80]], [0], [80], [0]).copy()
+        five = decoder.run(tokens[81:86], range(5), [81, 0, 0, 0, 0], range(5)).copy()
+        if wanted is None:
+            wanted = prompt, one, five
+        for array, expected in zip((prompt, one, five), wanted, strict=True):
+            np.testing.assert_array_equal(array, expected)
+
+
+def test_weights_in_place_take_no_memory_and_are_followed_at_once():
+    model = random_model()
+    decoder, copied = Decoder(model, in_place=True), Decoder(model)
+    matrices = sum(p.nbytes for p in model.parameters.values() if p.ndim == 2)
+    assert copied.nbytes() - decoder.nbytes() >= matrices
+    before = [d.run([1], [0], [0], [0]).copy() for d in (decoder, copied)]
+    np.testing.assert_array_equal(*before)
+    model.parameters["layers.0.ffn_up"][:] *= 2
+    assert (decoder.run([1], [0], [0], [0]) != before[0]).any()
+    assert (copied.run([1], [0], [0], [0]) == before[0]).all()
+
+
 def test_precisions_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match="precision must be"):
         Generator(random_model(), "fp8")
+    with pytest.raises(ValueError, match="in place"):
+        Generator(random_model(), "bf16", in_place=True)
     with pytest.raises(ValueError, match="float32 models"):
         Generator(random_model(np.float64), "int8")
     with pytest.raises(ValueError, match="slot"):

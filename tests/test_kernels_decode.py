@@ -1,4 +1,4 @@
-"""Weights in fewer bytes, and what sampling asks of logits, against plain NumPy."""
+"""Weights in panels, and what sampling asks of logits, against plain NumPy."""
 
 import numpy as np
 import pytest
@@ -32,6 +32,15 @@ def isa(request, kernel_settings):
         pytest.skip(str(error))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_fp32_weights_are_the_same_numbers(isa, shape, dtype):
+    w = draw(shape, dtype=dtype)
+    decoded = CompressedWeights(w, "fp32").decoded()
+    assert decoded.dtype == dtype
+    np.testing.assert_array_equal(decoded, w)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_bf16_weights_are_the_nearest(isa, shape):
     w = draw(shape)
@@ -48,7 +57,7 @@ def test_int8_weights_are_multiples_of_a_scale_a_row(isa, shape):
     assert (np.abs(decoded - w) <= step * 0.5001).all()
 
 
-@pytest.mark.parametrize("kind", ["bf16", "int8"])
+@pytest.mark.parametrize("kind", ["fp32", "bf16", "int8"])
 @pytest.mark.parametrize("T", [1, 5, 13, 100])
 def test_products_are_those_of_the_decoded_weights(isa, kind, T):
     w, x = draw((130, 770)), draw((T, 770), seed=2)
@@ -57,17 +66,17 @@ def test_products_are_those_of_the_decoded_weights(isa, kind, T):
     np.testing.assert_allclose(weights.linear(x), expected, atol=2e-4)
 
 
-@pytest.mark.parametrize("kind", ["bf16", "int8"])
+@pytest.mark.parametrize("kind", ["fp32", "bf16", "int8"])
 def test_more_weights_than_are_expanded_at_one_time(kind):
     """1,536 x 1,536 numbers are; these are more, in columns and in steps."""
     for n, k in ((6200, 400), (500, 6000)):
         w, x = draw((n, k)), draw((20, k), seed=2)
         weights = CompressedWeights(w, kind)
-        near = int8_of(w) if kind == "int8" else kernels.from_bf16(kernels.to_bf16(w))
+        near = {"fp32": w, "int8": int8_of(w), "bf16": kernels.from_bf16(kernels.to_bf16(w))}[kind]
         np.testing.assert_allclose(weights.linear(x), x @ near.T, atol=5e-3)
 
 
-@pytest.mark.parametrize("kind", ["bf16", "int8"])
+@pytest.mark.parametrize("kind", ["fp32", "bf16", "int8"])
 def test_other_weights_can_take_the_same_place(kind):
     weights = CompressedWeights(draw((50, 70)), kind)
     other = draw((50, 70), seed=1)
@@ -87,7 +96,7 @@ def test_rows_of_zeros_stay_zeros_and_what_is_not_finite_shows():
 
 
 def test_weights_that_make_no_sense_are_refused():
-    with pytest.raises(ValueError, match="bf16 or int8"):
+    with pytest.raises(ValueError, match="fp32, bf16 or int8"):
         CompressedWeights(draw((3, 3)), "int4")
     with pytest.raises(TypeError):
         CompressedWeights(draw((3, 3), dtype=np.float64), "int8")

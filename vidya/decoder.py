@@ -1,7 +1,8 @@
 """A model that decodes: its weights in some precision, and a cache of keys and values.
 
-- Weights in float32 are the model's own, read in place. In bfloat16 and int8 they are
-  made from the model's when the decoder is, and again by `refresh`.
+- Weights lie in panels as the kernels read them, in the model's own numbers (fp32),
+  bfloat16 or int8: made from the model's when the decoder is, and again by `refresh`.
+  Only with `in_place` are the model's own read, more slowly, and no memory taken.
 - The cache has slots, one for a sequence each. Keys and values of every token so far stay
   in it (in bfloat16 where the weights are in fewer bytes), so a new token costs one row.
 - One call runs any tokens of any slots through all layers: the next token of each of many
@@ -22,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidya import kernels
-from vidya.arrays import aligned_zeros
+from vidya.arrays import aligned_zeros, large_zeros
 from vidya.model import Model
 
 Array = NDArray[Any]
@@ -42,17 +43,28 @@ class Decoder:
         rows: tokens that one call takes.
     """
 
-    def __init__(self, model: Model, precision: Precision = "fp32", slots: int = 1) -> None:
-        """Make room; weights in fewer bytes are made, too.
+    def __init__(
+        self, model: Model, precision: Precision = "fp32", slots: int = 1, *,
+        in_place: bool = False,
+    ) -> None:  # fmt: skip
+        """Make room; the weights are made, too.
+
+        Args:
+            model: where the weights come from.
+            precision: of the weights.
+            slots: how many sequences the cache holds.
+            in_place: read the model's own weights, at about half the speed (fp32).
 
         Raises:
-            ValueError: an unknown precision, fewer than one slot, or a float64 model in
-                another precision than its own ("fp32").
+            ValueError: an unknown precision, fewer than one slot, or a float64 model or
+                `in_place` in another precision than the model's own ("fp32").
         """
         if precision not in ("fp32", "bf16", "int8"):
             raise ValueError(f"precision must be fp32, bf16 or int8, not {precision!r}")
         if precision != "fp32" and model.dtype != np.float32:
             raise ValueError(f"precision {precision} is for float32 models, not {model.dtype}")
+        if in_place and precision != "fp32":
+            raise ValueError(f"weights in {precision} cannot be read in place")
         if slots < 1:
             raise ValueError(f"there must be at least one slot, not {slots}")
         config = model.config
@@ -62,7 +74,7 @@ class Decoder:
         self.window = config.context
         self.rows = max(slots, min(MOST_ROWS, self.window))
         self._lib = kernels.library(model.dtype)
-        self._weights = _Weights(model, precision)
+        self._weights = _Weights(model, None if in_place else precision)
         self._keys, self._values = self._make_cache()
         self._logits = aligned_zeros((self.rows, config.vocab_size), model.dtype)
         self._ids = np.zeros((4, self.rows), np.int32)  # tokens, slots, positions, wanted
@@ -190,17 +202,32 @@ class _Weights:
         fields: by name, the fields of the C structure `vidya_weights`.
     """
 
-    def __init__(self, model: Model, precision: Precision) -> None:
+    def __init__(self, model: Model, precision: Precision | None) -> None:
+        """Make them in a precision, or (None) point to the model's own."""
         self._matrices = {n: p for n, p in model.parameters.items() if p.ndim == 2}
         self._made: dict[str, kernels.CompressedWeights] = {}
         self.fields: dict[str, dict[str, Any]] = {}
-        for name, matrix in self._matrices.items():
-            if precision == "fp32":
+        if precision is None:
+            for name, matrix in self._matrices.items():
                 n, k = matrix.shape
                 self.fields[name] = {"data": kernels.pointer(matrix), "n": n, "k": k}
-            else:
-                made = self._made[name] = kernels.CompressedWeights(matrix, precision)
-                self.fields[name] = made.fields()
+        else:
+            self._make(precision, model.dtype)
+
+    def _make(self, precision: Precision, dtype: np.dtype[Any]) -> None:
+        """One after the other in the order of their use, which the kernels read ahead in."""
+        order = sorted(self._matrices, key=lambda name: name == "wte")  # the head comes last
+        sizes = {
+            name: kernels.panel_bytes(self._matrices[name].shape, precision, dtype)
+            for name in order
+        }
+        room, at = large_zeros(sum(sizes.values())), 0
+        for name in order:
+            made = kernels.CompressedWeights(
+                self._matrices[name], precision, room[at : at + sizes[name]]
+            )
+            at += sizes[name]
+            self._made[name], self.fields[name] = made, made.fields()
 
     def refresh(self) -> None:
         for name, made in self._made.items():

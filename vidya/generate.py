@@ -78,18 +78,19 @@ class Generator:
 
     def __init__(
         self, model: Model, precision: Precision = "fp32", *, slots: int = 8,
-        turn_starts: Collection[int] = (),
+        turn_starts: Collection[int] = (), in_place: bool = False,
     ) -> None:  # fmt: skip
         """Make room; a slot takes no memory before it is used.
 
         Args:
-            model: the weights: read in place in fp32, else copied into fewer bytes.
-            precision: of the weights: "fp32" (the model's own), "bf16" or "int8".
+            model: the weights, which are copied (`refresh` does it again).
+            precision: of the copy: "fp32" (the model's own numbers), "bf16" or "int8".
             slots: how many sequences can be written at one time.
             turn_starts: ids that begin a turn, or an exchange: what falls out of a full
                 context begins and ends at these.
+            in_place: read the model's own weights instead, in fp32, at half the speed.
         """
-        self.decoder = Decoder(model, precision, slots)
+        self.decoder = Decoder(model, precision, slots, in_place=in_place)
         self.window = self.decoder.window
         self._vocab_size = model.config.vocab_size
         self._turn_starts = frozenset(turn_starts)

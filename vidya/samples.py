@@ -84,7 +84,10 @@ def sample_replies(
     requests = [(prompt, Sampling(seed=seed)) for prompt in PROMPTS[:count]]
     if not requests:
         return []
-    generator = Generator(model, slots=len(requests), turn_starts=[tokenizer.user_id])
+    # in place: no memory beside that of the training
+    generator = Generator(
+        model, slots=len(requests), turn_starts=[tokenizer.user_id], in_place=True
+    )
     replies = finished_replies(
         generator, tokenizer, requests, max_tokens=MAX_TOKENS, interrupted=interrupted
     )

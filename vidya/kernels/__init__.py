@@ -48,7 +48,7 @@ from vidya.kernels.bindings import (
     workspace,
 )
 from vidya.kernels.choosing import log_sum_exp, top_k
-from vidya.kernels.compressed import CACHE_BLOCK, CACHE_PAD, CompressedWeights
+from vidya.kernels.compressed import CACHE_BLOCK, CACHE_PAD, CompressedWeights, panel_bytes
 from vidya.kernels.flat import adam, norm, sum
 from vidya.kernels.layers import (
     RMSNORM_EPS,
@@ -116,6 +116,7 @@ __all__ = [
     "openblas_config",
     "openblas_get_num_threads",
     "openblas_set_num_threads",
+    "panel_bytes",
     "pointer",
     "rmsnorm",
     "rmsnorm_backward",

@@ -1,4 +1,4 @@
-"""Weights in fewer bytes, for generation: bfloat16, and int8 with a scale a row.
+"""Weights in panels, for generation: as they are, bfloat16, and int8 with a scale a row.
 
 They lie in panels as the micro-kernels of the instruction set in use read them, so they
 are not arrays to look into: `CompressedWeights.linear` multiplies, `decoded` shows what
@@ -10,13 +10,14 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from vidya import arrays
 from vidya.arrays import Array
 from vidya.kernels.bindings import NULL, get_isa, library, pointer, structure, workspace
 
-Compression = Literal["bf16", "int8"]
-_KINDS = {"bf16": ("VIDYA_BF16", 2), "int8": ("VIDYA_INT8", 1)}
+Compression = Literal["fp32", "bf16", "int8"]
+_KINDS = {"fp32": "VIDYA_PANELS", "bf16": "VIDYA_BF16", "int8": "VIDYA_INT8"}
 
 CACHE_BLOCK = 64
 """Positions of a block of cached keys (csrc/vidya.h)."""
@@ -24,37 +25,52 @@ CACHE_PAD = 16
 """Cached values have columns up to a multiple of this."""
 
 
+def panel_bytes(shape: tuple[int, int], kind: Compression, dtype: DTypeLike = np.float32) -> int:
+    """Bytes of the panels of a matrix [n, k] of `dtype`, a multiple of a cache line's."""
+    lib = library(dtype)
+    size = int(lib.vidya_compressed_bytes(*shape, int(getattr(lib, _KINDS[kind]))))
+    return -(-size // arrays.ALIGNMENT) * arrays.ALIGNMENT
+
+
 class CompressedWeights:
-    """A matrix of weights [n, k] in bfloat16 (to nearest even) or int8.
+    """A matrix of weights [n, k] in its own numbers ("fp32"), bfloat16 (to nearest) or int8.
 
     int8 keeps, of each row, max|w| / 127 and the multiples of that nearest to its numbers.
     After another instruction set was chosen (`set_isa`) it is of no use any more.
     """
 
-    def __init__(self, w: Array, kind: Compression) -> None:
-        """Compress w [n, k], float32.
+    def __init__(self, w: Array, kind: Compression, room: Array | None = None) -> None:
+        """Compress w [n, k], float32 (or, in its own numbers, float64).
+
+        Args:
+            w: the matrix.
+            kind: what of.
+            room: where to, uint8 of `panel_bytes`, beginning at a cache line; default: new.
 
         Raises:
             ValueError, TypeError: `kind` is unknown, or w is no such matrix.
         """
         if kind not in _KINDS:
-            raise ValueError(f"weights are kept in bf16 or int8, not {kind!r}")
-        arrays.require("w", w, (None, None), np.float32)
+            raise ValueError(f"weights are kept in fp32, bf16 or int8, not {kind!r}")
+        self._dtype = np.dtype(np.float32)
+        if kind == "fp32":
+            self._dtype = arrays.real_dtype("w", w)
+        arrays.require("w", w, (None, None), self._dtype)
         self.shape: tuple[int, int] = w.shape
-        self._lib = library(np.float32)
+        self._lib = library(self._dtype)
         self._isa = get_isa()
-        name, _ = _KINDS[kind]
-        self._kind = int(getattr(self._lib, name))
-        n, k = w.shape
-        size = self._lib.vidya_compressed_bytes(n, k, self._kind)
-        self._panels = arrays.aligned_zeros(size, np.uint8)
+        self._kind = int(getattr(self._lib, _KINDS[kind]))
+        size = panel_bytes(self.shape, kind, self._dtype)
+        self._panels = arrays.aligned_zeros(size, np.uint8) if room is None else room
+        arrays.require("room", self._panels, (size,), np.uint8)
+        n, _ = w.shape
         self._scales = np.zeros(n, np.float32) if kind == "int8" else None
         self.fill(w)
 
     def fill(self, w: Array) -> None:
         """Compress another matrix of the same shape, into the same place."""
         self.require_isa()
-        arrays.require("w", w, self.shape, np.float32)
+        arrays.require("w", w, self.shape, self._dtype)
         self._lib.vidya_compress(
             pointer(self._panels), self._scales_pointer(), pointer(w), *self.shape, self._kind
         )
@@ -67,21 +83,21 @@ class CompressedWeights:
                 "kind": self._kind}  # fmt: skip
 
     def linear(self, x: Array, *, out: Array | None = None) -> Array:
-        """Y [T, n] = x [T, k] @ w.T, x and y float32."""
+        """Y [T, n] = x [T, k] @ w.T, x and y of the dtype of w."""
         self.require_isa()
-        n, k = self.shape
-        arrays.require("x", x, (None, k), np.float32)
-        y = arrays.output("out", out, (len(x), n), np.float32, x)
-        room = workspace(np.float32, len(x), [(n, k)])
-        source = structure("vidya_input", np.float32, data=pointer(x))
-        to = structure("vidya_output", np.float32, data=pointer(y))
-        weights = structure("vidya_weights", np.float32, **self.fields())
+        (n, k), dtype = self.shape, self._dtype
+        arrays.require("x", x, (None, k), dtype)
+        y = arrays.output("out", out, (len(x), n), dtype, x)
+        room = workspace(dtype, len(x), [(n, k)])
+        source = structure("vidya_input", dtype, data=pointer(x))
+        to = structure("vidya_output", dtype, data=pointer(y))
+        weights = structure("vidya_weights", dtype, **self.fields())
         self._lib.vidya_linear_weights(to, source, weights, len(x), pointer(room))
         return y
 
     def decoded(self) -> Array:
-        """The matrix [n, k] that the products see, float32."""
-        return np.ascontiguousarray(self.linear(np.eye(self.shape[1], dtype=np.float32)).T)
+        """The matrix [n, k] that the products see."""
+        return np.ascontiguousarray(self.linear(np.eye(self.shape[1], dtype=self._dtype)).T)
 
     def require_isa(self) -> None:
         """Raise ValueError if the panels are of another instruction set than the one in use."""

@@ -131,10 +131,10 @@ typedef struct {
     void (*multiply_few)(vd_real *y, int64_t ldy, const vd_real *x, int64_t rows,
                          const vidya_weights *w, int64_t lane, int64_t lanes);
     double (*log_sum_exp)(const vd_real *x, int64_t n);
-    /* some panels: lanes from `lane`, a multiple of nr, and steps from `step`, of VD_INNER */
+    /* some panels, and one: lanes from `lane`, a multiple of nr, steps from `step`, of VD_INNER */
     void (*compress)(const vidya_weights *to, const vd_real *w, int64_t lane, int64_t lanes);
-    void (*expand)(vd_real *panels, const vidya_weights *w, int64_t lane, int64_t lanes,
-                   int64_t step, int64_t steps);
+    void (*expand)(vd_real *panel, const vidya_weights *w, int64_t lane, int64_t step,
+                   int64_t steps);
     /* elements [first, first + n) of a dropout */
     void (*dropout_add)(vd_real *y, const vd_real *residual, const vd_real *x, int64_t first,
                         int64_t n, double p, uint64_t seed, uint64_t stream);

@@ -100,8 +100,7 @@ static void expand_columns(int64_t i, void *context)
     for (int64_t inner = 0; inner < p->part_inner; inner += INNER)
         for (int64_t lane = column; lane < end; lane += micro->nr)
             micro->expand((vd_real *)panel_of_b(p, lane, inner), p->compressed, p->column0 + lane,
-                          vd_min(micro->nr, end - lane), p->inner0 + inner,
-                          vd_min(INNER, p->part_inner - inner));
+                          p->inner0 + inner, vd_min(INNER, p->part_inner - inner));
 }
 
 static void pack_rows(int64_t i, void *context)

@@ -27,6 +27,8 @@
     ((vec)_mm512_dpbf16_ps((__m512)(sum), (__m512bh)_mm512_set1_epi32((int32_t)(a)),          \
                            (__m512bh)(b)))
 #endif
+#define VD_LOAD_HALVES(p)                                                                     \
+    _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(p))), 16)
 #define VD_LOAD_INT8(p)                                                                       \
     _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p))))
 #define VD_TILE_ROWS 12

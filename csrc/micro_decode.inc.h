@@ -5,9 +5,31 @@
  * micro_attention.inc.h): a product in runs of VD_INNER steps, each from 0 on, which are
  * then added; attention in blocks of VD_KEYS keys. */
 
-/* ---- weights in panels ---------------------------------------------------------------------- */
+/* ---- weights in panels ----------------------------------------------------------------------
+ *
+ * A step of a panel is NR lanes: in vd_real and int8 one after the other, in bfloat16 lane l
+ * of the first vector beside lane l of the second, so that a vector of 32-bit words is read
+ * at once and gives both, the one by a shift and the other by a mask. */
+
+_Static_assert(NW == 2, "a step of a panel is two vectors");
+
+typedef uint32_t words_vec __attribute__((vector_size(VD_VECTOR_BYTES)));
+typedef int8_t int8s_at __attribute__((vector_size(L), aligned(1), may_alias));
+
+INLINE void read_step(vec to[NW], const vd_real *step)
+{
+    to[0] = load(step);
+    to[1] = load(step + L);
+}
 
 #ifdef VIDYA_DOUBLE
+INLINE void read_bf16_step(vec to[NW], const uint16_t *step)
+{
+    for (int l = 0; l < L; l++) {
+        to[0][l] = from_half(step[2 * l]);
+        to[1][l] = from_half(step[2 * l + 1]);
+    }
+}
 INLINE vec load_half_vec(const uint16_t *p)
 {
     vec x = {0};
@@ -24,12 +46,21 @@ INLINE vec load_int8_vec(const int8_t *p)
 }
 #else
 typedef uint16_t halves_at __attribute__((vector_size(2 * L), aligned(2), may_alias));
-typedef int8_t int8s_at __attribute__((vector_size(L), aligned(1), may_alias));
-typedef uint32_t words_vec __attribute__((vector_size(VD_VECTOR_BYTES)));
+typedef uint32_t words_at __attribute__((vector_size(VD_VECTOR_BYTES), aligned(2), may_alias));
 
+INLINE void read_bf16_step(vec to[NW], const uint16_t *step)
+{
+    words_vec words = *(const words_at *)step;
+    to[0] = (vec)(words << 16);
+    to[1] = (vec)(words & 0xffff0000u);
+}
 INLINE vec load_half_vec(const uint16_t *p)
 {
+#ifdef VD_LOAD_HALVES
+    return (vec)VD_LOAD_HALVES(p);
+#else
     return (vec)(__builtin_convertvector(*(const halves_at *)p, words_vec) << 16);
+#endif
 }
 INLINE vec load_int8_vec(const int8_t *p)
 {
@@ -41,36 +72,50 @@ INLINE vec load_int8_vec(const int8_t *p)
 }
 #endif
 
+INLINE void read_int8_step(vec to[NW], const int8_t *step)
+{
+    to[0] = load_int8_vec(step);
+    to[1] = load_int8_vec(step + L);
+}
+
 /* The scale of a row that int8 holds: NaN where the row is not finite. */
 INLINE vd_real int8_scale(const vd_real *row, int64_t k)
 {
-    vd_real most = 0, finite = 0;
-    for (int64_t p = 0; p < k; p++) {
-        vd_real a = row[p] < 0 ? -row[p] : row[p];
-        most = a > most ? a : most;
-        finite += row[p] * 0;
+    vec most = {0}, finite = {0};
+    for (int64_t p = 0; p < k; p += L) {
+        vec x = k - p >= L ? load(row + p) : load_part(row + p, k - p);
+        most = max_vec(max_vec(x, -x), most);
+        finite += x * 0;
     }
-    return most / 127 + finite;
+    return max_lanes(most) / 127 + sum_lanes(finite);
 }
 
-/* Panels of the same numbers. */
-static void put_into_panels(const vidya_weights *to, const vd_real *w, int64_t lane, int64_t lanes)
+/* Steps [steps][NR] of a panel in fewer bytes. */
+INLINE void put_bf16_steps(uint16_t *to, const vd_real *from, int64_t steps)
 {
-    vidya_input weights = {.data = w};
-    vd_operand rows = {.of = &weights, .stride = to->k, .lanes_are_rows = 1};
-    for (int64_t l = lane; l < lane + lanes; l += NR)
-        for (int64_t step = 0; step < to->k; step += VD_INNER)
-            pack((vd_real *)to->data + vd_panel_offset(to, l, step), NR, &rows, l,
-                 vd_min(NR, lane + lanes - l), step, vd_min(VD_INNER, to->k - step), 0);
+    uint16_t halves[NR];
+    for (int64_t p = 0; p < steps; p++, to += NR, from += NR) {
+        store_halves(halves, from, NR);
+        for (int l = 0; l < L; l++) {
+            to[2 * l] = halves[l];
+            to[2 * l + 1] = halves[L + l];
+        }
+    }
+}
+
+/* Times once[l], 0 where that is 0. */
+INLINE void put_int8_steps(int8_t *to, const vd_real *from, const vd_real once[NR], int64_t steps)
+{
+    for (int64_t p = 0; p < steps; p++, to += NR, from += NR)
+        for (int l = 0; l < NR; l++)
+            to[l] = (int8_t)(vd_int)VD_RINT(once[l] > 0 ? from[l] * once[l] : 0);
 }
 
 static void compress(const vidya_weights *to, const vd_real *w, int64_t lane, int64_t lanes)
 {
-    vd_real once[NR];
-    if (to->kind == VIDYA_PANELS) {
-        put_into_panels(to, w, lane, lanes);
-        return;
-    }
+    vd_real room[VD_INNER * NR] __attribute__((aligned(64))), once[NR] = {0};
+    vidya_input weights = {.data = w};
+    vd_operand rows = {.of = &weights, .stride = to->k, .lanes_are_rows = 1};
     for (int64_t l0 = lane; l0 < lane + lanes; l0 += NR) {
         int64_t some = vd_min(NR, lane + lanes - l0);
         for (int64_t l = 0; l < some && to->kind == VIDYA_INT8; l++) {
@@ -80,29 +125,30 @@ static void compress(const vidya_weights *to, const vd_real *w, int64_t lane, in
         }
         for (int64_t step = 0; step < to->k; step += VD_INNER) {
             int64_t steps = vd_min(VD_INNER, to->k - step), at = vd_panel_offset(to, l0, step);
-            for (int64_t p = 0; p < steps; p++, at += NR)
-                for (int64_t l = 0; l < NR; l++) {
-                    vd_real x = l < some ? w[(l0 + l) * to->k + step + p] : 0;
-                    if (to->kind == VIDYA_BF16)
-                        store_halves((uint16_t *)to->data + at + l, &x, 1);
-                    else
-                        ((int8_t *)to->data)[at + l] =
-                            (int8_t)(l < some && once[l] > 0 ? VD_RINT(x * once[l]) : 0);
-                }
+            vd_real *panel = to->kind == VIDYA_PANELS ? (vd_real *)to->data + at : room;
+            pack(panel, NR, &rows, l0, some, step, steps, 0);
+            if (to->kind == VIDYA_BF16)
+                put_bf16_steps((uint16_t *)to->data + at, panel, steps);
+            else if (to->kind == VIDYA_INT8)
+                put_int8_steps((int8_t *)to->data + at, panel, once, steps);
         }
     }
 }
 
-static void expand(vd_real *panels, const vidya_weights *w, int64_t lane, int64_t lanes,
-                   int64_t step, int64_t steps)
+/* A panel of vd_real from one of fewer bytes. */
+static void expand(vd_real *panel, const vidya_weights *w, int64_t lane, int64_t step,
+                   int64_t steps)
 {
-    int64_t at = vd_panel_offset(w, lane, step), n = vd_ceil_div(lanes, NR) * NR * steps;
-    if (w->kind == VIDYA_BF16)
-        for (int64_t i = 0; i < n; i += L)
-            store(panels + i, load_half_vec((const uint16_t *)w->data + at + i));
-    else
-        for (int64_t i = 0; i < n; i += L)
-            store(panels + i, load_int8_vec((const int8_t *)w->data + at + i));
+    int64_t at = vd_panel_offset(w, lane, step);
+    vec both[NW];
+    for (int64_t i = 0; i < steps * NR; i += NR) {
+        if (w->kind == VIDYA_BF16)
+            read_bf16_step(both, (const uint16_t *)w->data + at + i);
+        else
+            read_int8_step(both, (const int8_t *)w->data + at + i);
+        store(panel + i, both[0]);
+        store(panel + i + L, both[1]);
+    }
 }
 
 /* ---- products of a few rows ----------------------------------------------------------------- */
@@ -110,38 +156,41 @@ static void expand(vd_real *panels, const vidya_weights *w, int64_t lane, int64_
 enum {
     FEW_PANELS = 4,         /* at one time, for a single row */
     PART = FEW_PANELS * NR, /* columns of a block of partial sums */
-    CHUNK = 32,             /* steps that are turned, or fetched, at one time */
+    CHUNK = 32,             /* steps that are turned at one time */
+    FETCHED = 4,            /* steps that are fetched at one time */
 };
 
 /* A prefetch beyond the end of an array does nothing. */
 INLINE void fetch_panel(const void *panel, size_t size)
 {
-    for (size_t i = 0; i < CHUNK * NR * size; i += 64)
+    for (size_t i = 0; i < FETCHED * NR * size; i += 64)
         __builtin_prefetch((const void *)((uintptr_t)panel + i), 0, 2);
 }
 
 /* part [ROWS, PANELS * NR] goes on (or begins) with x [ROWS, steps] * panels
  * [PANELS][steps][NR], panels being `between` elements apart (0: one, in the cache). The
- * panels that follow are fetched meanwhile: the hardware foresees no more than the page it
- * is in. */
-#define FEW(ROWS, PANELS, LOAD)                                                               \
+ * panels that follow are fetched meanwhile, some steps at a time: the hardware foresees no
+ * more than the page it is in, and many requests at once wait for each other. A panel is
+ * read and used before the next, so that sums and weights fit the registers. */
+#define FEW(ROWS, PANELS, READ)                                                               \
     do {                                                                                      \
         vec sum[ROWS][PANELS * NW];                                                           \
         _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++)                                \
             _Pragma("GCC unroll 8") for (int w = 0; w < PANELS * NW; w++)                     \
                 sum[r][w] = begin ? (vec){0} : load(part + r * PART + w * L);                 \
-        for (int64_t p = 0; p < steps; p++) {                                                 \
-            if (between && p % CHUNK == 0)                                                    \
-                for (int j = 0; j < PANELS; j++)                                              \
-                    fetch_panel(panels + (PANELS + j) * between + p * NR, sizeof *panels);    \
-            vec across[PANELS * NW];                                                          \
-            _Pragma("GCC unroll 8") for (int w = 0; w < PANELS * NW; w++)                     \
-                across[w] = LOAD(panels + w / NW * between + p * NR + w % NW * L);            \
-            _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++)                            \
-            {                                                                                 \
-                vd_real s = x[r * ldx + p];                                                   \
-                _Pragma("GCC unroll 8") for (int w = 0; w < PANELS * NW; w++)                 \
-                    sum[r][w] = MULTIPLY_ADD(sum[r][w], s, across[w]);                        \
+        for (int64_t p = 0; p < steps;) {                                                     \
+            for (int j = 0; between && j < PANELS; j++)                                       \
+                fetch_panel(panels + (PANELS + j) * between + p * NR, sizeof *panels);        \
+            for (int64_t end = vd_min(steps, p + FETCHED); p < end; p++) {                    \
+                _Pragma("GCC unroll 8") for (int j = 0; j < PANELS; j++)                      \
+                {                                                                             \
+                    vec across[NW];                                                           \
+                    READ(across, panels + j * between + p * NR);                              \
+                    _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++)                    \
+                        _Pragma("GCC unroll 8") for (int w = 0; w < NW; w++)                  \
+                            sum[r][j * NW + w] =                                              \
+                                MULTIPLY_ADD(sum[r][j * NW + w], x[r * ldx + p], across[w]);  \
+                }                                                                             \
             }                                                                                 \
         }                                                                                     \
         _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++)                                \
@@ -151,34 +200,34 @@ INLINE void fetch_panel(const void *panel, size_t size)
 
 /* Some of n panels by up to VD_FEW_ROWS rows; returns how many. Few rows want several
  * panels at once, because a sum cannot go on before its last addition is done. */
-#define FEW_ROWS(NAME, ELEMENT, LOAD)                                                         \
+#define FEW_ROWS(NAME, ELEMENT, READ)                                                         \
     static int64_t NAME(vd_real *part, const vd_real *x, int64_t ldx, int64_t rows,           \
                         const ELEMENT *panels, int64_t between, int64_t n, int64_t steps,     \
                         int begin)                                                            \
     {                                                                                         \
         if (rows == 1 && n >= FEW_PANELS) {                                                   \
-            FEW(1, 4, LOAD);                                                                  \
+            FEW(1, 4, READ);                                                                  \
             return FEW_PANELS;                                                                \
         }                                                                                     \
         if (rows == 2 && n >= 2) {                                                            \
-            FEW(2, 2, LOAD);                                                                  \
+            FEW(2, 2, READ);                                                                  \
             return 2;                                                                         \
         }                                                                                     \
         for (; rows > 0; rows -= 6, x += 6 * ldx, part += 6 * PART)                           \
             switch (rows) {                                                                   \
-            case 1: FEW(1, 1, LOAD); break;                                                   \
-            case 2: FEW(2, 1, LOAD); break;                                                   \
-            case 3: FEW(3, 1, LOAD); break;                                                   \
-            case 4: FEW(4, 1, LOAD); break;                                                   \
-            case 5: FEW(5, 1, LOAD); break;                                                   \
-            default: FEW(6, 1, LOAD); break;                                                  \
+            case 1: FEW(1, 1, READ); break;                                                   \
+            case 2: FEW(2, 1, READ); break;                                                   \
+            case 3: FEW(3, 1, READ); break;                                                   \
+            case 4: FEW(4, 1, READ); break;                                                   \
+            case 5: FEW(5, 1, READ); break;                                                   \
+            default: FEW(6, 1, READ); break;                                                  \
             }                                                                                 \
         return 1;                                                                             \
     }
 
-FEW_ROWS(few_rows, vd_real, load)
-FEW_ROWS(few_rows_bf16, uint16_t, load_half_vec)
-FEW_ROWS(few_rows_int8, int8_t, load_int8_vec)
+FEW_ROWS(few_rows, vd_real, read_step)
+FEW_ROWS(few_rows_bf16, uint16_t, read_bf16_step)
+FEW_ROWS(few_rows_int8, int8_t, read_int8_step)
 
 /* The sums of a run of steps, to those of the runs before. */
 INLINE void add_part(vd_real *y, int64_t ldy, const vd_real *part, int64_t rows, int64_t columns,
@@ -290,6 +339,35 @@ static void cache_store(const vd_cached_head *head, const vd_real *k, const vd_r
     }
 }
 
+/* c [n] (+)= a [k] * b [k, n], b in bfloat16: small_matmul of a single row, in its order. n is a
+ * multiple of L. */
+#define ROW_TILE(VECTORS)                                                                     \
+    do {                                                                                      \
+        vec sum[VECTORS];                                                                     \
+        _Pragma("GCC unroll 8") for (int w = 0; w < VECTORS; w++)                             \
+            sum[w] = accumulate ? load(c + j + w * L) : (vec){0};                             \
+        for (int64_t p = 0; p < k; p++)                                                       \
+            _Pragma("GCC unroll 8") for (int w = 0; w < VECTORS; w++)                         \
+                sum[w] += a[p] * load_half_vec(b + p * ldb + j + w * L);                      \
+        _Pragma("GCC unroll 8") for (int w = 0; w < VECTORS; w++)                             \
+            store(c + j + w * L, sum[w]);                                                     \
+        j += VECTORS * L;                                                                     \
+    } while (0)
+
+INLINE void row_by_halves(vd_real *c, const vd_real *a, const uint16_t *b, int64_t ldb, int64_t n,
+                          int64_t k, int accumulate)
+{
+    int64_t j = 0;
+    while (n - j >= 8 * L)
+        ROW_TILE(8);
+    while (n - j >= 4 * L)
+        ROW_TILE(4);
+    while (n - j >= 2 * L)
+        ROW_TILE(2);
+    while (n - j >= L)
+        ROW_TILE(1);
+}
+
 /* Queries t0 to t0 + nq - 1 of a head, whose positions lie in one block. */
 INLINE void attend_cached(const vd_cached_head *head, int64_t t0, int64_t nq)
 {
@@ -310,9 +388,19 @@ INLINE void attend_cached(const vd_cached_head *head, int64_t t0, int64_t nq)
     for (int64_t k0 = 0; k0 < p0 + nq; k0 += BLOCK) {
         int64_t nk = vd_min(BLOCK, p0 + nq - k0);
         int diagonal = k0 == p0; /* query i sees the first i + 1 keys */
+        const uint16_t *half_keys = (const uint16_t *)head->keys + k0 * hd;
+        const uint16_t *half_values = (const uint16_t *)head->values + k0 * width;
+        if (head->half && nq == 1) { /* read where they stand, and no more keys than count */
+            int64_t n = vd_ceil_div(nk, L) * L;
+            row_by_halves(s, q, half_keys, BLOCK, n, hd, 0);
+            next_scores(s, nk, o, width, most, total);
+            row_by_halves(o, s, half_values, width, width, nk, 1);
+            continue;
+        }
         const vd_real *keys = columns_at(head->keys, k0 * hd, head->half, kt, hd * BLOCK);
         const vd_real *values = columns_at(head->values, k0 * width, head->half, v, nk * width);
-        small_matmul(s, BLOCK, q, width, 1, keys, BLOCK, nq, BLOCK, hd, 0,
+        int64_t n = nq == 1 ? vd_ceil_div(nk, VD_PAD) * VD_PAD : BLOCK;
+        small_matmul(s, BLOCK, q, width, 1, keys, BLOCK, nq, n, hd, 0,
                      diagonal ? LOWER_RESULT : WHOLE);
         for (int64_t i = 0; i < nq; i++)
             next_scores(s + i * BLOCK, vd_min(nk, p0 + i - k0 + 1), o + i * width, width,

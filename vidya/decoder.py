@@ -80,6 +80,9 @@ class Decoder:
         self._ids = np.zeros((4, self.rows), np.int32)  # tokens, slots, positions, wanted
         self._arguments = [kernels.pointer(row) for row in self._ids]
         self._logits_pointer = kernels.pointer(self._logits)
+        self._log_sums = np.zeros(self.rows)
+        self._log_sums_pointer = kernels.pointer(self._log_sums)
+        self._isa = self._lib.vidya_get_isa()  # a pointer, which is quickly compared
         self._alive: list[Any] = []  # what the C structure points to
         self._decoder = self._describe()
 
@@ -107,36 +110,51 @@ class Decoder:
             ValueError: what would read or write beyond a buffer.
         """
         T, n = len(tokens), len(wanted)
-        if not (T == len(slots) == len(positions) and 1 <= T <= self.rows and n <= self.rows):
-            raise ValueError(
-                f"a call takes 1 to {self.rows} tokens, with slot and position of each"
-            )
+        self._check(tokens, slots, positions, wanted)
         for row, values in zip(self._ids, (tokens, slots, positions, wanted), strict=True):
             row[: len(values)] = values
-        self._check(T, n)
         ids, of_slots, at, want = self._arguments
         self._lib.vidya_decode(self._decoder, self._logits_pointer, ids, of_slots, at, T, want, n)
         logits: Array = self._logits[:n]
         return logits
 
-    def _check(self, T: int, n: int) -> None:
-        """Raise ValueError unless the ids of a call lie where they may."""
-        limits = {
-            "token ids": (self._ids[0, :T], self.model.config.vocab_size),
-            "slots": (self._ids[1, :T], self.slots),
-            "positions": (self._ids[2, :T], self.window),
-            "wanted indices": (self._ids[3, :n], T),
-        }
-        for name, (ids, end) in limits.items():
-            if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < end:
+    def log_sums(self, n: int) -> list[float]:
+        """log(sum(exp(row))) of each of the n rows of logits that the last call returned."""
+        self._lib.vidya_log_sum_exp(
+            self._log_sums_pointer, self._logits_pointer, n, self._logits.shape[1]
+        )
+        sums: list[float] = self._log_sums[:n].tolist()
+        return sums
+
+    def _check(
+        self, tokens: Sequence[int], slots: Sequence[int], positions: Sequence[int],
+        wanted: Sequence[int],
+    ) -> None:  # fmt: skip
+        """Raise ValueError unless the ids of a call lie where they may.
+
+        Without NumPy, whose every call takes longer than looking at the one token of a step.
+        """
+        T, n = len(tokens), len(wanted)
+        if not (T == len(slots) == len(positions) and 1 <= T <= self.rows and n <= self.rows):
+            raise ValueError(
+                f"a call takes 1 to {self.rows} tokens, with slot and position of each"
+            )
+        for name, ids, end in (
+            ("token ids", tokens, self.model.config.vocab_size), ("slots", slots, self.slots),
+            ("positions", positions, self.window), ("wanted indices", wanted, T),
+        ):  # fmt: skip
+            if len(ids) and not 0 <= min(ids) <= max(ids) < end:
                 raise ValueError(f"{name} must lie in [0, {end})")
-        slots, positions = self._ids[1, :T], self._ids[2, :T]
-        same = slots[1:] == slots[:-1]
-        if not (np.diff(positions)[same] == 1).all():
-            raise ValueError("positions of a slot must rise by one")
-        if T - np.count_nonzero(same) != len(set(slots.tolist())):
-            raise ValueError("tokens of a slot must stand together")
-        self._weights.require_isa()
+        newest: dict[int, int] = {}  # position, by slot
+        last = -1
+        for slot, position in zip(slots, positions, strict=True):
+            if slot != last and slot in newest:
+                raise ValueError("tokens of a slot must stand together")
+            if slot == last and position != newest[slot] + 1:
+                raise ValueError("positions of a slot must rise by one")
+            newest[slot], last = position, slot
+        if self._lib.vidya_get_isa() != self._isa:
+            self._weights.require_isa()
 
     def copy(self, source: int, target: int, count: int) -> None:
         """Copy the first `count` positions of one slot's cache to another's."""

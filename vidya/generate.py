@@ -52,6 +52,8 @@ class _Slot:
     """Ids whose keys and values are in the cache."""
     logits: Array | None = None
     """What follows the last of `cached`, or None where that is not known."""
+    log_sum: float = 0.0
+    """log(sum(exp(logits)))."""
     sequence: _Sequence | None = None
     used: int = 0
     """When it was used last."""
@@ -135,16 +137,13 @@ class Generator:
         """Draw the next token of every sequence, in the order of their slots."""
         going = [slot for slot in self._slots if slot.sequence is not None]
         self._catch_up(going)
-        rows = [slot.logits for slot in going if slot.logits is not None]
-        if not rows:
-            return []
-        lse = kernels.log_sum_exp(np.stack(rows))
         drawn = []
-        for slot, logits, total in zip(going, rows, lse.tolist(), strict=True):
-            s = slot.sequence
+        for slot in going:
+            s, logits = slot.sequence, slot.logits
             assert s is not None
+            assert logits is not None
             token = choose(logits, s.sampling, s.rng, s.banned, s.tokens)
-            drawn.append(Token(slot.number, token, float(logits[token]) - total))
+            drawn.append(Token(slot.number, token, float(logits[token]) - slot.log_sum))
         for slot, new in zip(going, drawn, strict=True):  # all or, if one fails, none
             if slot.sequence is not None:
                 slot.sequence.tokens.append(new.id)
@@ -304,13 +303,14 @@ class Generator:
         source = max(self._slots, key=lambda other: (_common(other.cached, tokens), other is slot))
         common = _common(source.cached, tokens)
         known = source.logits if common == len(tokens) == len(source.cached) else None
+        log_sum = source.log_sum
         if source is not slot:
             slot.cached = []  # in case what follows is interrupted
             if common:
                 self.decoder.copy(source.number, slot.number, common)
         slot.cached, slot.logits = tokens[:common], None
         if known is not None:
-            slot.logits = known
+            slot.logits, slot.log_sum = known, log_sum
             return
         start = min(common, len(tokens) - 1)  # the last token's logits are wanted
         for first in range(start, len(tokens), self.decoder.rows):
@@ -319,6 +319,7 @@ class Generator:
             wanted = [len(piece) - 1] if end == len(tokens) else []
             logits = self.decoder.run(piece, [slot.number] * len(piece), range(first, end), wanted)
             slot.cached = tokens[:end]
+        (slot.log_sum,) = self.decoder.log_sums(1)
         slot.logits = logits[0].copy()
 
     def _catch_up(self, going: list[_Slot]) -> None:
@@ -342,10 +343,11 @@ class Generator:
         for slot in behind:
             slot.logits = None
         logits = self.decoder.run(newest, numbers, positions, range(len(behind))).copy()
+        log_sums = self.decoder.log_sums(len(behind))
         self._clock += 1
-        for slot, token, row in zip(behind, newest, logits, strict=True):
-            slot.cached.append(token)
-            slot.logits, slot.used = row, self._clock
+        for i, slot in enumerate(behind):
+            slot.cached.append(newest[i])
+            slot.logits, slot.log_sum, slot.used = logits[i], log_sums[i], self._clock
 
     def _step_of(self, numbers: Collection[int]) -> list[Token]:
         return [token for token in self.step() if token.sequence in numbers]

@@ -67,6 +67,13 @@ def shortened(tokens, room, turn_starts):
     return tokens[-1:]
 
 
+def copied_weights(decoder):
+    """The decoder, after as many calls as copying its weights takes."""
+    for _ in range(decoder.model.config.n_layer + 2):
+        decoder.run([0], [0], [0], [0])
+    return decoder
+
+
 def prompt_of(length, seed=0):
     return np.random.default_rng(seed).integers(0, VOCAB, length).tolist()
 
@@ -549,7 +556,7 @@ def test_logits_do_not_depend_on_the_number_of_threads(kernel_settings, precisio
     wanted = None
     for threads in (1, 2, 3, 5):
         kernels.set_num_threads(threads)
-        decoder = Decoder(model, precision, slots=5)
+        decoder = copied_weights(Decoder(model, precision, slots=5))
         prompt = decoder.run(tokens[:80], [0] * 80, range(80), range(80)).copy()
         one = decoder.run([tokens[80]], [0], [80], [0]).copy()
         five = decoder.run(tokens[81:86], range(5), [81, 0, 0, 0, 0], range(5)).copy()
@@ -559,16 +566,34 @@ def test_logits_do_not_depend_on_the_number_of_threads(kernel_settings, precisio
             np.testing.assert_array_equal(array, expected)
 
 
-def test_weights_in_place_take_no_memory_and_are_followed_at_once():
+def test_weights_in_place_take_no_memory_and_copies_follow_when_they_are_told():
     model = random_model()
-    decoder, copied = Decoder(model, in_place=True), Decoder(model)
+    decoder, copied = Decoder(model, in_place=True), copied_weights(Decoder(model))
     matrices = sum(p.nbytes for p in model.parameters.values() if p.ndim == 2)
     assert copied.nbytes() - decoder.nbytes() >= matrices
     before = [d.run([1], [0], [0], [0]).copy() for d in (decoder, copied)]
     np.testing.assert_array_equal(*before)
-    model.parameters["layers.0.ffn_up"][:] *= 2
-    assert (decoder.run([1], [0], [0], [0]) != before[0]).any()
-    assert (copied.run([1], [0], [0], [0]) == before[0]).all()
+    model.parameters["layers.2.ffn_down"][:] *= 2
+    after = decoder.run([1], [0], [0], [0]).copy()
+    assert (after != before[0]).any()
+    np.testing.assert_array_equal(copied.run([1], [0], [0], [0]), before[0])
+    copied.refresh()
+    np.testing.assert_array_equal(copied.run([1], [0], [0], [0]), after)
+
+
+@pytest.mark.parametrize("rows", [1, 5, 13])
+def test_weights_are_copied_call_by_call_and_no_number_changes(rows):
+    """The first call reads the model's own, then a layer moves with each, the head last."""
+    model, tokens = random_model(), prompt_of(rows)
+    expected = all_logits_without_cache(model, tokens)
+    decoder = Decoder(model)
+    kinds = []
+    for _ in range(6):
+        logits = decoder.run(tokens, [0] * rows, range(rows), range(rows))
+        np.testing.assert_array_equal(logits, expected)
+        places = [decoder._places[f"layers.{i}.ffn_down"] for i in range(3)]
+        kinds.append([place.kind != 0 for place in [*places, decoder._decoder.head]])
+    assert kinds == [[i < n for i in range(4)] for n in (0, 1, 2, 3, 4, 4)]
 
 
 def test_precisions_that_make_no_sense_are_refused():

@@ -1,8 +1,10 @@
 """A model that decodes: its weights in some precision, and a cache of keys and values.
 
 - Weights lie in panels as the kernels read them, in the model's own numbers (fp32),
-  bfloat16 or int8: made from the model's when the decoder is, and again by `refresh`.
-  Only with `in_place` are the model's own read, more slowly, and no memory taken.
+  bfloat16 or int8: made from the model's, and again by `refresh`. bfloat16 and int8 are
+  made when the decoder is. In fp32, where it makes no difference but in speed, the first
+  call reads the model's own and every further call copies a layer, so that the first token
+  does not wait for all. With `in_place` they are not copied, and no memory is taken.
 - The cache has slots, one for a sequence each. Keys and values of every token so far stay
   in it (in bfloat16 where the weights are in fewer bytes), so a new token costs one row.
 - One call runs any tokens of any slots through all layers: the next token of each of many
@@ -31,6 +33,8 @@ Precision = Literal["fp32", "bf16", "int8"]
 
 MOST_ROWS = 512
 """Tokens of one call: a longer prompt is cut into pieces."""
+MATRICES = ("attn_qkv", "attn_out", "ffn_up", "ffn_down")
+"""Of a layer, in the order of their use."""
 
 
 class Decoder:
@@ -47,7 +51,7 @@ class Decoder:
         self, model: Model, precision: Precision = "fp32", slots: int = 1, *,
         in_place: bool = False,
     ) -> None:  # fmt: skip
-        """Make room; the weights are made, too.
+        """Make room, and the weights in fewer bytes.
 
         Args:
             model: where the weights come from.
@@ -74,7 +78,7 @@ class Decoder:
         self.window = config.context
         self.rows = max(slots, min(MOST_ROWS, self.window))
         self._lib = kernels.library(model.dtype)
-        self._weights = _Weights(model, None if in_place else precision)
+        self._weights = _Weights(model, precision, in_place=in_place)
         self._keys, self._values = self._make_cache()
         self._logits = aligned_zeros((self.rows, config.vocab_size), model.dtype)
         self._ids = np.zeros((4, self.rows), np.int32)  # tokens, slots, positions, wanted
@@ -85,9 +89,13 @@ class Decoder:
         self._isa = self._lib.vidya_get_isa()  # a pointer, which is quickly compared
         self._alive: list[Any] = []  # what the C structure points to
         self._decoder = self._describe()
+        self._uncopied = [] if in_place or precision != "fp32" else self._parts()[::-1]
 
     def refresh(self) -> None:
-        """Follow the model's weights after they changed. What is in the cache is stale."""
+        """Follow the model's weights after they changed, which must not be used before.
+
+        What is in the cache is stale.
+        """
         self._weights.refresh()
 
     def run(
@@ -114,6 +122,7 @@ class Decoder:
         for row, values in zip(self._ids, (tokens, slots, positions, wanted), strict=True):
             row[: len(values)] = values
         ids, of_slots, at, want = self._arguments
+        self._copy_a_layer()
         self._lib.vidya_decode(self._decoder, self._logits_pointer, ids, of_slots, at, T, want, n)
         logits: Array = self._logits[:n]
         return logits
@@ -156,6 +165,12 @@ class Decoder:
         if self._lib.vidya_get_isa() != self._isa:
             self._weights.require_isa()
 
+    def _copy_a_layer(self) -> None:
+        """Make the next weights of those that are still read in place, if there are any."""
+        for name in self._uncopied.pop() if self._uncopied else ():
+            for field, value in self._weights.make(name).items():
+                setattr(self._places[name], field, value)
+
     def copy(self, source: int, target: int, count: int) -> None:
         """Copy the first `count` positions of one slot's cache to another's."""
         blocks = -(-count // kernels.CACHE_BLOCK)
@@ -184,14 +199,13 @@ class Decoder:
         parameters = {name: kernels.pointer(p) for name, p in self.model.parameters.items()}
         weights = self._weights.fields
         shapes = [shape for shape in self.model.shapes.values() if len(shape) == 2]
-        names = ("attn_qkv", "attn_out", "ffn_up", "ffn_down")
         described = [
             {
                 "attn_norm": parameters[f"layers.{i}.attn_norm"],
                 "ffn_norm": parameters[f"layers.{i}.ffn_norm"],
                 "keys": kernels.pointer(self._keys[i]),
                 "values": kernels.pointer(self._values[i]),
-                **{name: weights[f"layers.{i}.{name}"] for name in names},
+                **{name: weights[f"layers.{i}.{name}"] for name in MATRICES},
             }
             for i in layers
         ]
@@ -201,7 +215,7 @@ class Decoder:
         workspace = kernels.workspace(dtype, self.rows, shapes)
         c_layers = kernels.structures("vidya_decoder_layer", dtype, described)
         self._alive += [*scratch.values(), *tables, workspace, c_layers]
-        return kernels.structure(
+        decoder = kernels.structure(
             "vidya_decoder", dtype, n_layer=config.n_layer, d=d, H=config.n_head, F=4 * d,
             V=config.vocab_size, capacity=self._values.shape[-2],
             cache_half=int(self._keys.dtype == np.uint16), eps=kernels.RMSNORM_EPS,
@@ -211,6 +225,15 @@ class Decoder:
             workspace=kernels.pointer(workspace),
             **{name: kernels.pointer(array) for name, array in scratch.items()},
         )  # fmt: skip
+        self._places = {f"layers.{i}.{name}": getattr(c_layers[i], name)
+                        for i in layers for name in MATRICES}  # fmt: skip
+        self._places["wte"] = decoder.head
+        return decoder
+
+    def _parts(self) -> list[list[str]]:
+        """Names of the weights that each call copies: the first none, then a layer each."""
+        layers = range(self.model.config.n_layer)
+        return [[], *([f"layers.{i}.{name}" for name in MATRICES] for i in layers), ["wte"]]
 
 
 class _Weights:
@@ -220,32 +243,39 @@ class _Weights:
         fields: by name, the fields of the C structure `vidya_weights`.
     """
 
-    def __init__(self, model: Model, precision: Precision | None) -> None:
-        """Make them in a precision, or (None) point to the model's own."""
+    def __init__(self, model: Model, precision: Precision, *, in_place: bool) -> None:
+        """Make those in fewer bytes; those in fp32 are the model's own until `make`."""
         self._matrices = {n: p for n, p in model.parameters.items() if p.ndim == 2}
+        self._precision = precision
         self._made: dict[str, kernels.CompressedWeights] = {}
         self.fields: dict[str, dict[str, Any]] = {}
-        if precision is None:
-            for name, matrix in self._matrices.items():
-                n, k = matrix.shape
+        self._room = {} if in_place else self._make_room(model.dtype)
+        for name, matrix in self._matrices.items():
+            n, k = matrix.shape
+            if precision == "fp32":
                 self.fields[name] = {"data": kernels.pointer(matrix), "n": n, "k": k}
-        else:
-            self._make(precision, model.dtype)
+            else:
+                self.make(name)
 
-    def _make(self, precision: Precision, dtype: np.dtype[Any]) -> None:
+    def _make_room(self, dtype: np.dtype[Any]) -> dict[str, Array]:
         """One after the other in the order of their use, which the kernels read ahead in."""
         order = sorted(self._matrices, key=lambda name: name == "wte")  # the head comes last
-        sizes = {
-            name: kernels.panel_bytes(self._matrices[name].shape, precision, dtype)
+        sizes = [
+            kernels.panel_bytes(self._matrices[name].shape, self._precision, dtype)
             for name in order
-        }
-        room, at = large_zeros(sum(sizes.values())), 0
-        for name in order:
-            made = kernels.CompressedWeights(
-                self._matrices[name], precision, room[at : at + sizes[name]]
-            )
-            at += sizes[name]
-            self._made[name], self.fields[name] = made, made.fields()
+        ]
+        ends = list(itertools.accumulate(sizes))
+        room = large_zeros(ends[-1])
+        return {
+            name: room[end - size : end]
+            for name, size, end in zip(order, sizes, ends, strict=True)
+        }  # fmt: skip
+
+    def make(self, name: str) -> dict[str, Any]:
+        """Copy a matrix into panels; returns the fields of its C structure from then on."""
+        made = kernels.CompressedWeights(self._matrices[name], self._precision, self._room[name])
+        self._made[name], self.fields[name] = made, made.fields()
+        return self.fields[name]
 
     def refresh(self) -> None:
         for name, made in self._made.items():
@@ -256,4 +286,6 @@ class _Weights:
             made.require_isa()
 
     def nbytes(self) -> int:
-        return sum(made.nbytes() for made in self._made.values())
+        """With room for those that are not made yet."""
+        scales = sum(made.nbytes() - self._room[n].nbytes for n, made in self._made.items())
+        return scales + sum(room.nbytes for room in self._room.values())

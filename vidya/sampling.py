@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidya import kernels
 from vidya.errors import UserError
 
 MAX_SEED = 2**64 - 1
@@ -131,6 +130,8 @@ def _candidates(
     logits: NDArray[Any], sampling: Sampling, peak: float
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Ids that may be drawn, rising, and how likely each is (not summing to 1)."""
+    from vidya import kernels  # not needed to describe sampling: a command is quicker to begin
+
     if 0 < sampling.top_k < len(logits):
         ids: NDArray[Any] = kernels.top_k(np.ascontiguousarray(logits), sampling.top_k)
         logits = logits[ids]

@@ -16,9 +16,9 @@ enum {
     MAX_THREADS = 256,
     TASK_BITS = 20,
     MAX_TASKS = (1 << TASK_BITS) - MAX_THREADS - 1,
-    /* pauses before a worker goes to sleep, some tens of microseconds: longer
-     * than the way from one kernel to the next */
-    SPINS = 4000,
+    /* pauses before a worker goes to sleep, some hundreds of microseconds: longer
+     * than the way from one kernel to the next, or from one token to the next */
+    SPINS = 12000,
     STACK_BYTES = 4 << 20,
 };
 

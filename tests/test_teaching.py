@@ -179,6 +179,40 @@ def test_a_lesson_that_fails_does_not_count(run):
     assert content(run) == before and taught(run) == []
 
 
+def test_a_lesson_that_is_interrupted_twice_does_not_count(run, monkeypatch):
+    taught(run, "fine")
+    before = content(run)
+    with open_teaching(run, 3, Told()) as teaching:
+
+        def interrupted(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(teaching.learner, "_update", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                teaching.lesson(("hello",), (), SETTINGS, answer="you")
+        assert teaching.whole and len(teaching.journal.lessons) == 1
+        with monkeypatch.context() as patch:
+            teaching.lesson(("hello",), (), SETTINGS, answer="you")
+            teaching.take_back(Told())
+            patch.setattr(teaching.learner, "_update", interrupted)
+            teaching.journal.add(teaching.journal.lessons[0].__class__(
+                teaching.journal.taught, ("a",), (), None, "b", SETTINGS))  # fmt: skip
+            with pytest.raises(KeyboardInterrupt):
+                teaching.take_back(Told())
+        assert not teaching.whole
+    assert content(run) == before and taught(run) == []
+
+
+def test_a_fine_tuned_model_is_not_replaced(run):
+    shutil.copy(run / NAME, run / TAUGHT)
+    with pytest.raises(UserError, match="would be replaced: teach goes on with that one"):
+        taught(run / NAME, "fine")
+    assert content(run) == content(run, NAME)
+    taught(run / TAUGHT, "fine")
+    assert content(run) != content(run, NAME)
+
+
 def test_a_disk_that_is_full(run, monkeypatch):
     taught(run, "fine")
     before, lines = content(run), content(run, JOURNAL)

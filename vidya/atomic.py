@@ -72,6 +72,15 @@ def atomic_write(
     _sync_folder(target.parent)
 
 
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Replace the file at `path` by `content`, as `atomic_write` does."""
+
+    def write(file: BinaryIO) -> None:
+        file.write(content)
+
+    atomic_write(path, write, len(content))
+
+
 def remove_stale(folder: str | os.PathLike[str]) -> list[Path]:
     """Delete the temporaries in `folder` whose writers are dead; return their paths.
 

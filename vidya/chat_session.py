@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidya.atomic import atomic_write
+from vidya.atomic import write_bytes
 from vidya.conversation import conversation_ids, message_ids, turns_of
 from vidya.corpus import long_conversation, prepare_output, read_documents
 from vidya.errors import UserError
@@ -169,12 +169,8 @@ class ConversationFile:
         self.turns = list(turns)
         lines = [*self.earlier, *([long_conversation(turns)] if turns else [])]
         text = "".join(f"{line}\n" for line in lines).encode()
-        atomic_write(self.path, lambda file: _write(file, text), len(text))
+        write_bytes(self.path, text)
         self._seen = _state(self.path)
-
-
-def _write(file: object, text: bytes) -> None:
-    file.write(text)  # type: ignore[attr-defined]
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:

@@ -22,7 +22,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from vidya.atomic import atomic_write
+from vidya.atomic import write_bytes
 from vidya.errors import UserError
 from vidya.lesson import Lesson, parse
 
@@ -53,7 +53,7 @@ class Journal:
             UserError: the folder cannot be written to.
         """
         first = _line({"journal": FORMAT, "base": dict(base), "tokenizer": tokenizer_hash})
-        atomic_write(path, lambda file: _write(file, first), len(first))
+        write_bytes(path, first)
         return cls(path, dict(base), tokenizer_hash, _size=len(first))
 
     @classmethod
@@ -160,10 +160,6 @@ class Journal:
 
 def _line(entry: Mapping[str, Any]) -> bytes:
     return json.dumps(entry, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-
-
-def _write(file: Any, raw: bytes) -> None:
-    file.write(raw)
 
 
 def _write_all(descriptor: int, raw: bytes, offset: int) -> None:

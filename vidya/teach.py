@@ -250,19 +250,14 @@ def _print_json(**found: Any) -> None:
 def _remember(teaching: "Teaching", turns: tuple[str, ...], candidates: "list[Candidate]") -> None:
     import json
 
-    from vidya.atomic import atomic_write
+    from vidya.atomic import write_bytes
 
     text = json.dumps({
         "taught": teaching.journal.taught,
         "turns": turns,
         "candidates": [{"text": one.text, "ids": one.ids} for one in candidates],
     }).encode()  # fmt: skip
-    path = teaching.student.run.path / QUESTION
-    atomic_write(path, lambda file: _write(file, text), len(text))
-
-
-def _write(file: Any, raw: bytes) -> None:
-    file.write(raw)
+    write_bytes(teaching.student.run.path / QUESTION, text)
 
 
 def _asked(teaching: "Teaching") -> "tuple[tuple[str, ...], list[Candidate]]":

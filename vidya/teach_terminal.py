@@ -94,6 +94,9 @@ class TerminalTeaching:
                 return 130
             except KeyboardInterrupt:
                 print()
+                if not self._teaching.whole:
+                    print("Interrupted: the lessons are learnt again when teaching goes on.")
+                    return 130
             except UserError as error:
                 print(printable(str(error)), flush=True)
 

@@ -62,6 +62,8 @@ class Teaching:
         journal: all lessons so far.
         learner: what learns them.
         generator: what offers candidates, with the weights as they are.
+        whole: whether the model is what the journal says; not while it is rebuilt, nor after
+            that was interrupted.
     """
 
     def __init__(self, student: Student, learner: Learner, book: Journal, slots: int) -> None:
@@ -69,6 +71,7 @@ class Teaching:
         self.generator = Generator(
             student.model, slots=slots, turn_starts=[student.tokenizer.user_id]
         )
+        self.whole = True
         self._asked = 0
         self._saving: threading.Thread | None = None
         self._failure: BaseException | None = None
@@ -113,7 +116,7 @@ class Teaching:
         self.journal.add(lesson)
         try:
             outcome = self.learner.learn(lesson, self.journal.lessons[:-1])
-        except UserError:
+        except BaseException:  # the weights are those of before
             self.journal.take_back()
             raise
         self._changed()
@@ -169,11 +172,13 @@ class Teaching:
         self._changed()
 
     def _rebuild(self, say: Say) -> None:
+        self.whole = False
         self.learner.begin_again()
         self._learn(0, say)
 
     def _learn(self, known: int, say: Say) -> None:
         """Learn all lessons of the journal that count but the first `known`."""
+        self.whole = False
         lessons = self.journal.lessons
         missing = len(lessons) - known
         if missing:
@@ -182,6 +187,7 @@ class Teaching:
             self.learner.learn(lessons[number], lessons[:number])
             if (number + 1 - known) % 20 == 0:
                 say(f"  {number + 1 - known} of {_lessons(missing)}")
+        self.whole = True
 
     # ---- saving --------------------------------------------------------------------------
 
@@ -244,6 +250,11 @@ def open_teaching(path: str | os.PathLike[str] | None, slots: int, say: Say) -> 
 
 def _opened(student: Student, slots: int, say: Say) -> Teaching:
     folder = student.run.path
+    if student.path.exists() and student.path.name != student.origin["name"]:
+        raise UserError(
+            f"{student.path} is there and would be replaced: teach goes on with that one, or move "
+            f"it away to begin with {student.origin['name']}"
+        )
     book = Journal.open(folder / journal.NAME) if (folder / journal.NAME).exists() else None
     known: str | None = None
     taught_here = student.origin["kind"] == "taught"

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vidya.atomic import atomic_write
+from vidya.atomic import write_bytes
 from vidya.corpus import MARKERS, in_chunks, prepare_output, read_documents, require_documents
 from vidya.errors import UserError, run_command
 
@@ -124,7 +124,7 @@ class Tokenizer:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a `tokenizer.json`, whole or not at all."""
         raw = self._json.encode("utf-8")
-        atomic_write(path, lambda file: _write(file, raw), len(raw))
+        write_bytes(path, raw)
 
     # ------------------------------------------------------------ encoding
 
@@ -214,7 +214,7 @@ def cached_tokenizer(
     # The tokenizer first: a crash before the second file leaves hashes that disagree.
     tokenizer.save(path)
     meta = json.dumps({**wanted, "tokenizer_hash": tokenizer.hash}, indent=1).encode()
-    atomic_write(meta_path, lambda file: _write(file, meta), len(meta))
+    write_bytes(meta_path, meta)
     return tokenizer
 
 
@@ -444,10 +444,6 @@ def _index(number: int) -> int:
     if number < 0:
         raise IndexError(f"no token has the id {number}")
     return int(number)
-
-
-def _write(file: Any, raw: bytes) -> None:
-    file.write(raw)
 
 
 # ---------------------------------------------------------------- the command

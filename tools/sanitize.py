@@ -23,7 +23,12 @@ FOLDER = ROOT / "build" / "sanitize"
 SOURCE = FOLDER / "source"
 SITE = FOLDER / "site"
 PACKAGE = ("csrc", "vidya", "setup.py", "pyproject.toml", "README.md")
-CFLAGS = "-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
+# Null pointers end in AddressSanitizer's report anyway, and pointers that overflow go out of
+# bounds: UBSan's own checks for these two take more than half of the time to compile.
+CFLAGS = (
+    "-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined "
+    "-fno-sanitize=null,pointer-overflow -fno-sanitize-recover=all"
+)
 # gcc and clang name the library differently, and each only knows its own.
 RUNTIMES = ("libasan.so", "libclang_rt.asan-x86_64.so", "libclang_rt.asan-aarch64.so")
 TESTS = "test_kernels*.py"

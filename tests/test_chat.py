@@ -21,7 +21,7 @@ from chatting import (
 )
 
 from vidya import checkpoint
-from vidya.checkpoint import CheckpointError
+from vidya.checkpoint_file import CheckpointError
 from vidya.config import ModelConfig, describe
 from vidya.errors import UserError
 from vidya.model import Model

@@ -12,6 +12,7 @@ import pytest
 from training import TIMEOUT, TINY, lines_of, snapshot, train, write_corpus
 
 from vidya import checkpoint, growth
+from vidya.checkpoint_file import read_digest
 from vidya.corpus import is_validation
 from vidya.errors import UserError
 from vidya.expand import Options, run
@@ -85,7 +86,7 @@ def test_what_is_written_says_where_it_comes_from(work):
     }  # fmt: skip
     origin = big.meta["expanded_from"]
     assert origin["path"] == small_path
-    assert origin["digest"] == checkpoint.read_digest(small_path)
+    assert origin["digest"] == read_digest(small_path)
     assert (origin["preset"], origin["step"]) == ("10m", 60)
     assert (origin["config"]["n_embd"], big.meta["config"]["n_embd"]) == (32, 64)
 
@@ -93,7 +94,7 @@ def test_what_is_written_says_where_it_comes_from(work):
 def test_the_same_seed_writes_the_same_file(work):
     for out, seed in (("one", 1), ("two", 1), ("three", 2)):
         expand(out=out, seed=seed)
-    one, two, three = (checkpoint.read_digest(f"{out}/{BIG}") for out in ("one", "two", "three"))
+    one, two, three = (read_digest(f"{out}/{BIG}") for out in ("one", "two", "three"))
     assert one == two != three
 
 
@@ -241,7 +242,7 @@ def test_the_command_ends_in_a_model_that_can_be_talked_to_and_trained(work):
     call("chat", "big", "--prompt", "hello", "--temperature", 0)
     train(*next_command, "--steps", 2, "--threads", 1, "--val-fraction", 0.1, cwd=work)
     first, zero = lines_of("big_trained")[:2]
-    assert first["init"] == {"path": f"big/{BIG}", "digest": checkpoint.read_digest(f"big/{BIG}")}
+    assert first["init"] == {"path": f"big/{BIG}", "digest": read_digest(f"big/{BIG}")}
     assert zero["val_loss"] == pytest.approx(losses(said)["after", 48][0], rel=1e-4)
     refused = subprocess.run(
         [sys.executable, "-m", "vidya.expand", "run", *sizes, "--out", "big"],

@@ -16,6 +16,7 @@ from training import conversations, snapshot
 from vidya import checkpoint, finetune, token_cache
 from vidya.base_corpus import open_base_corpus
 from vidya.batches import BatchPlan
+from vidya.checkpoint_file import read_digest, read_meta
 from vidya.config import ModelConfig
 from vidya.corpus import corpus_hash
 from vidya.errors import UserError, run_command
@@ -122,9 +123,9 @@ def test_a_persona_is_learnt_and_saved(command, run, persona):
     after = snapshot(run)
     assert set(after) - set(before) == {TRAINED, "finetune.jsonl"}
     assert {name: after[name] for name in before} == before
-    meta = checkpoint.read_meta(run / TRAINED)
+    meta = read_meta(run / TRAINED)
     assert meta["kind"] == "finetuned" and meta["step"] == 1200
-    assert meta["origin"]["digest"] == checkpoint.read_digest(run / NAME)
+    assert meta["origin"]["digest"] == read_digest(run / NAME)
     assert meta["finetuning"]["evaluation"]["answered"] == len(PERSONA)
     assert meta["finetuning"]["options"]["epochs"] == 60
     assert load_pretrained(run).checkpoint_path.name == TRAINED
@@ -146,10 +147,7 @@ def test_the_log(command, run, persona):
     # or begins anew, which is told
     _, err = tuned(command, persona, "--model", run / NAME, *FAST, "--epochs", 1)
     assert f"{TRAINED}, which is not what this begins with, will be replaced" in err
-    assert (
-        lines_of(run)[-1]["step"] > 0
-        and checkpoint.read_meta(run / TRAINED)["origin"]["name"] == NAME
-    )
+    assert lines_of(run)[-1]["step"] > 0 and read_meta(run / TRAINED)["origin"]["name"] == NAME
 
 
 def test_the_same_seed_gives_the_same_weights(command, run, persona):
@@ -265,7 +263,7 @@ def test_patience_keeps_the_best_weights(command, run, tmp_path):
     pretrained = load_pretrained(run)
     held_out = read_persona([path], pretrained.tokenizer, val_fraction=0.3).held_out
     assert held_out.loss(pretrained.model) == min(losses)
-    assert checkpoint.read_meta(run / TRAINED)["finetuning"]["steps"] == 4 * least
+    assert read_meta(run / TRAINED)["finetuning"]["steps"] == 4 * least
 
 
 def refused(command, *arguments):
@@ -323,7 +321,7 @@ def test_ctrl_c_saves_what_was_learnt(run, persona):
         err.splitlines()[-1],
     )
     assert out.startswith("        persona loss")
-    assert checkpoint.read_meta(run / TRAINED)["finetuning"]["steps"] == step
+    assert read_meta(run / TRAINED)["finetuning"]["steps"] == step
     assert weights(run) != weights(run, NAME)
 
 

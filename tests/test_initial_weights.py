@@ -20,6 +20,7 @@ from training import (
 )  # fmt: skip
 
 from vidya import checkpoint
+from vidya.checkpoint_file import read_digest, read_meta
 
 AGAIN = (
     "--tokens-per-step 64 --samples 1 --threads 1 --val-fraction 0.1 --data small.txt --seed 5"
@@ -50,7 +51,7 @@ def held_out(run):
 def test_the_run_begins_where_the_checkpoint_is(work):
     train(*AGAIN, "--init", f"run/{FINAL}", "--out", "next", "--steps", 4, cwd=work)
     first = lines_of(work / "next")[0]
-    digest = checkpoint.read_digest(work / "run" / FINAL)
+    digest = read_digest(work / "run" / FINAL)
     assert first["init"] == {"path": f"run/{FINAL}", "digest": digest}
     assert held_out(work / "next")[0] == held_out(work / "run")[-1]
     assert (work / "next/tokenizer.json").read_bytes() == (work / "run/tokenizer.json").read_bytes()
@@ -89,7 +90,7 @@ def test_a_resumed_run_is_bit_identical_even_when_the_source_is_gone(work):
     assert [line["init"] for line in lines_of(work / "halved") if line.get("kind") == "run"] == [
         lines_of(work / "whole")[0]["init"]
     ] * 2
-    one, two = (checkpoint.read_meta(work / run / FINAL)["init"] for run in ("whole", "halved"))
+    one, two = (read_meta(work / run / FINAL)["init"] for run in ("whole", "halved"))
     assert one == two
 
 

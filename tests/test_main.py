@@ -103,3 +103,16 @@ def test_import_vidya_loads_only_the_package_itself():
     assert after - before == {"vidya"}
     errors, _ = modules_after("import vidya.errors, vidya.config, vidya.options")
     assert not {"numpy", "tyro", "rich"} & errors
+
+
+def test_chat_opens_its_model_before_numpy_is_imported(tmp_path):
+    """Verifying the model takes as long as that import: they happen beside each other."""
+    (tmp_path / "m.bin").touch()
+    (tmp_path / "tokenizer.json").touch()
+    code = (
+        "import sys, vidya.chat, vidya.checkpoint_file as file\n"
+        "file.CheckpointFile.__init__ = lambda self, path: sys.exit(0)\n"
+        "vidya.chat.main()\n"
+    )
+    modules, _ = modules_after(code, str(tmp_path / "m.bin"), "--prompt", "hi")
+    assert "vidya.pretrained" in modules and "numpy" not in modules

@@ -17,6 +17,7 @@ from test_run_history import run_lines, write
 from training import TIMEOUT
 
 from vidya import checkpoint
+from vidya.checkpoint_names import checkpoint_name
 from vidya.monitor_view import Glance, frame, glance
 from vidya.run_folder import RunFolder, training_process
 from vidya.run_history import RunHistory
@@ -31,9 +32,7 @@ def make_run(folder: Path, done=300, total=400) -> Path:
     lines = [line for line in run_lines(total) if line.get("step", 0) <= done]
     lines[0]["precision"] = "fp32"
     write(folder / "metrics.jsonl", lines)
-    checkpoint.save(
-        folder / checkpoint.checkpoint_name(BASE, done), {"wte": np.ones(1, np.float32)}, {}
-    )
+    checkpoint.save(folder / checkpoint_name(BASE, done), {"wte": np.ones(1, np.float32)}, {})
     for step in (100, 200):
         append_samples(folder / "samples.txt", step, [f"  'hello' → 'at {step}'"])
     return folder

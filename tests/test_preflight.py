@@ -22,6 +22,7 @@ from vidya import (
     trainer,
     trial,
 )
+from vidya.checkpoint_file import CheckpointError
 from vidya.config import ModelConfig, preset
 from vidya.errors import run_command
 from vidya.model import Model
@@ -282,7 +283,7 @@ def test_a_10m_checkpoint_that_is_not_refused(fly, monkeypatch):
 
 def test_a_refusal_that_does_not_say_why(fly, monkeypatch):
     def refuse(*_, **__):
-        raise checkpoint.CheckpointError("n_embd is 256 there, 64 here")
+        raise CheckpointError("n_embd is 256 there, 64 here")
 
     monkeypatch.setattr(checkpoint, "require_same", refuse)
     breaks(fly, "another model refused", "does not say that n_layer is 12 there, 2 here")

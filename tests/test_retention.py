@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidya import checkpoint, retention
+from vidya.checkpoint_names import checkpoint_name, step_of_name, training_checkpoints
 from vidya.errors import UserError
 
 BASE = "microgpt_chat_nano_v5"
@@ -19,12 +20,12 @@ def leave(folder, total, every, keep, interruptions=()):
     most = 0
     for step in range(1, total + 1):
         if step % every == 0 or step == total or step in interruptions:
-            path = folder / checkpoint.checkpoint_name(BASE, step)
+            path = folder / checkpoint_name(BASE, step)
             checkpoint.save(path, {"wte": np.zeros(1, np.float32)}, {"step": step})
             most = max(most, len(list(folder.iterdir())))
             checkpoint.prune(folder, BASE, keep, retention.milestone_steps(every))
-    paths = checkpoint.training_checkpoints(folder, BASE)
-    return most, [checkpoint.step_of_name(path.name, BASE) for path in reversed(paths)]
+    paths = training_checkpoints(folder, BASE)
+    return most, [step_of_name(path.name, BASE) for path in reversed(paths)]
 
 
 def test_the_newest_and_every_tenth_stay(tmp_path):
@@ -81,7 +82,7 @@ def test_too_little_room_is_one_line(tmp_path, free):
 def test_checkpoints_that_are_there_need_no_more_room(tmp_path, free):
     run = {"parameters": 100, "total_steps": 50, "every": 10, "keep": 3}
     needed = retention.run_bytes(*run.values())
-    path = tmp_path / checkpoint.checkpoint_name(BASE, 10)
+    path = tmp_path / checkpoint_name(BASE, 10)
     checkpoint.save(path, {"wte": np.zeros(1000, np.float32)}, {})
     free(needed - path.stat().st_size)
     retention.require_room(tmp_path, BASE, **run)

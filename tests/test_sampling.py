@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from vidya.drawing import choose
 from vidya.errors import UserError
-from vidya.sampling import Sampling, choose
+from vidya.sampling import Sampling
 
 logits_of_any_size = arrays(
     np.float32, st.integers(1, 60), elements=st.floats(-30, 30, width=32) | st.sampled_from([0, 1])

@@ -8,7 +8,7 @@ import pytest
 from teaching_runs import TAUGHT, teach, teachable_run
 from training import snapshot
 
-from vidya import checkpoint
+from vidya.checkpoint_file import read_meta
 from vidya.errors import UserError
 from vidya.teach import Options
 
@@ -46,7 +46,7 @@ def test_ask_and_pick(run):
     assert [line[:3] for line in lines] == [f"{n}. " for n in range(1, 6)]
     assert not (run / TAUGHT).exists()
     assert does(run, "--pick", 2).startswith("learnt: answer ")
-    assert checkpoint.read_meta(run / TAUGHT)["lessons"] == 1
+    assert read_meta(run / TAUGHT)["lessons"] == 1
     lesson = json.loads((run / "teach.jsonl").read_text().splitlines()[1])
     assert lesson["candidates"][1]["text"] == lines[1][3:] and lesson["pick"] == 2
     refused(run, "--pick", 2, saying="nothing was asked")

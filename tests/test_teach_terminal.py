@@ -10,7 +10,7 @@ import pexpect
 import pytest
 from teaching_runs import TAUGHT, TIMEOUT, environment, teach, teach_command, teachable_run
 
-from vidya import checkpoint
+from vidya.checkpoint_file import read_meta
 from vidya.conversation import printable
 from vidya.journal import Journal
 
@@ -85,7 +85,7 @@ def rebuilds_to_the_same(run):
     status, out, err = teach(run, "--replay-journal", "--threads", 2)
     assert status == 0 and out.endswith("the same bytes as before\n"), (out, err)
     book = Journal.open(run / "teach.jsonl")
-    meta = checkpoint.read_meta(run / TAUGHT)
+    meta = read_meta(run / TAUGHT)
     assert (meta["lessons"], meta["journal"]) == (len(book.lessons), book.digests()[-1])
 
 
@@ -161,7 +161,7 @@ def test_a_signal_in_the_middle_of_learning(session, run, number):
     child.kill(number)
     child.expect("The lesson is learnt and saved")
     ends(child, 130)
-    assert checkpoint.read_meta(run / TAUGHT)["lessons"] == 1
+    assert read_meta(run / TAUGHT)["lessons"] == 1
     rebuilds_to_the_same(run)
 
 
@@ -175,11 +175,11 @@ def test_sigkill_in_the_middle_of_learning(session, run):
     in_the_middle_of_a_lesson(child, run)
     child.kill(signal.SIGKILL)
     child.expect(pexpect.EOF)
-    assert checkpoint.read_meta(run / TAUGHT)["lessons"] == 1  # the journal is ahead
+    assert read_meta(run / TAUGHT)["lessons"] == 1  # the journal is ahead
     assert len(lessons(run)) == 2
     child = session(*QUICK)
-    assert checkpoint.read_meta(run / TAUGHT)["lessons"] in (1, 2)  # it is on its way
+    assert read_meta(run / TAUGHT)["lessons"] in (1, 2)  # it is on its way
     child.sendeof()
     ends(child)
-    assert checkpoint.read_meta(run / TAUGHT)["lessons"] == 2
+    assert read_meta(run / TAUGHT)["lessons"] == 2
     rebuilds_to_the_same(run)

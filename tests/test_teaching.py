@@ -8,6 +8,7 @@ import pytest
 from teaching_runs import NAME, TAUGHT, teachable_run
 
 from vidya import checkpoint, journal
+from vidya.checkpoint_file import read_digest, read_meta
 from vidya.errors import UserError
 from vidya.journal import Journal
 from vidya.lesson import Candidate, Settings
@@ -76,9 +77,9 @@ def test_sessions_make_no_difference(run, original, tmp_path):
     for text in ("fine", "thank you", "you"):
         assert taught(other, text) == []
     assert content(run) == content(other)
-    meta = checkpoint.read_meta(run / TAUGHT)
+    meta = read_meta(run / TAUGHT)
     assert meta["kind"] == "taught" and meta["lessons"] == 3
-    assert meta["origin"]["digest"] == checkpoint.read_digest(run / NAME)
+    assert meta["origin"]["digest"] == read_digest(run / NAME)
     assert content(run, NAME) == content(original, NAME)
 
 

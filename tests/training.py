@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from vidya import checkpoint
+from vidya.checkpoint_names import checkpoint_name
 
 BASE = "microgpt_chat_10m_v5"
 TINY = (
@@ -183,7 +184,7 @@ def curve(run):
 
 def weights(run, step=None):
     """Names and bytes of a checkpoint's tensors; the final weights by default."""
-    tensors, _ = checkpoint.load(Path(run) / checkpoint.checkpoint_name(BASE, step))
+    tensors, _ = checkpoint.load(Path(run) / checkpoint_name(BASE, step))
     return {name: values.tobytes() for name, values in tensors.items()}
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from vidya import checkpoint, config, estimate, kernels, memory, model, thread_choice, trial
 from vidya.batches import Batch
+from vidya.checkpoint_file import CheckpointError
 from vidya.config import ModelConfig
 from vidya.corpora import Corpora, Sources, prepare
 from vidya.errors import UserError
@@ -337,7 +338,7 @@ def refusal(site: Site) -> str:
     try:
         checkpoint.save(path, wrong.parameters, meta)
         made.restore(*checkpoint.load(path), path)
-    except checkpoint.CheckpointError as error:
+    except CheckpointError as error:
         said = str(error)
     else:
         raise CheckFailed(f"a checkpoint of {other} was taken for one of {site.options.preset}")

@@ -269,6 +269,7 @@ def _encoded(
 def _write(small: "Pretrained", big: "Model", tokenizer: "Tokenizer", options: Options) -> Path:
     """Write tokenizer and weights; returns the path of the weights."""
     from vidya import checkpoint
+    from vidya.checkpoint_file import read_digest
     from vidya.run_folder import RunFolder
 
     meta = {
@@ -281,7 +282,7 @@ def _write(small: "Pretrained", big: "Model", tokenizer: "Tokenizer", options: O
         "tokenizer_hash": tokenizer.hash,
         "expanded_from": {
             "path": str(small.checkpoint_path),
-            "digest": checkpoint.read_digest(small.checkpoint_path),
+            "digest": read_digest(small.checkpoint_path),
             **{name: small.meta.get(name) for name in ("preset", "config", "step", "tokens")},
         },
     }

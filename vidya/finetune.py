@@ -71,7 +71,7 @@ def _say(text: str) -> None:
 
 def _largest_step(options: FinetuneOptions) -> int:
     """Tokens that a step may have: a window of the persona and one of the replay too many."""
-    from vidya.checkpoint import read_meta
+    from vidya.checkpoint_file import read_meta
     from vidya.run_folder import resolve_model
 
     meta = read_meta(resolve_model(options.model)[0])

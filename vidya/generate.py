@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 
 from vidya import kernels
 from vidya.decoder import Decoder, Precision
+from vidya.drawing import choose
 from vidya.model import Model
-from vidya.sampling import Sampling, choose
+from vidya.sampling import Sampling
 
 Array = NDArray[Any]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidya.checkpoint import CheckpointError, read_digest
+from vidya.checkpoint_file import CheckpointError, read_digest
 from vidya.config import ModelConfig, preset
 from vidya.errors import UserError
 from vidya.options import TrainOptions

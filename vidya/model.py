@@ -23,7 +23,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from vidya import kernels
 from vidya.activations import Activations, Pointers
-from vidya.arrays import aligned_zeros
+from vidya.arrays import aligned_zeros, large_zeros
 from vidya.config import ModelConfig
 from vidya.passes import Documents, document_positions, passes
 
@@ -108,7 +108,7 @@ class Model:
             raise ValueError(f"precision bf16 is for float32 parameters, not {self.dtype}")
         self.max_tokens = min(max_tokens or config.context, max(PASS_TOKENS, config.context))
         self.shapes = parameter_shapes(config)
-        self.flat = aligned_zeros(config.parameter_count(), self.dtype)
+        self.flat = large_zeros(config.parameter_count() * self.dtype.itemsize).view(self.dtype)
         self.parameters = named_views(self.flat, self.shapes)
         self.flat_gradient: Array = np.zeros(0, self.dtype)
         self.gradients: dict[str, Array] = {}

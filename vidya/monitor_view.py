@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.text import Text
 
 from vidya.braille import column_means, draw_curve
-from vidya.checkpoint import step_of_name, training_checkpoints
+from vidya.checkpoint_names import step_of_name, training_checkpoints
 from vidya.config import checkpoint_base
 from vidya.errors import UserError
 from vidya.progress import duration, fitting, size

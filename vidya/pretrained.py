@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidya.checkpoint import CheckpointError, is_weight, load
+from vidya.checkpoint_file import CheckpointError, CheckpointFile
 from vidya.config import ModelConfig
 from vidya.errors import UserError
 from vidya.run_folder import resolve_model
-from vidya.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from vidya.model import Model
+    from vidya.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -42,26 +42,19 @@ def load_pretrained(
         CheckpointError: it is damaged, or does not belong to that tokenizer.
     """
     checkpoint_path, tokenizer_path = resolve_model(path)
-    made: list[tuple[Model, Tokenizer]] = []
-
-    def parameters(meta: dict[str, Any]) -> dict[str, Any]:
-        """Those of a model as the checkpoint describes it, for its weights to be read into.
-
-        The tokenizer is loaded here because the checkpoint is being verified meanwhile.
-        """
+    with CheckpointFile(checkpoint_path) as file:
+        # here, because the checkpoint is being verified meanwhile
+        from vidya.checkpoint import is_weight, read_tensors
         from vidya.model import Model
+        from vidya.tokenizer import Tokenizer
 
         tokenizer = Tokenizer.load(tokenizer_path)
-        config = _config(meta, checkpoint_path)
-        _require_tokenizer(meta, config, tokenizer, checkpoint_path)
+        config = _config(file.meta, checkpoint_path)
+        _require_tokenizer(file.meta, config, tokenizer, checkpoint_path)
         model = Model(config, max_tokens=max_tokens)
-        made.append((model, tokenizer))
-        return model.parameters
-
-    tensors, meta = load(checkpoint_path, names=is_weight, into=parameters)
-    model, tokenizer = made[0]
+        tensors = read_tensors(file, is_weight, into=model.parameters)
     _require_all(model, tensors, checkpoint_path)
-    return Pretrained(model, tokenizer, meta, checkpoint_path)
+    return Pretrained(model, tokenizer, file.meta, checkpoint_path)
 
 
 def _config(meta: dict[str, Any], path: Path) -> ModelConfig:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from vidya.checkpoint import training_checkpoints
+from vidya.checkpoint_names import training_checkpoints
 from vidya.errors import UserError
 from vidya.progress import size
 

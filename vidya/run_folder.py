@@ -15,10 +15,10 @@ from pathlib import Path
 from types import TracebackType
 
 from vidya.atomic import remove_stale
-from vidya.checkpoint import (
+from vidya.checkpoint_file import read_meta
+from vidya.checkpoint_names import (
     checkpoint_name,
     finetuned_name,
-    read_meta,
     step_of_name,
     training_checkpoints,
 )

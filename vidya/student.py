@@ -18,6 +18,7 @@ import numpy as np
 
 from vidya import checkpoint
 from vidya.base_corpus import BaseCorpus, open_base_corpus
+from vidya.checkpoint_file import CheckpointError, read_digest
 from vidya.model import Model
 from vidya.pretrained import load_pretrained
 from vidya.run_folder import RunFolder, base_of, resolve_model
@@ -63,7 +64,7 @@ class Student:
             CheckpointError: a weight is not finite; the file that is there stays.
         """
         if not np.isfinite(self.model.flat).all():
-            raise checkpoint.CheckpointError(
+            raise CheckpointError(
                 f"the weights hold NaN or infinity, {self.path.name} stays as it is: lower --lr"
             )
         checkpoint.save(self.path, {**self.model.parameters, **(state or {})}, {
@@ -97,6 +98,6 @@ def open_student(
             {
                 "name": name.name,
                 "kind": str(loaded.meta.get("kind", "")),
-                "digest": checkpoint.read_digest(name),
+                "digest": read_digest(name),
             },
         )  # fmt: skip

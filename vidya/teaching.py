@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from vidya import checkpoint, journal
-from vidya.checkpoint import CheckpointError
+from vidya.checkpoint_file import CheckpointError, read_digest
 from vidya.conversation import chat_prompt
 from vidya.errors import UserError
 from vidya.generate import Generator
@@ -148,11 +148,11 @@ class Teaching:
         """
         self.wait()
         path = self.student.path
-        before = checkpoint.read_digest(path) if path.exists() else None
+        before = read_digest(path) if path.exists() else None
         self._rebuild(say)
         self._changed()
         self.wait()
-        return before == checkpoint.read_digest(path)
+        return before == read_digest(path)
 
     def catch_up(self, known: str | None, say: Say) -> None:
         """Learn what the journal has and the checkpoint has not.
@@ -281,7 +281,7 @@ def _opened(student: Student, slots: int, say: Say) -> Teaching:
 
 def _reference(path: Path, book: Journal) -> tuple[Any, Mapping[str, Any]]:
     """The model that the lessons began with, and its metadata."""
-    if not path.exists() or checkpoint.read_digest(path) != book.base["digest"]:
+    if not path.exists() or read_digest(path) != book.base["digest"]:
         raise UserError(
             f"{path} is not the {book.base['name']} that the lessons of {book.path} began with: "
             "put that one there, or move the journal away to begin another"

@@ -166,17 +166,17 @@ def _resume(run: RunFolder, options: TrainOptions) -> Trainer:
 
 def _base_to_resume(run: RunFolder, options: TrainOptions) -> str:
     """Stem of the checkpoints to resume: the preset's, or those of the only other preset."""
-    from vidya import checkpoint
+    from vidya.checkpoint_names import training_checkpoints
     from vidya.config import PRESETS, checkpoint_base
 
     base = checkpoint_base(options.preset)
-    if checkpoint.training_checkpoints(run.path, base):
+    if training_checkpoints(run.path, base):
         return base
     if options.preset == TrainOptions().preset:
         others = [
             other
             for other in map(checkpoint_base, PRESETS)
-            if checkpoint.training_checkpoints(run.path, other)
+            if training_checkpoints(run.path, other)
         ]
         if len(others) == 1:
             return others[0]

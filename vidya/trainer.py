@@ -32,6 +32,8 @@ from vidya import (
 )
 from vidya.batches import Batch, BatchPlan
 from vidya.board import tensorboard, to_board
+from vidya.checkpoint_file import CheckpointError
+from vidya.checkpoint_names import training_checkpoints
 from vidya.checkpoint_writer import CheckpointWriter
 from vidya.corpora import Corpora
 from vidya.errors import UserError
@@ -238,12 +240,12 @@ class Trainer:
         for name, values in self._state().items():
             there = tensors[name].shape if name in tensors else "absent"
             if there != values.shape:
-                raise checkpoint.CheckpointError(
+                raise CheckpointError(
                     f"{path}: {name} should be {values.shape} by its own description but is "
                     f"{there}: move that checkpoint away"
                 )
             if not np.isfinite(tensors[name]).all():
-                raise checkpoint.CheckpointError(
+                raise CheckpointError(
                     f"{path}: {name} holds NaN or infinity: move that checkpoint away to resume "
                     "from the one before it"
                 )
@@ -466,7 +468,7 @@ class Trainer:
             return
         self.writer.finish()  # what is good and on its way; the model of this step is not
         what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient norm is {norm}"
-        saved = checkpoint.training_checkpoints(self.run.path, self.base)
+        saved = training_checkpoints(self.run.path, self.base)
         then = (
             f"the last good checkpoint is {saved[0]}"
             if saved

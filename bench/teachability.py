@@ -29,7 +29,8 @@ from vidya.corpus import read_documents
 from vidya.evaluate import evaluate
 from vidya.generate import Generator
 from vidya.learner import Learner
-from vidya.lesson import METHODS, Candidate, Lesson, Settings
+from vidya.lesson import Candidate, Lesson
+from vidya.lesson_settings import METHODS, Settings
 from vidya.model import PASS_TOKENS, Model
 from vidya.pretrained import Pretrained, load_pretrained
 from vidya.recall import ENOUGH, Question, best_f1, measure_recall, questions_of
@@ -192,6 +193,8 @@ def main() -> int:
     parser.add_argument("--lr", type=float, help="for all methods; default: each its own")
     parser.add_argument("--steps", type=int, default=Settings.steps)
     parser.add_argument("--replay", type=int, default=Settings.replay)
+    parser.add_argument("--replay-loss", choices=("kl", "text"), default=Settings.replay_loss)
+    parser.add_argument("--anchor", type=float, default=Settings.anchor)
     parser.add_argument("--rehearse", type=int, default=Settings.rehearse)
     parser.add_argument("--only-with-replay", action="store_true")
     parser.add_argument("--tokens", type=int, default=16_384, help="of the held-out text")
@@ -216,7 +219,10 @@ def main() -> int:
     for method in given.methods:
         for replay in (given.replay,) if given.only_with_replay else (given.replay, 0):
             name = method if replay else f"{method} without replay"
-            settings = Settings(method, given.steps, given.lr, replay, given.rehearse)
+            settings = Settings(
+                method, given.steps, given.lr, replay, given.replay_loss, given.anchor,
+                given.rehearse,
+            ).resolved(pretrained.meta.get("preset"))  # fmt: skip
             settings.check()
             print(name, file=sys.stderr, flush=True)
             runs[name] = room.teach(taught, held_back, settings, given.lessons, given.seed)

@@ -12,8 +12,9 @@ from vidya import kernels, objectives, token_cache
 from vidya.base_corpus import open_base_corpus
 from vidya.config import ModelConfig
 from vidya.errors import UserError
-from vidya.learner import _METHODS, Learner
-from vidya.lesson import METHODS, Candidate, Lesson, Settings, parse
+from vidya.learner import _METHODS, OWN, Learner
+from vidya.lesson import Candidate, Lesson, parse
+from vidya.lesson_settings import METHODS, Settings
 from vidya.model import Model
 
 pytestmark = pytest.mark.usefixtures("kernel_settings")
@@ -26,7 +27,7 @@ def candidate(text):
 
 
 CANDIDATES = tuple(map(candidate, ("i am fine", "hello", "you and you", "hello", "thank")))
-PICK = Lesson(0, ("hello there",), CANDIDATES, 3, None, Settings())
+PICK = Lesson(0, ("hello there",), CANDIDATES, 3, None, Settings(lr=1e-5))
 CASES = {
     "pick": PICK,
     "pick of two alike": dataclasses.replace(PICK, pick=2),
@@ -52,7 +53,8 @@ def learner_of(dtype=np.float64, corpus=None, moved=True):
 
 
 def with_method(lesson, method, **settings):
-    return dataclasses.replace(lesson, settings=Settings(method, replay=0, **settings))
+    chosen = Settings(method, replay=0, **{"lr": 1e-5, **settings})
+    return dataclasses.replace(lesson, settings=chosen)
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +184,7 @@ def test_the_same_lessons_give_the_same_bits(method, corpus):
         learner = learner_of(np.float32, corpus, moved=False)
         earlier = []
         for number, lesson in enumerate(CASES.values()):
-            lesson = dataclasses.replace(lesson, number=number, settings=Settings(method))
+            lesson = dataclasses.replace(lesson, number=number, settings=Settings(method, lr=1e-5))
             lesson = parse(lesson.plain()) if threads == 4 else lesson
             learner.learn(lesson, earlier)
             earlier.append(lesson)
@@ -193,7 +195,7 @@ def test_the_same_lessons_give_the_same_bits(method, corpus):
 @pytest.mark.parametrize("method", METHODS)
 def test_taking_back_is_exact(method, corpus):
     learner = learner_of(np.float32, corpus, moved=False)
-    lesson = dataclasses.replace(PICK, settings=Settings(method))
+    lesson = dataclasses.replace(PICK, settings=Settings(method, lr=1e-5))
     assert not learner.can_take_back
     learner.learn(lesson)
     state, steps = [values.tobytes() for values in learner._changing()], learner.optimizer.steps
@@ -234,24 +236,40 @@ def test_earlier_lessons_are_rehearsed():
             assert ids[ids >= 0].tolist() in [list(reply) for reply in right]
 
 
-def test_a_steps_gradient_is_the_sum_of_its_parts(corpus):
-    """The lesson's, and the mean cross-entropies of earlier answers and of the base corpus."""
+@pytest.mark.parametrize("replay_loss", ["kl", "text"])
+def test_a_steps_gradient_is_the_sum_of_its_parts(corpus, replay_loss):
+    """The lesson's and the earlier answers' as a mean, and what the base corpus is held to."""
     learner = learner_of(corpus=corpus)
-    settings = Settings("sft", rehearse=3, replay=20)
+    settings = Settings("sft", rehearse=3, replay=20, replay_loss=replay_loss, anchor=0.7)
     lesson = dataclasses.replace(PICK, number=7, settings=settings)
     earlier = [CASES[name] for name in ("answer", "rejection", "conversation", "answer to nothing")]
     answers = learner._answers(lesson)
+    window = learner._replay_window(lesson, 2)
+    base = objectives.log_softmax(learner.reference.logits(window))
+    learner.model.flat += 0.1 * np.cos(np.arange(learner.model.flat.size))  # it has learnt
     objective = _METHODS["sft"](answers, settings, np.zeros((1, 1)))
     both, (replayed,) = learner._step(answers, objective, lesson, 2, earlier)
     gradient = learner.model.flat_gradient.copy()
-    expected, total = 0, 0
-    window = learner._replay_window(lesson, 2)
-    for batch in (answers.batch, learner._rehearsed(lesson, 2, earlier), window):
-        last = learner.model.loss_and_gradients(batch)
-        expected, total = expected + last, total + learner.model.flat_gradient
-    assert both == pytest.approx(expected, rel=1e-12)
-    assert replayed == pytest.approx(last, rel=1e-12)
-    assert np.abs(gradient - total).max() <= 1e-12 * np.abs(total).max()
+
+    def gradients(batch):
+        return learner.model.loss_and_gradients(batch), learner.model.flat_gradient.copy()
+
+    own, others = gradients(answers.batch), gradients(learner._rehearsed(lesson, 2, earlier))
+    held = text = gradients(window)
+    if replay_loss == "kl":  # cross-entropy with the base model's probabilities for targets
+        p = np.exp(base)
+
+        def distil(first, logits):
+            logprobs = objectives.log_softmax(logits)
+            value = (p * (base - logprobs)).sum() / len(p)
+            return float(value), (np.exp(logprobs) - p) / len(p)
+
+        value = learner.model.objective_and_gradients(window, distil)
+        held = value, learner.model.flat_gradient.copy()
+    for found, part in ((both, 0), (gradient, 1)):
+        expected = (OWN * own[part] + 3 * others[part]) / (OWN + 3) + 0.7 * held[part]
+        assert np.abs(found - expected).max() <= 1e-12 * np.abs(expected).max()
+    assert replayed == pytest.approx(text[0], rel=1e-12)
 
 
 def test_replay_without_a_corpus_is_refused():
@@ -310,12 +328,20 @@ def test_a_lesson_goes_into_json_and_back():
 @pytest.mark.parametrize(
     "changes",
     [{"method": "x"}, {"steps": 0}, {"lr": 0.0}, {"lr": float("nan")}, {"replay": -1},
-     {"beta": -1.0}, {"kl": -0.1}, {"kl": float("inf")}, {"clip": 0.0}],
+     {"anchor": 0.0}, {"beta": -1.0}, {"kl": -0.1}, {"kl": float("inf")}, {"clip": 0.0}],
 )  # fmt: skip
 def test_settings_that_make_no_sense(changes):
     (name,) = changes
     with pytest.raises(UserError, match=f"--{name} must be"):
         Settings(**changes).check()
+
+
+def test_the_rate_is_a_share_of_what_the_preset_is_trained_with():
+    tenth, big, other = (Settings("dpo").resolved(name) for name in ("10m", "25m", None))
+    assert tenth.rate == pytest.approx(3e-4) and big.rate == other.rate == pytest.approx(9e-5)
+    assert Settings(lr=2e-3, rehearse=3).resolved("25m") == Settings(lr=2e-3, rehearse=3)
+    with pytest.raises(ValueError, match="depends on a model"):
+        _ = Settings().rate
 
 
 def test_the_base_model_stays_what_it_was():

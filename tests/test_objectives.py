@@ -76,9 +76,32 @@ def test_the_divergence_is_that_of_the_whole_vocabulary(shape):
     assert close(gradient, at.grad, 1e-9)
 
 
-def test_a_model_does_not_diverge_from_itself():
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_divergence_from_the_reference(shape):
+    logits, reference, _ = drawn(*shape)
+    held = objectives.log_softmax(reference)
+    found, gradient = objectives.kl_from(held, objectives.log_softmax(logits))
+    other_way, _ = objectives.kl_divergence(held, objectives.log_softmax(logits))
+    assert np.allclose(found, other_way, rtol=1e-10, atol=1e-13)
+
+    def value(at):
+        return objectives.kl_from(held, objectives.log_softmax(at))[0].sum()
+
+    assert close(gradient, differences(value, logits))
+    torch = pytest.importorskip("torch")
+    at = torch.tensor(logits, requires_grad=True)
+    total = torch.nn.functional.kl_div(
+        torch.log_softmax(at, 1), torch.tensor(held), log_target=True, reduction="sum"
+    )
+    total.backward()
+    assert found.sum() == pytest.approx(total.item(), rel=1e-10, abs=1e-13)
+    assert close(gradient, at.grad, 1e-9)
+
+
+@pytest.mark.parametrize("divergence_of", [objectives.kl_divergence, objectives.kl_from])
+def test_a_model_does_not_diverge_from_itself(divergence_of):
     held = objectives.log_softmax(drawn()[0])
-    divergence, gradient = objectives.kl_divergence(held, held)
+    divergence, gradient = divergence_of(held, held)
     assert not divergence.any() and not gradient.any()
 
 

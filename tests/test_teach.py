@@ -109,7 +109,7 @@ def test_lines_from_a_pipe(run):
 def test_options_that_make_no_sense(given, saying):
     options = Options(**given)
     with pytest.raises(UserError, match=re.escape(saying)):
-        options.check(), options.settings(), options.offering()
+        options.check(), options.offering()
 
 
 def test_errors(run, tmp_path):

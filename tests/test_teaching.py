@@ -11,7 +11,8 @@ from vidya import checkpoint, journal
 from vidya.checkpoint_file import read_digest, read_meta
 from vidya.errors import UserError
 from vidya.journal import Journal
-from vidya.lesson import Candidate, Settings
+from vidya.lesson import Candidate
+from vidya.lesson_settings import Settings
 from vidya.sampling import Sampling
 from vidya.teaching import BASE_NAME, Offering, open_teaching
 
@@ -65,7 +66,7 @@ def test_a_lesson_is_in_the_journal_before_it_is_learnt(run, monkeypatch):
                       teaching.offer(("hello",), OFFER) if reply.end]  # fmt: skip
         teaching.lesson(("hello",), candidates, SETTINGS, pick=2)
     ((first, lesson),) = seen
-    assert first["base"]["name"] == NAME and first["journal"] == 1
+    assert first["base"]["name"] == NAME and first["journal"] == 2
     assert lesson["pick"] == 2 and lesson["turns"] == ["hello"] and "time" in lesson
     assert [one["text"] for one in lesson["candidates"]] == [one.text for one in candidates]
     assert lesson["settings"]["lr"] == 1e-3

@@ -2,7 +2,7 @@
 
 `teach.jsonl` in the run folder, one JSON object a line:
 
-- the first line says what the lessons began with: `{"journal": 1, "base": {name, kind,
+- the first line says what the lessons began with: `{"journal": 2, "base": {name, kind,
   digest}, "tokenizer": hash}`;
 - `{"lesson": n, "turns", "candidates", "pick", "answer", "settings", "time"}` (vidya/lesson.py);
 - `{"undo": n}` takes lesson n back, the last that counted then.
@@ -26,7 +26,7 @@ from vidya.atomic import write_bytes
 from vidya.errors import UserError
 from vidya.lesson import Lesson, parse
 
-FORMAT = 1
+FORMAT = 2
 NAME = "teach.jsonl"
 
 
@@ -76,7 +76,7 @@ class Journal:
             if first["journal"] != FORMAT:
                 raise UserError(
                     f"{path} has format {first['journal']}, this version of vidya reads {FORMAT}: "
-                    "update vidya"
+                    "move it away to teach anew, or use the version that wrote it"
                 )
             base = {name: str(first["base"][name]) for name in ("name", "kind", "digest")}
             journal = cls(path, base, str(first["tokenizer"]))

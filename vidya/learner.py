@@ -1,10 +1,15 @@
 """Learning from lessons: a model, its optimizer, and the model that it began as.
 
-A lesson is some gradient steps of Adam on its answers by one of three methods. Against
-forgetting, each step also sees the right answers of some earlier lessons again, and a window
-of the base corpus: their mean cross-entropies are added. What comes out is a function of the
-state before, the lesson and the lessons before it, so a journal of lessons can be learnt
-again.
+A lesson is some gradient steps of Adam on its answers by one of three methods. Each step also
+sees the right answers of some earlier lessons again, and a window of the base corpus, where
+the model is held to what the base model says (or learns the text again). A step minimises
+
+    (OWN * own + n * rehearsed) / (OWN + n) + anchor * window
+
+with n earlier answers: an answer is one of many that must be known together. Were a new one
+given the weight of all others, each lesson would undo some of those before
+(docs/TEACHING.md has the figures). What comes out is a function of the state before, the
+lesson and the lessons before it, so a journal of lessons can be learnt again.
 
 - `sft`: cross-entropy of the right answer.
 - `dpo`: the right answer against each of the others, relative to the base model.
@@ -29,13 +34,18 @@ from vidya.answers import answer_batch, joined, reply_starts
 from vidya.base_corpus import BaseCorpus
 from vidya.batches import Batch, BatchPlan
 from vidya.errors import UserError
-from vidya.lesson import Lesson, MethodName, Settings
+from vidya.lesson import Lesson
+from vidya.lesson_settings import MethodName, Settings
 from vidya.model import Model, Objective
 from vidya.optimizer import Adam
 from vidya.tokenizer import Tokenizer
 
 Array = NDArray[Any]
 
+OWN = 0.5
+"""What the answer of a lesson counts beside a rehearsed one: it is in every step."""
+BETA2 = 0.99
+"""Adam's decay of the second moment: lessons are few, and each is something else."""
 REPLAY_SEED = 0
 """Of the order in which the base corpus comes back."""
 
@@ -91,6 +101,41 @@ class _Answers:
         """Log-probability of each answer, [answers], from the model's [R, V]."""
         ours = objectives.token_logprobs(logprobs, self.targets)
         return np.add.reduceat(ours, self.starts[:-1])
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Of a step: texts, and what is minimised about their rows of logits."""
+
+    batch: Batch
+    weight: float
+    objective: Objective
+
+
+def _mean_cross_entropy(batch: Batch) -> Objective:
+    targets = batch.targets[batch.targets >= 0]
+
+    def objective(first: int, logits: Array) -> tuple[float, Array]:
+        weights = np.full(len(targets), 1 / len(targets), logits.dtype)
+        return objectives.weighted_logprob(objectives.log_softmax(logits), targets, weights)
+
+    return objective
+
+
+def _sum_of(parts: Sequence[_Part]) -> Objective:
+    """The sum of the parts' objectives, as one of all their rows, in their order."""
+    counts = [int(np.count_nonzero(part.batch.targets >= 0)) for part in parts]
+    ends = np.cumsum(counts)
+
+    def objective(first: int, logits: Array) -> tuple[float, Array]:
+        total, pulls = 0.0, []
+        for part, count, end in zip(parts, counts, ends, strict=True):
+            value, pull = part.objective(0, logits[end - count : end])
+            total += part.weight * value
+            pulls.append(part.weight * pull)
+        return total, np.concatenate(pulls)
+
+    return objective
 
 
 Method = Callable[["_Answers", Settings, Array], Objective]
@@ -168,7 +213,7 @@ class Learner:
             corpus: what the base model was trained on, for replay; None: there is none.
         """
         self.model, self.reference = model, reference
-        self.optimizer = Adam(model)
+        self.optimizer = Adam(model, beta2=BETA2)
         self._tokenizer, self._corpus = tokenizer, corpus
         # a pass holds answers, rehearsed ones and replay: long prompts lose their beginning
         self._room = (model.max_tokens - model.config.context) // 2
@@ -295,27 +340,49 @@ class Learner:
         earlier: Sequence[Lesson],
     ) -> tuple[float, list[float]]:  # fmt: skip
         """Gradients of a step; its loss, and that of the base corpus if it is in it."""
-        own, replay = len(answers.targets), self._replay_window(lesson, step)
-        again = [self._rehearsed(lesson, step, earlier), replay]
-        more = [batch for batch in again if batch is not None]
-        targets = [batch.targets[batch.targets >= 0] for batch in more]
-        means: list[float] = []
+        rehearsed, window = (
+            self._rehearsed(lesson, step, earlier),
+            self._replay_window(lesson, step),
+        )
+        others = 0 if rehearsed is None else len(rehearsed.offsets) - 1
+        share = OWN / (OWN + others)
+        parts = [_Part(answers.batch, share, objective)]
+        if rehearsed is not None:
+            parts.append(_Part(rehearsed, 1 - share, _mean_cross_entropy(rehearsed)))
+        seen: list[float] = []
+        if window is not None:
+            anchor = lesson.settings.anchor
+            parts.append(_Part(window, anchor, self._holding(window, lesson.settings, seen)))
+        loss = self.model.objective_and_gradients(
+            joined([part.batch for part in parts]), _sum_of(parts)
+        )
+        return loss, seen
 
-        def total(first: int, logits: Array) -> tuple[float, Array]:
-            loss, gradient = objective(first, logits[:own])
-            gradients, begin = [gradient], own
-            for ids in targets:
-                rows = objectives.log_softmax(logits[begin : begin + len(ids)])
-                weights = np.full(len(ids), 1 / len(ids), logits.dtype)
-                mean, pull = objectives.weighted_logprob(rows, ids, weights)
-                means.append(mean)
-                gradients.append(pull)
-                begin += len(ids)
-            return loss + sum(means), np.concatenate(gradients)
+    def _holding(self, window: Batch, settings: Settings, seen: list[float]) -> Objective:
+        """What is minimised about a window of the base corpus.
 
-        batch = joined([answers.batch, *more])
-        loss = self.model.objective_and_gradients(batch, total)
-        return loss, means[-1:] if replay is not None else []
+        KL(base || model), mean over its tokens: its gradient is 0 where nothing has changed,
+        so it does not add the noise of a few tokens' cross-entropy.
+
+        Args:
+            window: of the corpus.
+            settings: say whether it is that, or the cross-entropy.
+            seen: the cross-entropy is appended to it.
+        """
+        learn_text = _mean_cross_entropy(window)
+        base = None
+        if settings.replay_loss == "kl":
+            base = objectives.log_softmax(self.reference.logits(window))
+
+        def objective(first: int, logits: Array) -> tuple[float, Array]:
+            cross_entropy, pull = learn_text(first, logits)
+            seen.append(cross_entropy)
+            if base is None:
+                return cross_entropy, pull
+            divergence, pull = objectives.kl_from(base, objectives.log_softmax(logits))
+            return float(divergence.mean()), pull / len(divergence)
+
+        return objective
 
     def _loss(self, answers: _Answers, logprobs: Array) -> float | None:
         """Mean loss of the right answer's tokens."""

@@ -7,64 +7,15 @@ with the same result (vidya/learner.py).
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 from vidya.answers import Answer, reply_ids
 from vidya.conversation import chat_prompt
 from vidya.errors import UserError
+from vidya.lesson_settings import Settings
 from vidya.tokenizer import Tokenizer
-
-MethodName = Literal["sft", "dpo", "reinforce"]
-METHODS: tuple[MethodName, ...] = get_args(MethodName)
-RATES: Mapping[MethodName, float] = {"sft": 1e-5, "dpo": 1e-5, "reinforce": 1e-5}
-"""Learning rates that are taken unless another is asked for."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a lesson is learnt."""
-
-    method: MethodName = "sft"
-    """How to learn from the choice."""
-    steps: int = 4
-    """Gradient steps."""
-    lr: float | None = None
-    """Learning rate of Adam; None: the method's own."""
-    replay: int = 128
-    """Predictions of the base corpus that each step sees against forgetting; 0: none."""
-    rehearse: int = 8
-    """Right answers of earlier lessons that each gradient step sees again; 0: none."""
-    beta: float = 0.1
-    """Of dpo: how strongly the base model holds."""
-    kl: float = 0.1
-    """Of reinforce: what a nat of divergence from the base model costs."""
-    clip: float = 0.2
-    """Of reinforce: how far the probability of a token may move in a lesson, as a ratio."""
-
-    def check(self) -> None:
-        """`UserError` for a setting that makes no sense."""
-        if self.method not in METHODS:
-            raise UserError(f"--method must be {', '.join(METHODS)}, not {self.method}")
-        if not 1 <= self.steps <= 1000:
-            raise UserError(f"--steps must be between 1 and 1,000, not {self.steps}")
-        for name in ("replay", "rehearse"):
-            if not 0 <= getattr(self, name) <= 1_000_000:
-                value = getattr(self, name)
-                raise UserError(f"--{name} must be between 0 and 1,000,000, not {value}")
-        for name in ("lr", "beta", "clip"):
-            value = getattr(self, name)
-            if value is not None and not (0 < value < math.inf):
-                raise UserError(f"--{name} must be a number above 0, not {value}")
-        if not 0 <= self.kl < math.inf:
-            raise UserError(f"--kl must be 0 or more, not {self.kl}")
-
-    @property
-    def rate(self) -> float:
-        """The learning rate."""
-        return RATES[self.method] if self.lr is None else self.lr
 
 
 @dataclass(frozen=True)

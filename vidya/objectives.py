@@ -9,8 +9,8 @@ the tests. Sums and exponentials are in the dtype of the logits.
   against each of the others;
 - policy gradient (Williams 1992) with advantages, clipped as in PPO (Schulman et al.
   2017, eq. 7) where the policy has moved since the answers were drawn;
-- Kullback-Leibler divergence to a reference model over the whole vocabulary, not an
-  estimate from the tokens that were drawn.
+- Kullback-Leibler divergence to a reference model, and from it, over the whole vocabulary,
+  not an estimate from the tokens that were drawn.
 """
 
 from __future__ import annotations
@@ -59,6 +59,20 @@ def kl_divergence(logprobs: Array, reference: Array) -> tuple[Array, Array]:
     ratio = logprobs - reference
     divergence: Array = (p * ratio).sum(axis=1)
     return divergence, p * (ratio - divergence[:, None])
+
+
+def kl_from(reference: Array, logprobs: Array) -> tuple[Array, Array]:
+    """KL(reference || model) of each row, [R] nats, and its gradient [R, V] for the logits.
+
+    What distillation minimises (Hinton et al. 2015), less the reference's entropy.
+
+    Args:
+        reference: the reference model's, [R, V].
+        logprobs: the model's, [R, V].
+    """
+    p = np.exp(reference)
+    divergence: Array = (p * (reference - logprobs)).sum(axis=1)
+    return divergence, np.exp(logprobs) - p
 
 
 def dpo(policy: Array, reference: Array, beta: float) -> tuple[float, Array]:

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal, Optional
 from vidya import thread_choice
 from vidya.command_line import parse
 from vidya.errors import UserError, run_command
+from vidya.lesson_settings import Settings
 
 if TYPE_CHECKING:
     from vidya.learner import Outcome
-    from vidya.lesson import Candidate, Settings
+    from vidya.lesson import Candidate
     from vidya.teaching import Offering, Teaching
 
 QUESTION = "teach_question.json"
@@ -28,8 +29,8 @@ MOST_CANDIDATES = 16
 
 
 @dataclass(frozen=True)
-class Options:
-    """How to teach."""
+class _Actions:
+    """What a program may ask for; none of it: teach in the terminal."""
 
     ask: tuple[str, ...] = ()
     """Print the candidates for this message. Several texts are a conversation: the user's and
@@ -46,23 +47,12 @@ class Options:
     """Rebuild the taught model from the base model and the journal, bit for bit."""
     json: bool = False
     """Print JSON, one object a line, with --ask and what follows it."""
-    method: Literal["sft", "dpo", "reinforce"] = "sft"
-    """How to learn: the right answer alone, the right one against the others, or policy
-    gradient over all of them."""
-    steps: int = 4
-    """Gradient steps of a lesson."""
-    lr: float | None = None
-    """Learning rate; left out: the method's own."""
-    replay: int = 128
-    """Tokens of the base corpus that each step sees against forgetting; 0: none."""
-    rehearse: int = 8
-    """Right answers of earlier lessons that each step sees again; 0: none."""
-    beta: float = 0.1
-    """Of dpo: how strongly the base model holds."""
-    kl: float = 0.1
-    """Of reinforce: what a nat of divergence from the base model costs."""
-    clip: float = 0.2
-    """Of reinforce: how far a token's probability may move in a lesson."""
+
+
+@dataclass(frozen=True)
+class Options(Settings, _Actions):  # in --help what is done comes before how
+    """How to teach."""
+
     n: int = 5
     """Candidates to offer."""
     max_tokens: int = 40
@@ -80,6 +70,7 @@ class Options:
 
     def check(self) -> None:
         """`UserError` for options that make no sense."""
+        super().check()
         if not 1 <= self.n <= MOST_CANDIDATES:
             raise UserError(f"--n must be between 1 and {MOST_CANDIDATES}, not {self.n}")
         for name in ("max_tokens", "turns"):
@@ -102,23 +93,6 @@ class Options:
         if self.json and not (self.ask or any(learns)):
             raise UserError("--json is for --ask, --pick, --answer and --reject")
         thread_choice.check(self.threads)
-
-    def settings(self) -> "Settings":
-        """How lessons are learnt."""
-        from vidya.lesson import Settings
-
-        made = Settings(
-            self.method,
-            self.steps,
-            self.lr,
-            self.replay,
-            self.rehearse,
-            self.beta,
-            self.kl,
-            self.clip,
-        )
-        made.check()
-        return made
 
     def offering(self) -> "Offering":
         """How candidates are drawn."""
@@ -144,13 +118,14 @@ def main() -> int | None:
 def run(model: Path | None, options: Options) -> int:
     """Open the model and do what the options ask for, or teach in the terminal."""
     options.check()
-    settings, how = options.settings(), options.offering()
+    how = options.offering()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     from vidya.teaching import open_teaching
 
     thread_choice.use(options.threads)
     with open_teaching(model, options.n, _say) as teaching:
+        settings = options.resolved(teaching.student.meta.get("preset"))
         if options.replay_journal:
             same = teaching.rebuild(_say)
             where = teaching.student.path
@@ -188,7 +163,7 @@ def _introduction(teaching: "Teaching") -> str:
 # ---- two commands for programs -------------------------------------------------------------
 
 
-def _ask(teaching: "Teaching", options: Options, settings: "Settings", how: "Offering") -> None:
+def _ask(teaching: "Teaching", options: Options, settings: Settings, how: "Offering") -> None:
     """Print candidates and remember them; with --answer, learn that instead."""
     from vidya.lesson import Candidate
 
@@ -218,7 +193,7 @@ def _ask(teaching: "Teaching", options: Options, settings: "Settings", how: "Off
 
 
 def _learn(
-    teaching: "Teaching", options: Options, settings: "Settings",
+    teaching: "Teaching", options: Options, settings: Settings,
     turns: tuple[str, ...], candidates: "list[Candidate]",
 ) -> None:  # fmt: skip
     pick = 0 if options.reject else options.pick

@@ -25,7 +25,8 @@ from vidya.conversation import printable
 from vidya.errors import UserError
 from vidya.interruption import Interruption
 from vidya.learner import Outcome
-from vidya.lesson import Candidate, Settings
+from vidya.lesson import Candidate
+from vidya.lesson_settings import Settings
 from vidya.teaching import Offering, Teaching
 
 CHOICE = "teach> "

@@ -32,7 +32,8 @@ from vidya.errors import UserError
 from vidya.generate import Generator
 from vidya.journal import Journal
 from vidya.learner import Learner, Outcome
-from vidya.lesson import Candidate, Lesson, Settings
+from vidya.lesson import Candidate, Lesson
+from vidya.lesson_settings import Settings
 from vidya.model import PASS_TOKENS
 from vidya.pretrained import load_pretrained
 from vidya.replies import Reply, write_replies
@@ -110,7 +111,12 @@ class Teaching:
         """
         self.wait()
         lesson = Lesson(
-            self.journal.taught, tuple(turns), tuple(candidates), pick, answer, settings
+            self.journal.taught,
+            tuple(turns),
+            tuple(candidates),
+            pick,
+            answer,
+            settings.resolved(self.student.meta.get("preset")),
         )
         self.learner.check(settings)
         self.journal.add(lesson)

@@ -1,5 +1,6 @@
 """Checkpoints: whole or refused, and never lost."""
 
+import hashlib
 import json
 import os
 import random
@@ -19,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from vidya import checkpoint
+from vidya import checkpoint, checkpoint_file
 from vidya.atomic import remove_stale
-from vidya.checkpoint_file import FORMAT, CheckpointError, read_meta
+from vidya.checkpoint_file import FORMAT, CheckpointError, read_digest, read_meta
 from vidya.checkpoint_names import (
     checkpoint_name,
     finetuned_name,
@@ -307,11 +308,26 @@ def test_a_safetensors_file_of_somebody_else(tmp_path):
 
 def test_another_format_version(tmp_path, monkeypatch):
     path = tmp_path / "model.bin"
-    monkeypatch.setattr(checkpoint, "FORMAT", "vidya-2")
+    monkeypatch.setitem(checkpoint_file.DIGESTS, "vidya-3", hashlib.sha256)
+    monkeypatch.setattr(checkpoint, "FORMAT", "vidya-3")
     checkpoint.save(path, small(), META)
     monkeypatch.undo()
     message = refused(path)
-    assert "'vidya-2'" in message and "'vidya-1'" in message and "update" in message
+    assert "'vidya-3'" in message and "reads vidya-2 and vidya-1: update" in message
+
+
+def test_a_file_of_the_first_format_is_read_and_verified(tmp_path, monkeypatch):
+    path = tmp_path / "model.bin"
+    monkeypatch.setattr(checkpoint, "FORMAT", "vidya-1")
+    checkpoint.save(path, small(), META)
+    monkeypatch.undo()
+    loaded, meta = checkpoint.load(path)
+    assert same(loaded, small()) and meta == META
+    raw = path.read_bytes()
+    blank = raw.replace(read_digest(path).encode(), b"0" * 64)
+    assert hashlib.blake2b(blank, digest_size=32).hexdigest() == read_digest(path)
+    path.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
+    assert "damaged" in refused(path)
 
 
 def test_missing_and_unreadable(tmp_path):

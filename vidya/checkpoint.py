@@ -6,7 +6,7 @@ reads them too. The header's `__metadata__` holds
 
 - `format`: version of what is described here;
 - `vidya`: the caller's metadata (kind, config, step, …) as JSON;
-- `digest`: blake2b of the whole file as it is with the digest's own 64 digits
+- `digest`: SHA-256 of the whole file as it is with the digest's own 64 digits
   written as zeros. A changed bit anywhere, even in the padding, is found at load.
 
 Files are written atomically: a crash at any instant leaves the previous one.
@@ -14,7 +14,6 @@ Files are written atomically: a crash at any instant leaves the previous one.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -25,6 +24,7 @@ import numpy as np
 
 from vidya.atomic import atomic_write
 from vidya.checkpoint_file import (
+    DIGESTS,
     FORMAT,
     NO_DIGEST,
     CheckpointError,
@@ -83,7 +83,7 @@ def save(path: StrPath, tensors: Mapping[str, Array], meta: Mapping[str, object]
     size = len(header) + sum(array.nbytes for _, array in ordered)
 
     def write(file: BinaryIO) -> None:
-        digest = hashlib.blake2b(header, digest_size=32)
+        digest = DIGESTS[FORMAT](header)
         file.write(header)
         for _, array in ordered:
             for chunk in _chunks(array):

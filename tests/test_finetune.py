@@ -158,10 +158,11 @@ def test_the_same_seed_gives_the_same_weights(command, run, persona):
     assert found[0] == found[1] != found[2]
 
 
-def test_replay_keeps_what_the_model_could(command, run, persona):
+@pytest.mark.parametrize("how", [(), ("--replay-loss", "text", "--dropout")])
+def test_replay_keeps_what_the_model_could(command, run, persona, how):
     base = {}
     for share in (0, 0.5):
-        tuned(command, persona, "--model", run / NAME, *FAST, "--replay", share)
+        tuned(command, persona, "--model", run / NAME, *FAST, "--replay", share, *how)
         base[share] = evaluations(run)[-1]["base_bpb"]
     assert base[0.5] < 0.8 * base[0]
 
@@ -211,16 +212,18 @@ def test_replay_has_its_share_of_the_tokens(original, share, persona):
     base = open_base_corpus(original, tokenizer)
     taught = read_persona([persona], tokenizer, val_fraction=0).taught
     plan = BatchPlan(taught, 64, tokens_per_step=40)
-    batches = Mixture(plan, base.replay(64, 0) if share else None, share).batches()
+    steps = Mixture(plan, base.replay(64, 0) if share else None, share).steps()
     mine = every = 0
-    for step, batch in zip(range(50), batches, strict=False):
+    for step, (own, windows) in zip(range(50), steps, strict=False):
         persona_part = plan.batch(step)
-        own = len(persona_part.tokens)
-        assert (batch.tokens[:own] == persona_part.tokens).all()
-        assert (batch.targets[:own] == persona_part.targets).all()
-        assert (batch.targets[own:] >= 0).all()  # every word of replay counts
-        assert batch.offsets[-1] == len(batch.tokens) and (np.diff(batch.offsets) > 0).all()
-        mine, every = mine + own, every + len(batch.tokens)
+        assert (own.tokens == persona_part.tokens).all()
+        assert (own.targets == persona_part.targets).all()
+        mine, every = mine + len(own.tokens), every + len(own.tokens)
+        if windows is not None:
+            assert (windows.targets >= 0).all()  # every word of replay counts
+            assert windows.offsets[-1] == len(windows.tokens)
+            assert (np.diff(windows.offsets) > 0).all()
+            every += len(windows.tokens)
     assert 1 - mine / every == pytest.approx(share, abs=0.02)
 
 
@@ -333,6 +336,8 @@ def test_ctrl_c_saves_what_was_learnt(run, persona):
     [
         (["--epochs", 0], "--epochs must be at least 1, not 0"),
         (["--replay", 1], r"--replay must be in \[0, 1\), not 1"),
+        (["--anchor", 0], "--anchor must be a positive number, not 0"),
+        (["--dropout"], "--dropout needs --replay-loss text, or --replay 0"),
         (["--val-fraction", -0.1], "--val-fraction must be in"),
         (["--lr", 0], "--lr must be a positive number"),
         (["--patience", -1], "--patience must be auto or at least 0"),

@@ -40,6 +40,10 @@ class FinetuneOptions:
     replay: float = 0.5
     """Share of a step's tokens that come from the corpus that the model was trained on, against
     forgetting; 0: none."""
+    replay_loss: Literal["kl", "text"] = "kl"
+    """What is asked of them. kl: say what the model said there before; text: learn the text."""
+    anchor: float = 3.0
+    """Weight of that beside the persona, with kl."""
     replay_data: Path | None = None
     """Corpus file to replay, a document a line, where the run folder has no token cache."""
     lr: float | None = None
@@ -80,6 +84,10 @@ class FinetuneOptions:
                 raise UserError(f"{_flag(name)} must be in [0, 1), not {value}")
         if self.lr is not None and not (self.lr > 0 and math.isfinite(self.lr)):
             raise UserError(f"--lr must be a positive number, not {self.lr}")
+        if not (self.anchor > 0 and math.isfinite(self.anchor)):
+            raise UserError(f"--anchor must be a positive number, not {self.anchor}")
+        if self.dropout and self.replay and self.replay_loss == "kl":
+            raise UserError("--dropout needs --replay-loss text, or --replay 0")
         if self.warmup < 0:
             raise UserError(f"--warmup must be at least 0, not {self.warmup}")
         if self.patience != "auto" and self.patience < 0:

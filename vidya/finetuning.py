@@ -23,11 +23,13 @@ from vidya.evaluate import HeldOut, evaluate
 from vidya.finetune_options import EVALUATIONS, FinetuneOptions
 from vidya.generate import Generator
 from vidya.interruption import Interruption
+from vidya.model import Model
 from vidya.optimizer import Adam
 from vidya.persona import Persona
 from vidya.progress import Display
 from vidya.recall import Recall, measure_recall
 from vidya.replies import MOST_TOGETHER
+from vidya.step_parts import Part, gradients_of, held_to, mean_cross_entropy
 from vidya.student import Student
 
 MOST_QUESTIONS = 200
@@ -47,19 +49,19 @@ class Mixture:
     def __init__(self, persona: BatchPlan, replay: BatchPlan | None, share: float) -> None:
         self._persona, self._replay, self._share = persona, replay, share
 
-    def batches(self) -> Iterator[Batch]:
-        """The batch of each step, from the first on, without end."""
+    def steps(self) -> Iterator[tuple[Batch, Batch | None]]:
+        """What each step has of the persona and of replay, from the first on, without end."""
         step = replayed = 0
         owed = 0.0
         while True:
-            parts = [self._persona.batch(step)]
+            own, windows = self._persona.batch(step), []
             if self._replay is not None:
-                owed += len(parts[0].tokens) * self._share / (1 - self._share)
+                owed += len(own.tokens) * self._share / (1 - self._share)
                 while owed > 0:
-                    parts.append(self._replay.batch(replayed))
-                    owed -= len(parts[-1].tokens)
+                    windows.append(self._replay.batch(replayed))
+                    owed -= len(windows[-1].tokens)
                     replayed += 1
-            yield joined(parts)
+            yield own, joined(windows) if windows else None
             step += 1
 
 
@@ -176,6 +178,10 @@ class FineTuning:
         self.total = sum(plan.steps_in_epoch(epoch) for epoch in range(options.epochs))
         replay = base.replay(context, options.seed) if base is not None and share else None
         self.mixture = Mixture(plan, replay, share)
+        self._base_model: Model | None = None
+        if replay is not None and options.replay_loss == "kl":
+            self._base_model = Model(student.model.config, max_tokens=student.model.max_tokens)
+            self._base_model.flat[...] = student.model.flat
         self.optimizer = Adam(student.model)
         self.interrupted = Interruption()
         every = -(-len(persona.questions) // MOST_QUESTIONS)
@@ -192,13 +198,12 @@ class FineTuning:
 
     def choose_threads(self, say: Callable[[str], None]) -> None:
         """Set the kernels' threads: as told, or as a step turns out fastest."""
-        model, batch = self.student.model, next(self.mixture.batches())
-        work = thread_choice.Workload(
-            config.describe(model.config), len(batch.tokens), model.precision
-        )
+        model, (own, windows) = self.student.model, next(self.mixture.steps())
+        tokens = len(own.tokens) + (0 if windows is None else len(windows.tokens))
+        work = thread_choice.Workload(config.describe(model.config), tokens, model.precision)
 
         def step() -> None:
-            model.loss_and_gradients(batch, dropout_seed=self._dropout_seed)
+            self._gradients(own, windows)
             self.optimizer.gradient_norm()
 
         thread_choice.choose(self.options.threads, work, step, say)
@@ -212,21 +217,33 @@ class FineTuning:
         """
         every = self.options.eval_every or -(-self.total // EVALUATIONS)
         self._evaluate(log, display)
-        batches = self.mixture.batches()
+        steps = self.mixture.steps()
         while self.step < self.total and not self.interrupted() and not self.stopped_early:
-            self._take_step(next(batches), log, display)
+            self._take_step(*next(steps), log, display)
             if self.step % every == 0 or self.step == self.total:
                 self._evaluate(log, display)
         self._finish(log)
 
     # ---- steps -------------------------------------------------------------------
 
-    def _take_step(self, batch: Batch, log: metrics.MetricsWriter, display: Display) -> None:
+    def _gradients(self, own: Batch, windows: Batch | None) -> float:
+        """Gradients of a step; returns what it minimises."""
+        model = self.student.model
+        if windows is None or self._base_model is None:
+            batch = own if windows is None else joined([own, windows])
+            return model.loss_and_gradients(batch, dropout_seed=self._dropout_seed, step=self.step)
+        held = held_to(self._base_model, windows, [])
+        return gradients_of(
+            model,
+            [Part(own, 1.0, mean_cross_entropy(own)), Part(windows, self.options.anchor, held)],
+        )
+
+    def _take_step(
+        self, own: Batch, windows: Batch | None, log: metrics.MetricsWriter, display: Display
+    ) -> None:
         start = time.perf_counter()
         options = self.options
-        loss = self.student.model.loss_and_gradients(
-            batch, dropout_seed=self._dropout_seed, step=self.step
-        )
+        loss = self._gradients(own, windows)
         norm = self.optimizer.gradient_norm()
         self._require_finite(loss, norm)
         rate = schedule.learning_rate(
@@ -238,7 +255,8 @@ class FineTuning:
         )
         self.optimizer.update(rate, norm)
         seconds = time.perf_counter() - start
-        tokens, rss = len(batch.tokens), metrics.rss_bytes()
+        tokens = len(own.tokens) + (0 if windows is None else len(windows.tokens))
+        rss = metrics.rss_bytes()
         self.step, self.tokens = self.step + 1, self.tokens + tokens
         self.time_s += seconds
         log.write({

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidya import objectives
-from vidya.answers import answer_batch, joined, reply_starts
+from vidya.answers import answer_batch, reply_starts
 from vidya.base_corpus import BaseCorpus
 from vidya.batches import Batch, BatchPlan
 from vidya.errors import UserError
@@ -38,6 +38,7 @@ from vidya.lesson import Lesson
 from vidya.lesson_settings import MethodName, Settings
 from vidya.model import Model, Objective
 from vidya.optimizer import Adam
+from vidya.step_parts import Part, gradients_of, held_to, mean_cross_entropy
 from vidya.tokenizer import Tokenizer
 
 Array = NDArray[Any]
@@ -101,41 +102,6 @@ class _Answers:
         """Log-probability of each answer, [answers], from the model's [R, V]."""
         ours = objectives.token_logprobs(logprobs, self.targets)
         return np.add.reduceat(ours, self.starts[:-1])
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Of a step: texts, and what is minimised about their rows of logits."""
-
-    batch: Batch
-    weight: float
-    objective: Objective
-
-
-def _mean_cross_entropy(batch: Batch) -> Objective:
-    targets = batch.targets[batch.targets >= 0]
-
-    def objective(first: int, logits: Array) -> tuple[float, Array]:
-        weights = np.full(len(targets), 1 / len(targets), logits.dtype)
-        return objectives.weighted_logprob(objectives.log_softmax(logits), targets, weights)
-
-    return objective
-
-
-def _sum_of(parts: Sequence[_Part]) -> Objective:
-    """The sum of the parts' objectives, as one of all their rows, in their order."""
-    counts = [int(np.count_nonzero(part.batch.targets >= 0)) for part in parts]
-    ends = np.cumsum(counts)
-
-    def objective(first: int, logits: Array) -> tuple[float, Array]:
-        total, pulls = 0.0, []
-        for part, count, end in zip(parts, counts, ends, strict=True):
-            value, pull = part.objective(0, logits[end - count : end])
-            total += part.weight * value
-            pulls.append(part.weight * pull)
-        return total, np.concatenate(pulls)
-
-    return objective
 
 
 Method = Callable[["_Answers", Settings, Array], Objective]
@@ -346,43 +312,26 @@ class Learner:
         )
         others = 0 if rehearsed is None else len(rehearsed.offsets) - 1
         share = OWN / (OWN + others)
-        parts = [_Part(answers.batch, share, objective)]
+        parts = [Part(answers.batch, share, objective)]
         if rehearsed is not None:
-            parts.append(_Part(rehearsed, 1 - share, _mean_cross_entropy(rehearsed)))
+            parts.append(Part(rehearsed, 1 - share, mean_cross_entropy(rehearsed)))
         seen: list[float] = []
         if window is not None:
-            anchor = lesson.settings.anchor
-            parts.append(_Part(window, anchor, self._holding(window, lesson.settings, seen)))
-        loss = self.model.objective_and_gradients(
-            joined([part.batch for part in parts]), _sum_of(parts)
-        )
-        return loss, seen
+            parts.append(self._against_forgetting(window, lesson.settings, seen))
+        return gradients_of(self.model, parts), seen
 
-    def _holding(self, window: Batch, settings: Settings, seen: list[float]) -> Objective:
-        """What is minimised about a window of the base corpus.
-
-        KL(base || model), mean over its tokens: its gradient is 0 where nothing has changed,
-        so it does not add the noise of a few tokens' cross-entropy.
-
-        Args:
-            window: of the corpus.
-            settings: say whether it is that, or the cross-entropy.
-            seen: the cross-entropy is appended to it.
-        """
-        learn_text = _mean_cross_entropy(window)
-        base = None
+    def _against_forgetting(self, window: Batch, settings: Settings, seen: list[float]) -> Part:
+        """A window of the base corpus; its cross-entropy is appended to `seen`."""
         if settings.replay_loss == "kl":
-            base = objectives.log_softmax(self.reference.logits(window))
+            return Part(window, settings.anchor, held_to(self.reference, window, seen))
+        learn_text = mean_cross_entropy(window)
 
         def objective(first: int, logits: Array) -> tuple[float, Array]:
-            cross_entropy, pull = learn_text(first, logits)
-            seen.append(cross_entropy)
-            if base is None:
-                return cross_entropy, pull
-            divergence, pull = objectives.kl_from(base, objectives.log_softmax(logits))
-            return float(divergence.mean()), pull / len(divergence)
+            value, pull = learn_text(first, logits)
+            seen.append(value)
+            return value, pull
 
-        return objective
+        return Part(window, settings.anchor, objective)
 
     def _loss(self, answers: _Answers, logprobs: Array) -> float | None:
         """Mean loss of the right answer's tokens."""

@@ -42,8 +42,14 @@ def large_zeros(size: int) -> Array:
 
     On large pages where the system has them: a core then finds its way through memory
     about a sixth faster. Begins at a page.
+
+    Raises:
+        MemoryError: the system has no room of that size.
     """
-    room = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    try:
+        room = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except (OSError, OverflowError) as error:
+        raise MemoryError(f"no memory for {size:,} bytes") from error
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):  # a kernel without them
             room.madvise(mmap.MADV_HUGEPAGE)

@@ -1,5 +1,5 @@
 /* micro_avx512.c - the micro-kernels for AVX-512 (F, BW, DQ, VL). */
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(VIDYA_NO_AVX512)
 #include <immintrin.h>
 #include <math.h>
 #include <string.h>

@@ -9,12 +9,14 @@ static int runs(const vd_micro *micro)
 {
 #if defined(__x86_64__)
     __builtin_cpu_init();
+#ifndef VIDYA_NO_AVX512
     int avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     if (micro == &vd_micro_avx512_bf16)
         return avx512 && __builtin_cpu_supports("avx512bf16");
     if (micro == &vd_micro_avx512)
         return avx512;
+#endif
     if (micro == &vd_micro_avx2)
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #endif
@@ -37,8 +39,10 @@ static int pairs_pay(void)
 /* From the widest to the narrowest; "pairs" is for tests alone. */
 static const vd_micro *const all[] = {
 #if defined(__x86_64__)
+#ifndef VIDYA_NO_AVX512 /* defined: left out, for compilers that do not know it */
     &vd_micro_avx512_bf16,
     &vd_micro_avx512,
+#endif
     &vd_micro_avx2,
 #endif
     &vd_micro_generic,

@@ -49,6 +49,11 @@ class Mixture:
     def __init__(self, persona: BatchPlan, replay: BatchPlan | None, share: float) -> None:
         self._persona, self._replay, self._share = persona, replay, share
 
+    @staticmethod
+    def tokens(own: Batch, windows: Batch | None) -> int:
+        """Tokens of a step."""
+        return len(own.tokens) + (0 if windows is None else len(windows.tokens))
+
     def steps(self) -> Iterator[tuple[Batch, Batch | None]]:
         """What each step has of the persona and of replay, from the first on, without end."""
         step = replayed = 0
@@ -199,7 +204,7 @@ class FineTuning:
     def choose_threads(self, say: Callable[[str], None]) -> None:
         """Set the kernels' threads: as told, or as a step turns out fastest."""
         model, (own, windows) = self.student.model, next(self.mixture.steps())
-        tokens = len(own.tokens) + (0 if windows is None else len(windows.tokens))
+        tokens = self.mixture.tokens(own, windows)
         work = thread_choice.Workload(config.describe(model.config), tokens, model.precision)
 
         def step() -> None:
@@ -255,8 +260,7 @@ class FineTuning:
         )
         self.optimizer.update(rate, norm)
         seconds = time.perf_counter() - start
-        tokens = len(own.tokens) + (0 if windows is None else len(windows.tokens))
-        rss = metrics.rss_bytes()
+        tokens, rss = self.mixture.tokens(own, windows), metrics.rss_bytes()
         self.step, self.tokens = self.step + 1, self.tokens + tokens
         self.time_s += seconds
         log.write({

@@ -306,10 +306,8 @@ class Learner:
         earlier: Sequence[Lesson],
     ) -> tuple[float, list[float]]:  # fmt: skip
         """Gradients of a step; its loss, and that of the base corpus if it is in it."""
-        rehearsed, window = (
-            self._rehearsed(lesson, step, earlier),
-            self._replay_window(lesson, step),
-        )
+        rehearsed = self._rehearsed(lesson, step, earlier)
+        window = self._replay_window(lesson, step)
         others = 0 if rehearsed is None else len(rehearsed.offsets) - 1
         share = OWN / (OWN + others)
         parts = [Part(answers.batch, share, objective)]

@@ -74,12 +74,13 @@ def held_to(base: Model, window: Batch, seen: list[float]) -> Objective:
             cross-entropy is appended.
     """
     expected = objectives.log_softmax(base.logits(window))
-    cross_entropy = mean_cross_entropy(window)
+    targets = window.targets[window.targets >= 0]
 
     def objective(first: int, logits: Array) -> tuple[float, Array]:
-        seen.append(cross_entropy(first, logits)[0])
-        held = expected[first : first + len(logits)]
-        divergence, pull = objectives.kl_from(held, objectives.log_softmax(logits))
-        return float(divergence.sum()) / len(expected), pull / len(expected)
+        some = slice(first, first + len(logits))
+        logprobs = objectives.log_softmax(logits)
+        seen.append(-float(objectives.token_logprobs(logprobs, targets[some]).sum()) / len(targets))
+        divergence, pull = objectives.kl_from(expected[some], logprobs)
+        return float(divergence.sum()) / len(targets), pull / len(targets)
 
     return objective

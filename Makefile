@@ -31,6 +31,7 @@ lint: python
 	"$(PYTHON)" -m ruff check .
 	"$(PYTHON)" -m ruff format --check .
 	"$(PYTHON)" -m mypy
+	"$(dir $(PYTHON))lint-imports" --no-logo
 	"$(PYTHON)" tools/check_c.py
 
 bench: python
@@ -49,7 +50,7 @@ wheel: python
 	@ls dist/*.whl
 
 clean:
-	rm -rf build dist *.egg-info vidya/*.so
+	rm -rf build dist *.egg-info vidya/kernels/*.so
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 python:

@@ -64,7 +64,10 @@ class BuildExt(build_ext):
 free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 setup(
-    cffi_modules=["vidya/_build.py:float_builder", "vidya/_build.py:double_builder"],
+    cffi_modules=[
+        "tools/kernel_extensions.py:float_builder",
+        "tools/kernel_extensions.py:double_builder",
+    ],
     cmdclass={"build_ext": BuildExt},
     options={} if free_threaded else {"bdist_wheel": {"py_limited_api": "cp310"}},
 )

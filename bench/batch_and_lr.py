@@ -24,11 +24,11 @@ from itertools import product
 from pathlib import Path
 
 from vidya import kernels
-from vidya.corpora import prepare
-from vidya.metrics import read_metrics
-from vidya.options import TrainOptions
-from vidya.run_folder import RunFolder
-from vidya.trainer import Trainer
+from vidya.storage.metrics_log import read_metrics
+from vidya.storage.run_folder import RunFolder
+from vidya.training.options import TrainOptions
+from vidya.training.run_corpora import prepare
+from vidya.training.trainer import Trainer
 
 
 def measure(given: argparse.Namespace) -> dict[int, tuple[float, float]]:

@@ -32,7 +32,7 @@ from machine import describe, summary
 from steps import config_of
 
 from vidya import kernels
-from vidya.atomic import atomic_write
+from vidya.system.atomic_file import atomic_write
 
 RECORD = Path(__file__).with_name("shares.json")
 TOLERANCE = 0.3

@@ -72,7 +72,8 @@ BARS = {
 
 def messages_of_chitchat() -> list[str]:
     """What people said, a message a string."""
-    from vidya.corpus import MARKERS, chitchat_documents
+    from vidya.text.chitchat import chitchat_documents
+    from vidya.text.conversation_format import MARKERS
 
     texts = []
     for document in chitchat_documents():

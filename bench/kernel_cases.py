@@ -20,8 +20,8 @@ from linear import KINDS, ROLES, Layer, draw, shape_of, to_bf16
 from machine import last_level_cache
 
 from vidya import kernels
-from vidya.activations import CROSS_ENTROPY_BYTES
-from vidya.config import ModelConfig
+from vidya.model.activations import CROSS_ENTROPY_BYTES
+from vidya.model.config import ModelConfig
 
 Call = Callable[[], object]
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4

@@ -99,9 +99,9 @@ def blas(name: str) -> Any:
 
 def _libraries() -> list[ctypes.CDLL]:
     """Where OpenBLAS may be: what the kernels are linked to, and its wheel."""
-    from vidya import _kernels
+    from vidya.kernels import _float32
 
-    found = [ctypes.CDLL(_kernels.__file__)]  # looks through its dependencies too
+    found = [ctypes.CDLL(_float32.__file__)]  # looks through its dependencies too
     try:
         import scipy_openblas32
     except ImportError:

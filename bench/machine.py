@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vidya import __version__, kernels
-from vidya.metrics import processor_name
+from vidya.system.processor import processor_name
 
 TELLING_FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16", "sve")
 CACHE = Path("/sys/devices/system/cpu/cpu0/cache")

@@ -15,7 +15,7 @@ from typing import Any
 
 from machine import summary
 
-from vidya.thread_choice import Timing, fastest
+from vidya.training.thread_choice import Timing, fastest
 
 Row = dict[str, Any]
 

@@ -26,8 +26,8 @@ from report import table
 from steps import SETTLE, Training, config_of, documents, timed
 
 from vidya import kernels
-from vidya.batches import Batch
-from vidya.config import PRESETS
+from vidya.model.presets import PRESETS
+from vidya.text.batch_plan import Batch
 
 SIZES = (512, 1024, 2048, 4096, 8192, 16384)
 FIXED = 4096

@@ -9,10 +9,11 @@ from collections.abc import Callable
 import numpy as np
 
 from vidya import kernels
-from vidya.batches import Batch
-from vidya.config import ModelConfig, preset
-from vidya.model import Model
-from vidya.optimizer import Adam
+from vidya.model.adam import Adam
+from vidya.model.config import ModelConfig
+from vidya.model.presets import preset
+from vidya.model.transformer import Model
+from vidya.text.batch_plan import Batch
 
 Step = Callable[[], float]
 """Forward, backward, clipping, update; returns the loss."""

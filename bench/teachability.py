@@ -24,18 +24,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vidya import kernels
-from vidya.base_corpus import BaseCorpus, open_base_corpus
-from vidya.corpus import read_documents
-from vidya.evaluate import evaluate
-from vidya.generate import Generator
-from vidya.learner import Learner
-from vidya.lesson import Candidate, Lesson
-from vidya.lesson_settings import METHODS, Settings
-from vidya.model import PASS_TOKENS, Model
-from vidya.pretrained import Pretrained, load_pretrained
-from vidya.recall import ENOUGH, Question, best_f1, measure_recall, questions_of
-from vidya.replies import opening, write_replies
-from vidya.sampling import Sampling
+from vidya.generation.generator import Generator
+from vidya.generation.replies import opening, write_replies
+from vidya.generation.sampling_settings import SamplingSettings
+from vidya.measuring.held_out_loss import held_out_loss
+from vidya.measuring.taught_recall import ENOUGH, Question, best_f1, measure_recall, questions_of
+from vidya.model.transformer import PASS_TOKENS, Model
+from vidya.posttraining.replay_corpus import ReplayCorpus, open_replay_corpus
+from vidya.posttraining.teaching.learner import Learner
+from vidya.posttraining.teaching.lesson import Candidate, Lesson
+from vidya.posttraining.teaching.settings import METHODS, LessonSettings
+from vidya.storage.pretrained import Pretrained, load_pretrained
+from vidya.text.corpus_file import read_documents
 
 CANDIDATES, MAX_TOKENS = 5, 40
 
@@ -60,7 +60,7 @@ class Row:
 class Classroom:
     """One model that is taught again and again, from its base weights each time."""
 
-    def __init__(self, pretrained: Pretrained, corpus: BaseCorpus, tokens: int) -> None:
+    def __init__(self, pretrained: Pretrained, corpus: ReplayCorpus, tokens: int) -> None:
         self.tokenizer, self.model, self.corpus = pretrained.tokenizer, pretrained.model, corpus
         self.tokens = tokens
         reference = Model(self.model.config)
@@ -71,7 +71,7 @@ class Classroom:
         )  # fmt: skip
 
     def teach(
-        self, taught: list[Question], held_back: list[Question], settings: Settings,
+        self, taught: list[Question], held_back: list[Question], settings: LessonSettings,
         marks: list[int], seed: int,
     ) -> list[Row]:  # fmt: skip
         """Teach from the base model on, measuring after so many lessons."""
@@ -93,11 +93,13 @@ class Classroom:
                 spent = 0.0
         return rows
 
-    def _lesson(self, number: int, question: Question, settings: Settings, seed: int) -> Lesson:
+    def _lesson(
+        self, number: int, question: Question, settings: LessonSettings, seed: int
+    ) -> Lesson:
         """What the scripted teacher makes of a question."""
         self.generator.refresh()
         prompt = opening(self.generator, self.tokenizer, question.turns[0], MAX_TOKENS)
-        sampling = Sampling(0.7, 40, seed)
+        sampling = SamplingSettings(0.7, 40, seed)
         rngs = [sampling.rng(number * CANDIDATES + n) for n in range(CANDIDATES)]
         writing = write_replies(
             self.generator, self.tokenizer, [prompt] * CANDIDATES, max_tokens=MAX_TOKENS,
@@ -116,7 +118,7 @@ class Classroom:
         self.generator.refresh()
         known = measure_recall(self.generator, self.tokenizer, taught)
         other = measure_recall(self.generator, self.tokenizer, held_back)
-        held_out = evaluate(
+        held_out = held_out_loss(
             self.model, self.tokenizer, self.corpus.held_out or self.corpus.train,
             max_tokens=self.tokens,
         )  # fmt: skip
@@ -191,11 +193,11 @@ def main() -> int:
     parser.add_argument("--lessons", type=int, nargs="+", default=[10, 30, 60, 120])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--lr", type=float, help="for all methods; default: each its own")
-    parser.add_argument("--steps", type=int, default=Settings.steps)
-    parser.add_argument("--replay", type=int, default=Settings.replay)
-    parser.add_argument("--replay-loss", choices=("kl", "text"), default=Settings.replay_loss)
-    parser.add_argument("--anchor", type=float, default=Settings.anchor)
-    parser.add_argument("--rehearse", type=int, default=Settings.rehearse)
+    parser.add_argument("--steps", type=int, default=LessonSettings.steps)
+    parser.add_argument("--replay", type=int, default=LessonSettings.replay)
+    parser.add_argument("--replay-loss", choices=("kl", "text"), default=LessonSettings.replay_loss)
+    parser.add_argument("--anchor", type=float, default=LessonSettings.anchor)
+    parser.add_argument("--rehearse", type=int, default=LessonSettings.rehearse)
     parser.add_argument("--only-with-replay", action="store_true")
     parser.add_argument("--tokens", type=int, default=16_384, help="of the held-out text")
     parser.add_argument("--threads", type=int, default=kernels.usable_cores())
@@ -205,7 +207,7 @@ def main() -> int:
     given = parser.parse_args()
     kernels.set_num_threads(given.threads)
     pretrained = load_pretrained(given.run, max_tokens=PASS_TOKENS)
-    corpus = open_base_corpus(pretrained.checkpoint_path.parent, pretrained.tokenizer)
+    corpus = open_replay_corpus(pretrained.checkpoint_path.parent, pretrained.tokenizer)
     if corpus is None:
         parser.error(f"{given.run} has no train.tokens: name a run folder of a training")
     questions = questions_of(read_documents(given.persona))
@@ -219,7 +221,7 @@ def main() -> int:
     for method in given.methods:
         for replay in (given.replay,) if given.only_with_replay else (given.replay, 0):
             name = method if replay else f"{method} without replay"
-            settings = Settings(
+            settings = LessonSettings(
                 method, given.steps, given.lr, replay, given.replay_loss, given.anchor,
                 given.rehearse,
             ).resolved(pretrained.meta.get("preset"))  # fmt: skip

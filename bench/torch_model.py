@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vidya.batches import Batch
-from vidya.config import ModelConfig
+from vidya.model.config import ModelConfig
+from vidya.text.batch_plan import Batch
 
 
 class Block(nn.Module):

@@ -42,10 +42,10 @@ from report import table
 from steps import config_of
 
 from vidya import kernels
-from vidya.config import ModelConfig
-from vidya.generate import Generator
-from vidya.model import Model
-from vidya.sampling import Sampling
+from vidya.generation.generator import Generator
+from vidya.generation.sampling_settings import SamplingSettings
+from vidya.model.config import ModelConfig
+from vidya.model.transformer import Model
 
 FFN_COLUMNS = 1024
 TOGETHER = 5
@@ -201,7 +201,7 @@ class Vidya:
         """Tokens a second of a prompt that nothing is known of."""
         ids = self._ids(prompt)
         begin = time.perf_counter()
-        slot = self._generator.add(ids, Sampling(temperature=0))
+        slot = self._generator.add(ids, SamplingSettings(temperature=0))
         seconds = time.perf_counter() - begin
         self._generator.remove(slot)
         return prompt / seconds
@@ -210,7 +210,7 @@ class Vidya:
         return [int(i) for i in self._rng.integers(0, self._vocab, count)]
 
     def _rate(self, prompts: list[list[int]], tokens: int) -> float:
-        slots = [self._generator.add(prompt, Sampling(temperature=0)) for prompt in prompts]
+        slots = [self._generator.add(prompt, SamplingSettings(temperature=0)) for prompt in prompts]
         self._generator.step()  # chooses from what the prompt gave: no decoding yet
         begin = time.perf_counter()
         for _ in range(tokens):

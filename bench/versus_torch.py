@@ -50,8 +50,9 @@ from steps import (
 )
 
 from vidya import kernels
-from vidya.batches import Batch
-from vidya.config import PRESETS, ModelConfig
+from vidya.model.config import ModelConfig
+from vidya.model.presets import PRESETS
+from vidya.text.batch_plan import Batch
 
 TURN_SECONDS = 0.3
 SLOW, SLOW_ROUNDS = 5.0, 3

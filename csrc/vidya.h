@@ -30,7 +30,7 @@ typedef double vd_real;
 typedef float vd_real;
 #endif
 
-/* cffi reads what stands between these two marks (vidya/_build.py). */
+/* cffi reads what stands between these two marks (tools/kernel_extensions.py). */
 /* BEGIN API */
 
 /* ---- threads, instruction set, BLAS (runtime.c, pool.c) ---------------- */

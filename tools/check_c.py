@@ -13,18 +13,22 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-from vidya import _build  # noqa: E402 - found through the line above
+import kernel_extensions as extensions
 
 COMPILERS = ("gcc", "clang", "aarch64-linux-gnu-gcc")
-PRECISIONS = {"float": [], "double": _build.DOUBLE}
+PRECISIONS = {"float": [], "double": extensions.DOUBLE}
 WORKERS = 2
 
 
 def complaint(compiler: str, precision: str, source: Path) -> str:
     """What the compiler says of one file: nothing, if all is well."""
-    flags = [*_build.FLAGS, *_build.WARNINGS, *_build.LIBRARY_FLAGS, *_build.PREFIX, "-fPIC"]
+    flags = [
+        *extensions.FLAGS,
+        *extensions.WARNINGS,
+        *extensions.LIBRARY_FLAGS,
+        *extensions.PREFIX,
+        "-fPIC",
+    ]
     done = subprocess.run(
         [compiler, *flags, *PRECISIONS[precision], "-c", str(source), "-o", "/dev/null"],
         capture_output=True,
@@ -35,7 +39,7 @@ def complaint(compiler: str, precision: str, source: Path) -> str:
 
 def check(compiler: str) -> bool:
     """Whether `compiler` takes all files in both precisions; prints what it says."""
-    work = list(itertools.product([compiler], PRECISIONS, sorted(_build.CSRC.glob("*.c"))))
+    work = list(itertools.product([compiler], PRECISIONS, sorted(extensions.CSRC.glob("*.c"))))
     with ThreadPoolExecutor(WORKERS) as pool:
         complaints = [text for text in pool.map(complaint, *zip(*work, strict=True)) if text]
     print("".join(complaints), end="")

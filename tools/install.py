@@ -18,19 +18,20 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from kernel_extensions import blas_choice, find_compiler, pkg_config
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-from vidya import _build  # noqa: E402 - found through the line above
 
 STAMP = ROOT / "build" / "settings.json"
 SETTINGS = ("CC", "CFLAGS", "CPPFLAGS", "LDFLAGS", "VIDYA_BLAS", "VIDYA_CFLAGS")
-DECLARED_BY = ("pyproject.toml", "setup.py", "vidya/__init__.py", "vidya/_build.py")
+DECLARED_BY = ("pyproject.toml", "setup.py", "vidya/__init__.py", "tools/kernel_extensions.py")
 
 # Run in a fresh process, as a command would be: what was built, and by what it is driven.
 DESCRIBE = """
 import platform, sys, vidya
-from vidya import kernels, _kernels, _kernels_f64
-print(_kernels.__file__, _kernels_f64.__file__, sep="\\n")
+from vidya import kernels
+from vidya.kernels import _float32, _float64
+print(_float32.__file__, _float64.__file__, sep="\\n")
 blas = " ".join(kernels.openblas_config().split()[:2])
 print(f"vidya {vidya.__version__}: {kernels.get_isa()} kernels, {blas}, "
       f"Python {platform.python_version()} in {sys.prefix}")
@@ -59,7 +60,11 @@ def built() -> str | None:
         libraries, line = describe()
     except RuntimeError:
         return None
-    sources = [*(ROOT / "csrc").iterdir(), ROOT / "setup.py", ROOT / "vidya" / "_build.py"]
+    sources = [
+        *(ROOT / "csrc").iterdir(),
+        ROOT / "setup.py",
+        ROOT / "tools" / "kernel_extensions.py",
+    ]
     for library in libraries:
         # A library newer than the stamp was built by somebody else, with settings of their own.
         if not (_is_newer(library, sources) and _is_newer(STAMP, [library])):
@@ -162,7 +167,7 @@ def check_pip() -> None:
 
 def check_compiler() -> None:
     """Stop where there is no C compiler, or none that can compile against Python."""
-    compiler = _build.find_compiler()
+    compiler = find_compiler()
     if compiler is None:
         raise SystemExit("error: no C compiler: install gcc or clang (Debian: apt-get install gcc)")
     include = sysconfig.get_path("include")
@@ -210,8 +215,8 @@ def install(extras: list[str], verbose: bool) -> str:
     check_managed()
     check_pip()
     check_compiler()
-    if _build.blas_choice() == "system":
-        _build.pkg_config("--libs")
+    if blas_choice() == "system":
+        pkg_config("--libs")
     what = f"[{','.join(extras)}]" if extras else ""
     pip_install(f"vidya{what} and what it needs", ["--editable", f"{ROOT}{what}"], verbose)
     try:

@@ -15,14 +15,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from kernel_extensions import find_compiler
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-from vidya import _build  # noqa: E402 - found through the line above
 
 FOLDER = ROOT / "build" / "sanitize"
 SOURCE = FOLDER / "source"
 SITE = FOLDER / "site"
-PACKAGE = ("csrc", "vidya", "setup.py", "pyproject.toml", "README.md")
+PACKAGE = ("csrc", "tools", "vidya", "setup.py", "pyproject.toml", "README.md")
 # Null pointers end in AddressSanitizer's report anyway, and pointers that overflow go out of
 # bounds: UBSan's own checks for these two take more than half of the time to compile.
 CFLAGS = (
@@ -31,8 +31,8 @@ CFLAGS = (
 )
 # gcc and clang name the library differently, and each only knows its own.
 RUNTIMES = ("libasan.so", "libclang_rt.asan-x86_64.so", "libclang_rt.asan-aarch64.so")
-TESTS = "test_kernels*.py"
-CHECK = "from vidya import kernels, _kernels; print(_kernels.__file__)"
+TESTS = "tests/kernels"
+CHECK = "from vidya.kernels import _float32; print(_float32.__file__)"
 
 
 def copy_sources() -> None:
@@ -93,11 +93,11 @@ def test(library: Path, arguments: list[str]) -> int:
         "PYTHONMALLOC": "malloc",
         "PYTHONPATH": str(SITE),
     }
-    tests = sorted(str(path) for path in (SITE / "tests").glob(TESTS))
+    tests = [str(SITE / TESTS)]
     where = subprocess.run(
         [sys.executable, "-c", CHECK], cwd=SITE, env=environment, stdout=subprocess.PIPE, text=True
     ).stdout.strip()
-    if Path(where).parent.parent != SITE or b"__asan_report" not in Path(where).read_bytes():
+    if Path(where).parents[2] != SITE or b"__asan_report" not in Path(where).read_bytes():
         print(f"error: the kernels under test are not the instrumented ones: {where}")
         return 1
     print(f"AddressSanitizer and UBSan: {Path(where).relative_to(ROOT)}", flush=True)
@@ -110,7 +110,7 @@ def test(library: Path, arguments: list[str]) -> int:
 
 def main() -> int:
     """Build, check that what is tested is instrumented, test."""
-    compiler = _build.find_compiler()
+    compiler = find_compiler()
     library = runtime(compiler) if compiler else None
     if compiler is None or library is None:
         print("error: needs gcc or clang with its sanitizers' libraries", file=sys.stderr)

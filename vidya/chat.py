@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Optional
 
-from vidya import thread_choice
-from vidya.command_line import parse
 from vidya.errors import UserError, run_command
+from vidya.terminal.command_line import parse
+from vidya.training import thread_choice
 
 if TYPE_CHECKING:
-    from vidya.decoder import Precision
-    from vidya.pretrained import Pretrained
-    from vidya.replies import Reply
-    from vidya.sampling import Sampling
+    from vidya.generation.decoder import Precision
+    from vidya.generation.replies import Reply
+    from vidya.generation.sampling_settings import SamplingSettings
+    from vidya.storage.pretrained import Pretrained
 
 MOST_REPLIES = 10_000
 
@@ -73,11 +73,11 @@ class Options:
             raise UserError("--n and --session exclude each other: one conversation, one reply")
         thread_choice.check(self.threads)
 
-    def sampling(self) -> "Sampling":
+    def sampling(self) -> "SamplingSettings":
         """How replies are drawn; `UserError` for settings that make no sense."""
-        from vidya.sampling import Sampling
+        from vidya.generation.sampling_settings import SamplingSettings
 
-        return Sampling(
+        return SamplingSettings(
             self.temperature, self.top_k, self.seed, self.top_p, self.min_p,
             self.repetition_penalty,
         )  # fmt: skip
@@ -128,7 +128,7 @@ def _prompt(text: str | None) -> str | None:
 
 
 def _load(model: Path | None, asked: thread_choice.Threads) -> "Pretrained":
-    from vidya.pretrained import load_pretrained
+    from vidya.storage.pretrained import load_pretrained
 
     pretrained = load_pretrained(model)
     thread_choice.use(asked)
@@ -146,10 +146,12 @@ def _precision(asked: Literal["auto", "fp32", "bf16", "int8"]) -> "Precision":
 # ---- replies to one prompt ---------------------------------------------------------------
 
 
-def _answer(pretrained: "Pretrained", prompt: str, sampling: "Sampling", options: Options) -> int:
+def _answer(
+    pretrained: "Pretrained", prompt: str, sampling: "SamplingSettings", options: Options
+) -> int:
     """Print the replies to a prompt: as it comes, or where there are several, a line each."""
-    from vidya.generate import Generator
-    from vidya.replies import MOST_TOGETHER, opening, write_replies
+    from vidya.generation.generator import Generator
+    from vidya.generation.replies import MOST_TOGETHER, opening, write_replies
 
     generator = Generator(
         pretrained.model, _precision(options.precision), slots=min(options.n, MOST_TOGETHER),
@@ -176,7 +178,7 @@ def _answer(pretrained: "Pretrained", prompt: str, sampling: "Sampling", options
 
 
 def _print_piece(reply: "Reply", piece: str) -> None:
-    from vidya.conversation import printable
+    from vidya.terminal.formatting import printable
 
     print(printable(piece), end="\n" if reply.end else "", flush=True)
     if reply.end and not reply.text:
@@ -184,7 +186,7 @@ def _print_piece(reply: "Reply", piece: str) -> None:
 
 
 def _print_whole(reply: "Reply", prompt: str, as_json: bool) -> None:
-    from vidya.conversation import printable
+    from vidya.terminal.formatting import printable
 
     line = _json_line(reply, prompt) if as_json else printable(reply.text, one_line=True)
     print(line, flush=True)
@@ -204,7 +206,7 @@ def _json_line(reply: "Reply", prompt: str) -> str:
 
 
 def _print_speed(reply: "Reply") -> None:
-    from vidya.chat_terminal import describe_speed
+    from vidya.chatting.terminal_chat import describe_speed
 
     print(describe_speed(reply), file=sys.stderr)
 
@@ -213,11 +215,12 @@ def _print_speed(reply: "Reply") -> None:
 
 
 def _converse(
-    pretrained: "Pretrained", prompt: str | None, sampling: "Sampling", options: Options
+    pretrained: "Pretrained", prompt: str | None, sampling: "SamplingSettings", options: Options
 ) -> int:
     """Hold a conversation in the terminal, or go on with one that is kept by one message."""
-    from vidya.chat_session import Conversation, ConversationFile
-    from vidya.chat_terminal import TerminalChat, recap
+    from vidya.chatting.session import Conversation
+    from vidya.chatting.session_file import ConversationFile
+    from vidya.chatting.terminal_chat import TerminalChat, recap
 
     file = None if options.session is None else ConversationFile.open(options.session)
     conversation = Conversation(

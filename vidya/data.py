@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO
 
-from vidya import corpus, plain_text
-from vidya.atomic import atomic_write
-from vidya.combine import combine_corpora
-from vidya.corpus import Dropped
 from vidya.errors import UserError, run_command
-from vidya.ultrachat import ultrachat_documents
+from vidya.system.atomic_file import atomic_write
+from vidya.text import corpus_file, plain_text
+from vidya.text.chat_json import ultrachat_documents
+from vidya.text.chitchat import chitchat_documents
+from vidya.text.combine import combine_corpora
+from vidya.text.corpus_file import Dropped
+from vidya.text.dailydialog import dailydialog_documents
 
 
 def write_corpus(
@@ -41,7 +43,7 @@ def write_corpus(
     Raises:
         UserError: `out` is an input or a folder, or there is no document.
     """
-    corpus.prepare_output(out, inputs)
+    corpus_file.prepare_output(out, inputs)
     written = _Written()
 
     def write(file: IO[bytes]) -> None:
@@ -97,7 +99,7 @@ def main() -> int | None:
     """Run `python -m vidya.data`."""
     from tyro.conf import Positional
 
-    from vidya.command_line import Subcommands
+    from vidya.terminal.command_line import Subcommands
 
     app = Subcommands("data", __doc__)
 
@@ -109,7 +111,7 @@ def main() -> int | None:
             out: corpus file to write.
         """
         dropped: Dropped = Dropped()
-        print(write_corpus(corpus.chitchat_documents(dropped), out, [], dropped))
+        print(write_corpus(chitchat_documents(dropped), out, [], dropped))
 
     @app.command
     def dailydialog(paths: Positional[tuple[Path, ...]], *, out: Path) -> None:
@@ -119,7 +121,7 @@ def main() -> int | None:
             paths: dialogues_*.txt, or zips.
             out: corpus file to write.
         """
-        _convert(paths, out, corpus.dailydialog_documents)
+        _convert(paths, out, dailydialog_documents)
 
     @app.command
     def ultrachat(paths: Positional[tuple[Path, ...]], *, out: Path) -> None:
@@ -183,7 +185,7 @@ def main() -> int | None:
         """
         counting = None
         if tokenizer is not None:
-            from vidya.tokenizer import Tokenizer
+            from vidya.text.tokenizer import Tokenizer
 
             counting = Tokenizer.load(tokenizer)
         print(

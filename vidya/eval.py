@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vidya import thread_choice
-from vidya.command_line import parse
 from vidya.errors import UserError, run_command
+from vidya.terminal.command_line import parse
+from vidya.training import thread_choice
 
 Precision = Literal["fp32", "bf16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
@@ -76,13 +76,13 @@ def main() -> int | None:
 
 def run(models: Sequence[Path], options: Options) -> int:
     """Measure the models one after another and print what came out."""
-    from vidya.held_out import HeldOutTexts
-    from vidya.run_folder import resolve_model
-    from vidya.sampling import Sampling
-    from vidya.scores import score, tables
+    from vidya.generation.sampling_settings import SamplingSettings
+    from vidya.measuring.held_out_text import HeldOutTexts
+    from vidya.measuring.model_scores import score, tables
+    from vidya.storage.find_model import resolve_model
 
     options.check()
-    sampling = Sampling(options.temperature, options.top_k, options.seed)
+    sampling = SamplingSettings(options.temperature, options.top_k, options.seed)
     paths: list[Path | None] = [*models] or [None]
     for path in paths:  # so that a wrong name is told before the work begins
         resolve_model(path)
@@ -115,7 +115,7 @@ def run(models: Sequence[Path], options: Options) -> int:
 
 
 def _load(path: Path | None) -> Any:
-    from vidya.pretrained import load_pretrained
+    from vidya.storage.pretrained import load_pretrained
 
     return load_pretrained(path)
 

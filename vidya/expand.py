@@ -2,7 +2,7 @@
 
 The bigger model computes the same function, which is checked on held-out text before
 anything is written, and trains on from there: `python -m vidya.train --init DIR`. What is
-done to the weights stands in `vidya/growth.py`.
+done to the weights stands in `vidya/model/growth.py`.
 """
 
 # No `from __future__ import annotations` here: tyro reads the annotations in `main`,
@@ -15,19 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidya import thread_choice
-from vidya.command_line import parse
-from vidya.config import ModelConfig, checkpoint_base, describe, preset
 from vidya.errors import UserError, run_command
-from vidya.thread_choice import Threads
+from vidya.model.config import ModelConfig, describe
+from vidya.model.presets import checkpoint_base, preset
+from vidya.terminal.command_line import parse
+from vidya.training import thread_choice
+from vidya.training.thread_choice import Threads
 
 if TYPE_CHECKING:
-    from vidya.batches import Tokens
-    from vidya.evaluate import HeldOut
-    from vidya.model import Model
-    from vidya.pretrained import Pretrained
-    from vidya.tokenizer import Tokenizer
-    from vidya.vocabulary import Spelling
+    from vidya.measuring.held_out_loss import HeldOutLoss
+    from vidya.model.transformer import Model
+    from vidya.storage.pretrained import Pretrained
+    from vidya.text.batch_plan import Tokens
+    from vidya.text.tokenizer import Tokenizer
+    from vidya.text.vocabulary_match import Spelling
 
 MOST_RISE = 0.01
 """Part by which the held-out loss may rise; a bigger rise means that the weights are wrong."""
@@ -100,9 +101,9 @@ def main() -> int | None:
 
 def run(path: Path | None, options: Options) -> int:
     """Expand the model at `path`, check the result, write it, and say what was done."""
-    from vidya.pretrained import load_pretrained
-    from vidya.tokenizer import Tokenizer
-    from vidya.vocabulary import spell
+    from vidya.storage.pretrained import load_pretrained
+    from vidya.text.tokenizer import Tokenizer
+    from vidya.text.vocabulary_match import spell
 
     options.check()
     small = load_pretrained(path)
@@ -121,7 +122,7 @@ def run(path: Path | None, options: Options) -> int:
 
 
 def _require_bigger(small: "Pretrained", tokenizer: "Tokenizer", config: ModelConfig) -> None:
-    from vidya.growth import require_growth
+    from vidya.model.growth import require_growth
 
     old = small.model.config
     require_growth(old, config)
@@ -134,8 +135,8 @@ def _require_bigger(small: "Pretrained", tokenizer: "Tokenizer", config: ModelCo
 
 def _expanded(small: "Model", spelling: "Spelling", config: ModelConfig, seed: int) -> "Model":
     """The bigger model."""
-    from vidya.growth import grow, respell
-    from vidya.model import Model
+    from vidya.model.growth import grow, respell
+    from vidya.model.transformer import Model
 
     old = dataclasses.replace(small.config, vocab_size=config.vocab_size)
     parameters = small.parameters | {"wte": respell(small.parameters["wte"], spelling.pieces)}
@@ -173,7 +174,7 @@ def _rows(old: "Tokenizer", new: "Tokenizer", spelling: "Spelling") -> str:
 
 @dataclass(frozen=True)
 class _Held:
-    """Documents as token ids (`vidya.batches.Tokens`)."""
+    """Documents as token ids (`vidya.text.batch_plan.Tokens`)."""
 
     tokens: Any
     offsets: Any
@@ -181,7 +182,7 @@ class _Held:
 
 def _check(small: "Pretrained", big: "Model", tokenizer: "Tokenizer", options: Options) -> None:
     """Print the held-out loss of both models; `UserError` if it rose though it must not."""
-    from vidya.evaluate import evaluate
+    from vidya.measuring.held_out_loss import held_out_loss
 
     held_out = _held_out(small, options)
     if held_out is None:
@@ -192,13 +193,13 @@ def _check(small: "Pretrained", big: "Model", tokenizer: "Tokenizer", options: O
     same = tokenizer.hash == small.tokenizer.hash
     respelled = held_out if same else _encoded(_texts(held_out, small.tokenizer), tokenizer)
     old, new = small.model.config.context, big.config.context
-    before = evaluate(small.model, small.tokenizer, held_out)
-    after = evaluate(big, tokenizer, respelled, context=old)
+    before = held_out_loss(small.model, small.tokenizer, held_out)
+    after = held_out_loss(big, tokenizer, respelled, context=old)
     assert before is not None and after is not None  # nothing interrupts them
     print(f"held-out    before  {_result(before, old)}")
     print(f"            after   {_result(after, old)}")
     if new > old:
-        longer = evaluate(big, tokenizer, respelled)
+        longer = held_out_loss(big, tokenizer, respelled)
         assert longer is not None
         print(f"            after   {_result(longer, new)}: longer than it was trained on")
     if same and not after.loss <= before.loss * (1 + MOST_RISE):
@@ -208,7 +209,7 @@ def _check(small: "Pretrained", big: "Model", tokenizer: "Tokenizer", options: O
         )
 
 
-def _result(held_out: "HeldOut", context: int) -> str:
+def _result(held_out: "HeldOutLoss", context: int) -> str:
     return (
         f"loss {held_out.loss:.6f}, {held_out.bits_per_byte:.6f} bits per byte "
         f"({held_out.tokens:,} tokens in windows of {context:,})"
@@ -219,8 +220,8 @@ def _held_out(small: "Pretrained", options: Options) -> "Tokens | None":
     """The first held-out documents that fit --eval-tokens, in the trained model's tokens."""
     import numpy as np
 
-    from vidya.corpus import read_documents, require_documents
-    from vidya.token_cache import TokenCache
+    from vidya.text.corpus_file import read_documents, require_documents
+    from vidya.text.token_cache import TokenCache
 
     cache: Tokens
     if options.val is not None:
@@ -268,9 +269,9 @@ def _encoded(
 
 def _write(small: "Pretrained", big: "Model", tokenizer: "Tokenizer", options: Options) -> Path:
     """Write tokenizer and weights; returns the path of the weights."""
-    from vidya import checkpoint
-    from vidya.checkpoint_file import read_digest
-    from vidya.run_folder import RunFolder
+    from vidya.storage import checkpoint
+    from vidya.storage.checkpoint_format import read_digest
+    from vidya.storage.run_folder import RunFolder
 
     meta = {
         "kind": "expanded",

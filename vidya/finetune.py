@@ -20,14 +20,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidya.command_line import parse
 from vidya.errors import UserError, run_command
-from vidya.finetune_options import FinetuneOptions
+from vidya.posttraining.finetuning.options import FinetuneOptions
+from vidya.terminal.command_line import parse
 
 if TYPE_CHECKING:
-    from vidya.base_corpus import BaseCorpus
-    from vidya.finetuning import FineTuning
-    from vidya.student import Student
+    from vidya.posttraining.finetuning.loop import FineTuning
+    from vidya.posttraining.replay_corpus import ReplayCorpus
+    from vidya.posttraining.trained_run import TrainedRun
 
 
 def main() -> int | None:
@@ -50,16 +50,16 @@ def run(files: Sequence[Path], options: FinetuneOptions) -> int:
     options.check()
     if not files:
         raise UserError("name a file to learn from: python -m vidya.finetune FILE")
-    from vidya import thread_choice
-    from vidya.corpus import open_input
-    from vidya.student import open_student
+    from vidya.posttraining.trained_run import open_trained_run
+    from vidya.text.corpus_file import open_input
+    from vidya.training import thread_choice
 
     for path in files:  # before a model is loaded
         open_input(path).close()
     if options.threads != "measure":
         thread_choice.use(options.threads)
     try:
-        with open_student(options.model, max_tokens=_largest_step(options)) as student:
+        with open_trained_run(options.model, max_tokens=_largest_step(options)) as student:
             return _finetune(student, files, options)
     except MemoryError as error:
         raise UserError("not enough memory: give a smaller --tokens-per-step") from error
@@ -71,8 +71,8 @@ def _say(text: str) -> None:
 
 def _largest_step(options: FinetuneOptions) -> int:
     """Tokens that a step may have: a window of the persona and one of the replay too many."""
-    from vidya.checkpoint_file import read_meta
-    from vidya.run_folder import resolve_model
+    from vidya.storage.checkpoint_format import read_meta
+    from vidya.storage.find_model import resolve_model
 
     meta = read_meta(resolve_model(options.model)[0])
     try:
@@ -81,11 +81,11 @@ def _largest_step(options: FinetuneOptions) -> int:
         return options.tokens_per_step  # loading it says what is wrong with it
 
 
-def _finetune(student: "Student", files: Sequence[Path], options: FinetuneOptions) -> int:
-    from vidya.finetuning import FineTuning
-    from vidya.metrics import MetricsWriter
-    from vidya.persona import read_persona
-    from vidya.progress import Display
+def _finetune(student: "TrainedRun", files: Sequence[Path], options: FinetuneOptions) -> int:
+    from vidya.posttraining.finetuning.loop import FineTuning
+    from vidya.posttraining.finetuning.persona import read_persona
+    from vidya.storage.metrics_log import MetricsWriter
+    from vidya.terminal.progress_display import ProgressDisplay
 
     base = _base_corpus(student, options)
     persona = read_persona(
@@ -105,16 +105,16 @@ def _finetune(student: "Student", files: Sequence[Path], options: FinetuneOption
     with (
         work.interrupted.watching(),
         MetricsWriter(student.run.finetuning) as log,
-        Display(work.total, 0) as display,
+        ProgressDisplay(work.total, 0) as display,
     ):
         log.write(_description(work, files))
         work.run(log, display)
     return _farewell(work)
 
 
-def _base_corpus(student: "Student", options: FinetuneOptions) -> "BaseCorpus | None":
+def _base_corpus(student: "TrainedRun", options: FinetuneOptions) -> "ReplayCorpus | None":
     """What is replayed and measured on; None where there is none and none is needed."""
-    from vidya.base_corpus import corpus_of_file
+    from vidya.posttraining.replay_corpus import corpus_of_file
 
     if options.replay_data is not None:
         return corpus_of_file(options.replay_data, student.run, student.tokenizer)
@@ -141,10 +141,12 @@ def _plan(work: "FineTuning") -> str:
 
 
 def _description(work: "FineTuning", files: Sequence[Path]) -> dict[str, Any]:
-    from vidya import config, kernels, metrics
+    from vidya import kernels
+    from vidya.model import config
+    from vidya.storage import run_description
 
     student = work.student
-    described = metrics.describe_run(
+    described = run_description.describe_run(
         config=config.describe(student.model.config),
         options=work.options.plain(),
         seed=work.options.seed,
@@ -160,12 +162,12 @@ def _description(work: "FineTuning", files: Sequence[Path]) -> dict[str, Any]:
 
 def _farewell(work: "FineTuning") -> int:
     """Show what changed, and say what was saved; returns the exit status."""
-    from vidya.finetuning import table
-    from vidya.progress import duration
+    from vidya.posttraining.finetuning.evaluation import evaluation_table
+    from vidya.terminal.formatting import duration
 
     student, signal_number = work.student, work.interrupted.signal
     if work.evaluations:
-        print("\n".join(table(work.evaluations, work.kept)))
+        print("\n".join(evaluation_table(work.evaluations, work.kept)))
     if work.saved_step is None:
         _say("stopped before the first step: nothing was saved")
     elif work.step < work.total and not work.stopped_early:

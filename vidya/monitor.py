@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidya.command_line import parse
 from vidya.errors import UserError, run_command
+from vidya.terminal.command_line import parse
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from vidya.run_history import RunHistory
+    from vidya.reporting.run_history import RunHistory
 
 SECONDS = 2.0
 """Between two looks at the run."""
@@ -53,8 +53,8 @@ def main() -> int | None:
     options = parse(monitor, "monitor")
     from rich.console import Console
 
-    from vidya.run_folder import newest_run
-    from vidya.run_history import RunHistory
+    from vidya.reporting.run_history import RunHistory
+    from vidya.storage.find_model import newest_run
 
     folder = options.run or newest_run()
     if not (folder / "metrics.jsonl").is_file():
@@ -73,7 +73,7 @@ def main() -> int | None:
 
 
 def _lines(history: "RunHistory", folder: Path, width: int, height: int) -> list[object]:
-    from vidya.monitor_view import frame, glance
+    from vidya.reporting.monitor_frame import frame, glance
 
     return list(frame(history, glance(folder, history), width, height))
 

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Suppress
 
-from vidya.command_line import parse
-from vidya.config import preset
 from vidya.errors import UserError, run_command
-from vidya.options import TrainOptions
+from vidya.model.presets import preset
+from vidya.terminal.command_line import parse
+from vidya.training.options import TrainOptions
 
 if TYPE_CHECKING:
-    from vidya.corpora import Sources
-    from vidya.run_plan import RunPlan
+    from vidya.planning.run_plan import RunPlan
+    from vidya.training.run_corpora import CorpusSources
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def main() -> int | None:
     """Plan the run that the command line describes, and print what was found out."""
     options = parse(PlanOptions, "plan")
     options.check()
-    from vidya.corpora import survey
-    from vidya.run_plan import report
+    from vidya.planning.report import report
+    from vidya.training.run_corpora import survey
 
     runs = options.runs()
     sources = survey(runs[0])
@@ -91,17 +91,17 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _plan(options: TrainOptions, sources: Sources, seconds: float) -> RunPlan:
+def _plan(options: TrainOptions, sources: CorpusSources, seconds: float) -> RunPlan:
     """Prepare the corpora in a temporary folder and try the run out there."""
-    from vidya import trial
-    from vidya.run_plan import RunPlan, prepared
-    from vidya.workshop import temporary_folder
+    from vidya.planning import trial_run
+    from vidya.planning.run_plan import RunPlan, prepared
+    from vidya.system.scratch_folder import temporary_folder
 
     with temporary_folder(options.folder(), "plan") as folder:
         _say(f"{options.preset}: working in {folder}, which is deleted at the end")
         before = prepared(folder / "run", options, sources, _say)
         _say(f"{options.preset}: timing steps in a process of its own, about {2 * seconds:.0f} s")
-        return RunPlan(options, before, trial.run(options, folder / "run", seconds))
+        return RunPlan(options, before, trial_run.run_trial(options, folder / "run", seconds))
 
 
 if __name__ == "__main__":

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Suppress
 
-from vidya.command_line import parse
 from vidya.errors import UserError, run_command
-from vidya.options import TrainOptions
+from vidya.terminal.command_line import parse
+from vidya.training.options import TrainOptions
 
 if TYPE_CHECKING:
-    from vidya.checks import Check, Site
+    from vidya.planning.preflight_checks import Check, Site
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ def main() -> int | None:
     """Make all checks on the run that the command line describes; 1 if one failed."""
     options = parse(PreflightOptions, "preflight")
     options.check()
-    from vidya import thread_choice
-    from vidya.checks import CHECKS, Site
-    from vidya.corpora import survey
-    from vidya.run_folder import RunFolder
-    from vidya.tokenizer import check_merges
-    from vidya.workshop import temporary_folder
+    from vidya.planning.preflight_checks import CHECKS, Site
+    from vidya.storage.run_folder import RunFolder
+    from vidya.system.scratch_folder import temporary_folder
+    from vidya.text.tokenizer import check_merges
+    from vidya.training import thread_choice
+    from vidya.training.run_corpora import survey
 
     run = options.run()
     check_merges(run.n_merges())
@@ -84,7 +84,7 @@ def _say(text: str) -> None:
 
 def _made(name: str, check: Check, site: Site) -> bool:
     """Make a check, print its line, and return whether it passed."""
-    from vidya.checks import failure
+    from vidya.planning.preflight_checks import failure
 
     start = time.perf_counter()
     try:

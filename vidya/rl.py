@@ -8,14 +8,14 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from vidya.command_line import parse
 from vidya.errors import UserError, run_command
-from vidya.rl_options import RlOptions
+from vidya.posttraining.reinforcement.options import RlOptions
+from vidya.terminal.command_line import parse
 
 if TYPE_CHECKING:
-    from vidya.rl_prompts import Turns
-    from vidya.rl_run import Outcome
-    from vidya.student import Student
+    from vidya.posttraining.reinforcement.loop import RlOutcome
+    from vidya.posttraining.reinforcement.prompts import Turns
+    from vidya.posttraining.trained_run import TrainedRun
 
 
 def main() -> int | None:
@@ -33,34 +33,34 @@ def main() -> int | None:
 def run(options: RlOptions) -> int:
     """Learn from the reward, save, and say what came out; returns the exit status."""
     # The imports below load NumPy and the kernels: not needed for --help.
-    from vidya import thread_choice
-    from vidya.interruption import Interruption
-    from vidya.metrics import MetricsWriter
-    from vidya.progress import Display
-    from vidya.rewards import Judge, settings_of
-    from vidya.rl_prompts import read_prompts
-    from vidya.rl_run import RlRun
-    from vidya.student import open_student
+    from vidya.posttraining.reinforcement.judge import Judge, settings_of
+    from vidya.posttraining.reinforcement.loop import RlRun
+    from vidya.posttraining.reinforcement.prompts import read_prompts
+    from vidya.posttraining.trained_run import open_trained_run
+    from vidya.storage.metrics_log import MetricsWriter
+    from vidya.system.stop_signal import StopSignal
+    from vidya.terminal.progress_display import ProgressDisplay
+    from vidya.training import thread_choice
 
     judge = Judge(options.reward, settings_of(options.settings))
     given = None if options.prompts is None else read_prompts(options.prompts)
     thread_choice.use(options.threads)
     # a pass takes as many tokens as the model's buffers are ever made for
-    with open_student(options.model, max_tokens=1 << 30) as student:
+    with open_trained_run(options.model, max_tokens=1 << 30) as student:
         learning = RlRun(student, judge, _prompts(student, given, options.seed), options)
         _introduce(student, options)
-        interruption = Interruption()
+        interruption = StopSignal()
         with (
             interruption.watching(),
             MetricsWriter(student.run.rl_metrics) as log,
-            Display(options.steps, 0) as display,
+            ProgressDisplay(options.steps, 0) as display,
         ):
             outcome = learning.run(log, display, interruption)
         return _farewell(student, options, outcome, interruption.signal)
 
 
-def _prompts(student: Student, given: list[Turns] | None, seed: int) -> Iterator[Turns]:
-    from vidya.rl_prompts import first_messages, in_random_order
+def _prompts(student: TrainedRun, given: list[Turns] | None, seed: int) -> Iterator[Turns]:
+    from vidya.posttraining.reinforcement.prompts import first_messages, in_random_order
 
     if given is not None:
         return in_random_order(given, seed)
@@ -75,7 +75,7 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _introduce(student: Student, options: RlOptions) -> None:
+def _introduce(student: TrainedRun, options: RlOptions) -> None:
     _say(
         f"{student.origin['name']} learns from {' '.join([options.reward, *options.settings])}: "
         f"{options.steps:,} steps of {options.prompts_per_step} prompts, "
@@ -86,7 +86,7 @@ def _introduce(student: Student, options: RlOptions) -> None:
 
 
 def _farewell(
-    student: Student, options: RlOptions, outcome: Outcome, signal_number: int | None
+    student: TrainedRun, options: RlOptions, outcome: RlOutcome, signal_number: int | None
 ) -> int:
     """Say what came out and where it is."""
     first, last = outcome.first, outcome.last

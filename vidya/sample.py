@@ -15,16 +15,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from vidya import thread_choice
-from vidya.command_line import parse
 from vidya.errors import UserError, run_command
+from vidya.terminal.command_line import parse
+from vidya.training import thread_choice
 
 if TYPE_CHECKING:
-    from vidya.pretrained import Pretrained
-    from vidya.replies import Reply
-    from vidya.sampling import Sampling
+    from vidya.generation.replies import Reply
+    from vidya.generation.sampling_settings import SamplingSettings
+    from vidya.storage.pretrained import Pretrained
 
-    Answered = tuple[tuple[str, Sampling], Reply]
+    Answered = tuple[tuple[str, SamplingSettings], Reply]
     """A message, how to reply to it, and the reply."""
 
 
@@ -73,14 +73,15 @@ def main() -> int | None:
 
 def run(model: Path | None, options: Options) -> int:
     """Load the model, write the replies and print them."""
-    from vidya.generate import Generator
-    from vidya.pretrained import load_pretrained
-    from vidya.replies import MOST_TOGETHER
-    from vidya.samples import PROMPTS, finished_replies
-    from vidya.sampling import Sampling
+    from vidya.generation.finished_replies import finished_replies
+    from vidya.generation.generator import Generator
+    from vidya.generation.replies import MOST_TOGETHER
+    from vidya.generation.sampling_settings import SamplingSettings
+    from vidya.storage.pretrained import load_pretrained
+    from vidya.training.samples import PROMPTS
 
     options.check()
-    samplings = [Sampling(t, options.top_k, options.seed) for t in options.temperature]
+    samplings = [SamplingSettings(t, options.top_k, options.seed) for t in options.temperature]
     prompts = PROMPTS if options.prompts is None else _read(options.prompts)
     pretrained = load_pretrained(model)
     thread_choice.use(options.threads)
@@ -101,7 +102,7 @@ def run(model: Path | None, options: Options) -> int:
 
 def _read(path: Path) -> list[str]:
     """The prompts of a file, one a line."""
-    from vidya.corpus import read_documents
+    from vidya.text.corpus_file import read_documents
 
     prompts = [line for line in read_documents(path) if line.strip()]
     if not prompts:
@@ -137,7 +138,7 @@ def _show(pretrained: "Pretrained", options: Options, answered: Sequence["Answer
     from rich.console import Console
     from rich.text import Text
 
-    from vidya.conversation import printable
+    from vidya.terminal.formatting import printable
 
     # A terminal that cannot show a character gets a question mark, not a crash.
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Optional
 
-from vidya import thread_choice
-from vidya.command_line import parse
 from vidya.errors import UserError, run_command
-from vidya.lesson_settings import Settings
+from vidya.posttraining.teaching.settings import LessonSettings
+from vidya.terminal.command_line import parse
+from vidya.training import thread_choice
 
 if TYPE_CHECKING:
-    from vidya.learner import Outcome
-    from vidya.lesson import Candidate
-    from vidya.teaching import Offering, Teaching
+    from vidya.posttraining.teaching.learner import Outcome
+    from vidya.posttraining.teaching.lesson import Candidate
+    from vidya.posttraining.teaching.session import Offering, Teaching
 
 QUESTION = "teach_question.json"
 """What --ask leaves for --pick, --answer and --reject, in the run folder."""
@@ -50,7 +50,7 @@ class _Actions:
 
 
 @dataclass(frozen=True)
-class Options(Settings, _Actions):  # in --help what is done comes before how
+class Options(LessonSettings, _Actions):  # in --help what is done comes before how
     """How to teach."""
 
     n: int = 5
@@ -96,10 +96,12 @@ class Options(Settings, _Actions):  # in --help what is done comes before how
 
     def offering(self) -> "Offering":
         """How candidates are drawn."""
-        from vidya.sampling import Sampling
-        from vidya.teaching import Offering
+        from vidya.generation.sampling_settings import SamplingSettings
+        from vidya.posttraining.teaching.session import Offering
 
-        return Offering(self.n, self.max_tokens, Sampling(self.temperature, self.top_k, self.seed))
+        return Offering(
+            self.n, self.max_tokens, SamplingSettings(self.temperature, self.top_k, self.seed)
+        )
 
 
 def main() -> int | None:
@@ -121,7 +123,7 @@ def run(model: Path | None, options: Options) -> int:
     how = options.offering()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    from vidya.teaching import open_teaching
+    from vidya.posttraining.teaching.session import open_teaching
 
     thread_choice.use(options.threads)
     with open_teaching(model, options.n, _say) as teaching:
@@ -138,7 +140,7 @@ def run(model: Path | None, options: Options) -> int:
         elif options.pick is not None or options.answer is not None or options.reject:
             _learn(teaching, options, settings, *_asked(teaching))
         else:
-            from vidya.teach_terminal import TerminalTeaching
+            from vidya.posttraining.teaching.terminal import TerminalTeaching
 
             sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
             teaching.learner.check(settings)
@@ -163,9 +165,9 @@ def _introduction(teaching: "Teaching") -> str:
 # ---- two commands for programs -------------------------------------------------------------
 
 
-def _ask(teaching: "Teaching", options: Options, settings: Settings, how: "Offering") -> None:
+def _ask(teaching: "Teaching", options: Options, settings: LessonSettings, how: "Offering") -> None:
     """Print candidates and remember them; with --answer, learn that instead."""
-    from vidya.lesson import Candidate
+    from vidya.posttraining.teaching.lesson import Candidate
 
     wanted = options.answer is None or settings.method != "sft"
     replies = []
@@ -187,13 +189,13 @@ def _ask(teaching: "Teaching", options: Options, settings: Settings, how: "Offer
             ],
         )  # fmt: skip
     else:
-        from vidya.teach_terminal import candidate_lines
+        from vidya.posttraining.teaching.terminal import candidate_lines
 
         print("\n".join(candidate_lines([one.text for one in candidates])))
 
 
 def _learn(
-    teaching: "Teaching", options: Options, settings: Settings,
+    teaching: "Teaching", options: Options, settings: LessonSettings,
     turns: tuple[str, ...], candidates: "list[Candidate]",
 ) -> None:  # fmt: skip
     pick = 0 if options.reject else options.pick
@@ -225,7 +227,7 @@ def _print_json(**found: Any) -> None:
 def _remember(teaching: "Teaching", turns: tuple[str, ...], candidates: "list[Candidate]") -> None:
     import json
 
-    from vidya.atomic import write_bytes
+    from vidya.system.atomic_file import write_bytes
 
     text = json.dumps({
         "taught": teaching.journal.taught,
@@ -239,7 +241,7 @@ def _asked(teaching: "Teaching") -> "tuple[tuple[str, ...], list[Candidate]]":
     """What the last --ask was about."""
     import json
 
-    from vidya.lesson import Candidate
+    from vidya.posttraining.teaching.lesson import Candidate
 
     path = teaching.student.run.path / QUESTION
     try:

@@ -13,14 +13,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidya.command_line import parse
 from vidya.errors import UserError, run_command
-from vidya.options import TrainOptions, from_plain, resumed
+from vidya.terminal.command_line import parse
+from vidya.training.options import TrainOptions, from_plain, resumed
 
 if TYPE_CHECKING:
-    from vidya.initial_weights import InitialWeights
-    from vidya.run_folder import RunFolder
-    from vidya.trainer import Trainer
+    from vidya.storage.run_folder import RunFolder
+    from vidya.training.initial_weights import InitialWeights
+    from vidya.training.trainer import Trainer
 
 
 def main() -> int | None:
@@ -30,8 +30,8 @@ def main() -> int | None:
     if options.resume and not options.folder().is_dir():
         raise UserError(f"there is no folder {options.folder()} to resume: name it with --out")
     # The imports below load NumPy and the kernels: not needed for --help.
-    from vidya import initial_weights
-    from vidya.run_folder import RunFolder
+    from vidya.storage.run_folder import RunFolder
+    from vidya.training import initial_weights
 
     initial = None
     if options.init is not None:
@@ -63,11 +63,11 @@ def _options_to_begin_with(initial: InitialWeights) -> TrainOptions:
 
 def _start(run: RunFolder, options: TrainOptions, initial: InitialWeights | None) -> Trainer:
     """A fresh run, its length chosen."""
-    from vidya import thread_choice
-    from vidya.board import summary_writer
-    from vidya.corpora import prepare, remember, survey
-    from vidya.tokenizer import check_merges
-    from vidya.trainer import Trainer
+    from vidya.text.tokenizer import check_merges
+    from vidya.training import thread_choice
+    from vidya.training.run_corpora import prepare, remember, survey
+    from vidya.training.tensorboard import summary_writer
+    from vidya.training.trainer import Trainer
 
     if initial is not None:
         initial.require_outside(run.path)
@@ -129,10 +129,11 @@ def _clear(run: RunFolder) -> None:
 
 def _resume(run: RunFolder, options: TrainOptions) -> Trainer:
     """The run that the folder holds, at its newest whole checkpoint."""
-    from vidya import checkpoint, metrics, thread_choice
-    from vidya.corpora import prepare, remember, survey
-    from vidya.samples import truncate_samples
-    from vidya.trainer import Trainer
+    from vidya.storage import checkpoint, metrics_log
+    from vidya.training import thread_choice
+    from vidya.training.run_corpora import prepare, remember, survey
+    from vidya.training.samples import truncate_samples
+    from vidya.training.trainer import Trainer
 
     base = _base_to_resume(run, options)
     path, tensors, meta = checkpoint.load_newest(
@@ -157,7 +158,7 @@ def _resume(run: RunFolder, options: TrainOptions) -> Trainer:
     trainer.choose_threads(_say)
     step = trainer.progress.step
     evaluated = trainer.progress.evaluated == step
-    metrics.truncate_after(run.metrics, step, evaluated=evaluated)
+    metrics_log.truncate_after(run.metrics, step, evaluated=evaluated)
     truncate_samples(run.samples, step if evaluated else step - 1)
     _describe_model(trainer)
     _say(f"going on from {path}, step {trainer.progress.step:,} of {options.steps:,}")
@@ -166,8 +167,8 @@ def _resume(run: RunFolder, options: TrainOptions) -> Trainer:
 
 def _base_to_resume(run: RunFolder, options: TrainOptions) -> str:
     """Stem of the checkpoints to resume: the preset's, or those of the only other preset."""
-    from vidya.checkpoint_names import training_checkpoints
-    from vidya.config import PRESETS, checkpoint_base
+    from vidya.model.presets import PRESETS, checkpoint_base
+    from vidya.storage.checkpoint_folder import training_checkpoints
 
     base = checkpoint_base(options.preset)
     if training_checkpoints(run.path, base):
@@ -185,13 +186,13 @@ def _base_to_resume(run: RunFolder, options: TrainOptions) -> str:
 
 def _require_this_run(run: RunFolder, meta: dict[str, Any], path: Path) -> None:
     """Refuse a checkpoint of another run that came to lie under the name of this one's."""
-    from vidya import checkpoint, metrics
+    from vidya.storage import checkpoint, metrics_log
 
     if meta.get("kind") != "training":
         raise UserError(f"{path} is no training checkpoint: move it away to resume without it")
     if not run.metrics.exists():
         return
-    first = next(iter(metrics.read_metrics(run.metrics, on_damaged=lambda _: None)), {})
+    first = next(iter(metrics_log.read_metrics(run.metrics, on_damaged=lambda _: None)), {})
     if first.get("kind") == "run":
         checkpoint.require_same(
             meta, config=first["config"], tokenizer_hash=first["tokenizer_hash"], path=path
@@ -233,15 +234,15 @@ def _describe_model(trainer: Trainer) -> None:
 
 
 def _train(run: RunFolder, trainer: Trainer) -> int:
-    from vidya.metrics import MetricsWriter
-    from vidya.progress import Display
+    from vidya.storage.metrics_log import MetricsWriter
+    from vidya.terminal.progress_display import ProgressDisplay
 
     total, interruption = trainer.options.steps, trainer.interrupted
     assert total is not None
     with (
         interruption.watching(),
         MetricsWriter(run.metrics) as log,
-        Display(total, trainer.progress.step) as display,
+        ProgressDisplay(total, trainer.progress.step) as display,
     ):
         log.write(_description(trainer))
         trainer.train(log, display)
@@ -249,9 +250,11 @@ def _train(run: RunFolder, trainer: Trainer) -> int:
 
 
 def _description(trainer: Trainer) -> dict[str, Any]:
-    from vidya import config, kernels, metrics
+    from vidya import kernels
+    from vidya.model import config
+    from vidya.storage import run_description
 
-    return metrics.describe_run(
+    return run_description.describe_run(
         config=config.describe(trainer.model.config),
         options=trainer.options.plain(),
         seed=trainer.options.seed,
@@ -266,7 +269,7 @@ def _description(trainer: Trainer) -> dict[str, Any]:
 
 def _farewell(run: RunFolder, trainer: Trainer, signal_number: int | None) -> int:
     """Say where things are and what can be done next; returns the exit status."""
-    from vidya.progress import duration
+    from vidya.terminal.formatting import duration
 
     progress, total = trainer.progress, trainer.options.steps
     out = shlex.quote(str(run.path))

@@ -15,10 +15,10 @@ Shapes: T tokens, d width, V vocabulary, H heads, hd columns a head.
 - `products`: matrix products, linear layers with what surrounds them, projection +
   cross-entropy
 - `layers`: embedding, RMSNorm, RoPE, fused causal attention, GELU, dropout
-- `flat`: sum, norm and Adam over flat buffers
+- `flat_buffers`: sum, norm and Adam over flat buffers
 - `bfloat16`: bfloat16 in uint16 arrays
-- `compressed`: weights in fewer bytes, for generation
-- `choosing`: log-sum-exp and top k of logits
+- `weight_panels`: weights in fewer bytes, for generation
+- `logits`: log-sum-exp and top k of logits
 - `bindings`: threads, instruction set, OpenBLAS's settings; pointers and C structures.
   Only this module touches cffi.
 
@@ -30,8 +30,8 @@ calls the C functions of csrc/vidya.h without these checks.
 from vidya.kernels.bfloat16 import from_bf16, to_bf16
 from vidya.kernels.bindings import (
     NULL,
-    _kernels,
-    _kernels_f64,
+    _float32,
+    _float64,
     get_isa,
     get_num_threads,
     has_bf16,
@@ -47,9 +47,7 @@ from vidya.kernels.bindings import (
     usable_cores,
     workspace,
 )
-from vidya.kernels.choosing import log_sum_exp, top_k
-from vidya.kernels.compressed import CACHE_BLOCK, CACHE_PAD, CompressedWeights, panel_bytes
-from vidya.kernels.flat import adam, norm, sum
+from vidya.kernels.flat_buffers import adam, norm, sum
 from vidya.kernels.layers import (
     RMSNORM_EPS,
     ROPE_BASE,
@@ -67,6 +65,7 @@ from vidya.kernels.layers import (
     rope,
     rope_table,
 )
+from vidya.kernels.logits import log_sum_exp, top_k
 from vidya.kernels.products import (
     Precision,
     linear,
@@ -78,6 +77,7 @@ from vidya.kernels.products import (
     matmul_backward_input,
     matmul_backward_weight,
 )
+from vidya.kernels.weight_panels import CACHE_BLOCK, CACHE_PAD, CompressedWeights, panel_bytes
 
 __all__ = [
     "CACHE_BLOCK",
@@ -87,8 +87,8 @@ __all__ = [
     "ROPE_BASE",
     "CompressedWeights",
     "Precision",
-    "_kernels",
-    "_kernels_f64",
+    "_float32",
+    "_float64",
     "adam",
     "attention",
     "attention_backward",

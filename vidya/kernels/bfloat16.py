@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from vidya import arrays
-from vidya.arrays import Array
+from vidya.kernels import arguments
+from vidya.kernels.arguments import Array
 
 _QUIET_NAN = 0x40
 
@@ -20,7 +20,7 @@ def to_bf16(x: Array) -> Array:
     Ties go to the even one; what is beyond the largest becomes infinite; NaN stays NaN
     with its sign and the upper bits of its payload. So do the kernels.
     """
-    arrays.require("x", x, arrays.real_shape("x", x), np.float32)
+    arguments.require("x", x, arguments.real_shape("x", x), np.float32)
     bits = x.reshape(-1).view(np.uint32)
     last = bits >> np.uint32(16) & np.uint32(1)
     nearest = (bits + np.uint32(0x7FFF) + last) >> np.uint32(16)
@@ -33,6 +33,6 @@ def from_bf16(h: Array) -> Array:
     """The float32 values of the bfloat16 in h (uint16, any shape): exact."""
     if not isinstance(h, np.ndarray):
         raise TypeError(f"h must be a NumPy array, not {type(h).__name__}")
-    arrays.require("h", h, h.shape, np.uint16)
+    arguments.require("h", h, h.shape, np.uint16)
     bits: Array = h.reshape(-1).astype(np.uint32) << np.uint32(16)
     return bits.view(np.float32).reshape(h.shape)

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from vidya import arrays, cores
-from vidya.arrays import Array
 from vidya.errors import UserError
+from vidya.kernels import allocation, arguments
+from vidya.kernels.arguments import Array
+from vidya.system import cpu_cores
 
 
 def _preload_openblas() -> None:
@@ -53,20 +54,20 @@ def _load_kernels() -> tuple[Any, Any]:
 
 
 def _import_kernels() -> tuple[Any, Any]:
-    from vidya import _kernels, _kernels_f64
+    from vidya.kernels import _float32, _float64
 
-    return _kernels, _kernels_f64
+    return _float32, _float64
 
 
-_kernels, _kernels_f64 = _load_kernels()
+_float32, _float64 = _load_kernels()
 
-if _kernels.lib.vidya_openblas_get_parallel() == 2:
+if _float32.lib.vidya_openblas_get_parallel() == 2:
     raise UserError(
         "this OpenBLAS is built with OpenMP, whose threads would fight with vidya's: "
         "build against the wheel (make without VIDYA_BLAS) or a pthreads OpenBLAS"
     )
 
-NULL = _kernels.ffi.NULL
+NULL = _float32.ffi.NULL
 
 _C_TYPES = {
     "f4": "float *", "f8": "double *", "i4": "int32_t *", "i8": "int64_t *", "u2": "uint16_t *",
@@ -84,7 +85,7 @@ def library(dtype: DTypeLike = np.float32) -> Any:
 
 def pointer(array: Array) -> Any:
     """A C pointer to the array's data. The caller keeps the array alive."""
-    module = _kernels_f64 if array.dtype == arrays.FLOAT64 else _kernels
+    module = _float64 if array.dtype == arguments.FLOAT64 else _float32
     return module.ffi.cast(_C_TYPES[array.dtype.str[1:]], array.ctypes.data)
 
 
@@ -108,14 +109,14 @@ def workspace(dtype: DTypeLike, T: int, weights: Iterable[tuple[int, ...]]) -> A
     """
     lib = library(dtype)
     size = max(lib.vidya_workspace_bytes(T, n, k) for n, k in weights)
-    return arrays.aligned_zeros(size, np.uint8)
+    return allocation.aligned_zeros(size, np.uint8)
 
 
 def _module(dtype: np.dtype[Any]) -> Any:
-    if dtype == arrays.FLOAT32:
-        return _kernels
-    if dtype == arrays.FLOAT64:
-        return _kernels_f64
+    if dtype == arguments.FLOAT32:
+        return _float32
+    if dtype == arguments.FLOAT64:
+        return _float64
     raise TypeError(f"kernels take float32 or float64 arrays, not {dtype}")
 
 
@@ -134,13 +135,13 @@ def set_num_threads(n: int) -> None:
     if not 1 <= n <= 256:
         raise ValueError(f"threads must be between 1 and 256, not {n}")
     available = usable_cores()
-    _kernels.lib.vidya_set_num_threads(n, available)
-    _kernels_f64.lib.vidya_set_num_threads(n, available)
+    _float32.lib.vidya_set_num_threads(n, available)
+    _float64.lib.vidya_set_num_threads(n, available)
 
 
 def get_num_threads() -> int:
     """Threads that the kernels use."""
-    return int(_kernels.lib.vidya_get_num_threads())
+    return int(_float32.lib.vidya_get_num_threads())
 
 
 def openblas_set_num_threads(n: int) -> None:
@@ -150,17 +151,17 @@ def openblas_set_num_threads(n: int) -> None:
     """
     if not 1 <= n <= 256:
         raise ValueError(f"threads must be between 1 and 256, not {n}")
-    _kernels.lib.vidya_openblas_set_num_threads(n)
+    _float32.lib.vidya_openblas_set_num_threads(n)
 
 
 def openblas_get_num_threads() -> int:
     """Threads of OpenBLAS's own pool."""
-    return int(_kernels.lib.vidya_openblas_get_num_threads())
+    return int(_float32.lib.vidya_openblas_get_num_threads())
 
 
 def openblas_config() -> str:
     """OpenBLAS's version, build options and the core type it chose."""
-    return str(_kernels.ffi.string(_kernels.lib.vidya_openblas_config()).decode())
+    return str(_float32.ffi.string(_float32.lib.vidya_openblas_config()).decode())
 
 
 def get_isa() -> str:
@@ -169,21 +170,21 @@ def get_isa() -> str:
     "avx512_bf16", "avx512", "avx2", "generic", or "pairs", which tests choose: it keeps
     bfloat16 as "avx512_bf16" does and multiplies it with ordinary instructions.
     """
-    return str(_kernels.ffi.string(_kernels.lib.vidya_get_isa()).decode())
+    return str(_float32.ffi.string(_float32.lib.vidya_get_isa()).decode())
 
 
 def set_isa(name: str) -> None:
     """Choose another instruction set (for tests); ValueError if the processor lacks it."""
-    for module in (_kernels, _kernels_f64):
+    for module in (_float32, _float64):
         if module.lib.vidya_set_isa(name.encode()) != 0:
             raise ValueError(f"this processor or build has no '{name}' micro-kernels")
 
 
 def has_bf16() -> bool:
     """Whether the micro-kernels in use multiply bfloat16 faster than float32."""
-    return bool(_kernels.lib.vidya_has_bf16())
+    return bool(_float32.lib.vidya_has_bf16())
 
 
 def usable_cores() -> int:
     """Cores that this process may use: affinity and cgroup quota, at least 1."""
-    return cores.usable_cores()
+    return cpu_cores.usable_cores()

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from vidya import arrays
-from vidya.arrays import Array
+from vidya.kernels import arguments
+from vidya.kernels.arguments import Array
 from vidya.kernels.bindings import NULL, library, pointer
 
 RMSNORM_EPS = 1e-5
@@ -20,21 +20,21 @@ ROPE_BASE = 10_000.0
 
 def embedding(tokens: Array, wte: Array, *, out: Array | None = None) -> Array:
     """Y [T, d] = wte [V, d] at the rows tokens [T] (int32)."""
-    arrays.require("wte", wte, (None, None), arrays.real_dtype("wte", wte))
-    arrays.require_ids("tokens", tokens, (None,), wte.shape[0], 0)
+    arguments.require("wte", wte, (None, None), arguments.real_dtype("wte", wte))
+    arguments.require_ids("tokens", tokens, (None,), wte.shape[0], 0)
     T, d = len(tokens), wte.shape[1]
-    y = arrays.output("out", out, (T, d), wte.dtype, wte, tokens)
+    y = arguments.output("out", out, (T, d), wte.dtype, wte, tokens)
     library(wte.dtype).vidya_embedding_forward(pointer(y), pointer(wte), pointer(tokens), T, d)
     return y
 
 
 def embedding_backward(dy: Array, tokens: Array, dwte: Array) -> Array:
     """Add dy [T, d] to the rows tokens [T] of dwte [V, d], in place; returns dwte."""
-    arrays.require("dy", dy, (None, None), arrays.real_dtype("dy", dy))
+    arguments.require("dy", dy, (None, None), arguments.real_dtype("dy", dy))
     T, d = dy.shape
-    arrays.require("dwte", dwte, (None, d), dy.dtype)
-    arrays.require_ids("tokens", tokens, (T,), dwte.shape[0], 0)
-    arrays.output("dwte", dwte, dwte.shape, dy.dtype, dy, tokens)
+    arguments.require("dwte", dwte, (None, d), dy.dtype)
+    arguments.require_ids("tokens", tokens, (T,), dwte.shape[0], 0)
+    arguments.output("dwte", dwte, dwte.shape, dy.dtype, dy, tokens)
     library(dy.dtype).vidya_embedding_backward(pointer(dwte), pointer(dy), pointer(tokens), T, d)
     return dwte
 
@@ -47,9 +47,9 @@ def rmsnorm(x: Array, gain: Array, *, eps: float = RMSNORM_EPS) -> tuple[Array, 
 
     Zhang and Sennrich 2019. x [T, d], gain [d].
     """
-    arrays.require("x", x, (None, None), arrays.real_dtype("x", x))
+    arguments.require("x", x, (None, None), arguments.real_dtype("x", x))
     T, d = x.shape
-    arrays.require("gain", gain, (d,), x.dtype)
+    arguments.require("gain", gain, (d,), x.dtype)
     y, rstd = np.empty_like(x), np.empty(T, x.dtype)
     library(x.dtype).vidya_rmsnorm_forward(
         pointer(y), pointer(rstd), pointer(x), pointer(gain), T, d, eps
@@ -59,7 +59,7 @@ def rmsnorm(x: Array, gain: Array, *, eps: float = RMSNORM_EPS) -> tuple[Array, 
 
 def rmsnorm_statistics(x: Array, *, eps: float = RMSNORM_EPS) -> Array:
     """The rstd [T] of `rmsnorm` alone, for a product that normalises x [T, d] itself."""
-    arrays.require("x", x, (None, None), arrays.real_dtype("x", x))
+    arguments.require("x", x, (None, None), arguments.real_dtype("x", x))
     T, d = x.shape
     rstd = np.empty(T, x.dtype)
     library(x.dtype).vidya_rmsnorm_statistics(pointer(rstd), pointer(x), T, d, eps)
@@ -68,11 +68,11 @@ def rmsnorm_statistics(x: Array, *, eps: float = RMSNORM_EPS) -> Array:
 
 def rmsnorm_backward(dy: Array, x: Array, rstd: Array, gain: Array) -> tuple[Array, Array]:
     """Dx [T, d] and dgain [d] from dy [T, d] and what `rmsnorm` took and gave."""
-    arrays.require("dy", dy, (None, None), arrays.real_dtype("dy", dy))
+    arguments.require("dy", dy, (None, None), arguments.real_dtype("dy", dy))
     T, d = dy.shape
-    arrays.require("x", x, (T, d), dy.dtype)
-    arrays.require("rstd", rstd, (T,), dy.dtype)
-    arrays.require("gain", gain, (d,), dy.dtype)
+    arguments.require("x", x, (T, d), dy.dtype)
+    arguments.require("rstd", rstd, (T,), dy.dtype)
+    arguments.require("gain", gain, (d,), dy.dtype)
     dx, dgain = np.empty_like(x), np.empty_like(gain)
     library(dy.dtype).vidya_rmsnorm_backward(
         pointer(dx), pointer(dgain), pointer(dy), pointer(x), pointer(rstd), pointer(gain),
@@ -90,7 +90,7 @@ def rope_table(
     """Cos and sin [context, head_dim / 2] of position * base^(-2i / head_dim)."""
     if context < 1:
         raise ValueError(f"context must be at least 1, not {context}")
-    arrays.head_columns(head_dim, 1)
+    arguments.head_columns(head_dim, 1)
     cos, sin = (np.empty((context, head_dim // 2), dtype) for _ in range(2))
     library(dtype).vidya_rope_table(pointer(cos), pointer(sin), context, head_dim, base)
     return cos, sin
@@ -107,18 +107,18 @@ def rope(
     cos, sin [context, hd/2] come from `rope_table`. `out` may be x itself; `halves`
     (uint16, of x's shape) receives the result in bfloat16 as well.
     """
-    arrays.require("x", x, (None, None, None), arrays.real_dtype("x", x))
+    arguments.require("x", x, (None, None, None), arguments.real_dtype("x", x))
     T, n_head, head_dim = x.shape
-    arrays.head_columns(head_dim, 1)
-    arrays.require("cos", cos, (None, head_dim // 2), x.dtype)
-    arrays.require("sin", sin, cos.shape, x.dtype)
-    arrays.require_ids("positions", positions, (T,), len(cos), 0)
+    arguments.head_columns(head_dim, 1)
+    arguments.require("cos", cos, (None, head_dim // 2), x.dtype)
+    arguments.require("sin", sin, cos.shape, x.dtype)
+    arguments.require_ids("positions", positions, (T,), len(cos), 0)
     in_place = out is x
-    out = arrays.output(
+    out = arguments.output(
         "out", out, x.shape, x.dtype, x, cos, sin, positions, may_be=x if in_place else None
     )
     if halves is not None:
-        arrays.output("halves", halves, x.shape, np.uint16, out, x, cos, sin, positions)
+        arguments.output("halves", halves, x.shape, np.uint16, out, x, cos, sin, positions)
     if not in_place:
         out[...] = x
     library(x.dtype).vidya_rope(
@@ -143,7 +143,7 @@ def attention(qkv: Array, offsets: Array, n_head: int) -> tuple[Array, Array]:
 
     qkv may be bfloat16 (uint16): out is too then, and lse and the arithmetic float32.
     """
-    dtype = arrays.FLOAT32 if _is_bf16(qkv) else arrays.real_dtype("qkv", qkv)
+    dtype = arguments.FLOAT32 if _is_bf16(qkv) else arguments.real_dtype("qkv", qkv)
     T, d, head_dim = _heads(qkv, dtype, offsets, n_head)
     out, lse = np.empty((T, d), qkv.dtype), np.empty((T, n_head), dtype)
     library(dtype).vidya_attention_forward(
@@ -160,11 +160,11 @@ def attention_backward(
 
     Where qkv and out are bfloat16 (uint16), dout, lse and dqkv are float32.
     """
-    dtype = arrays.real_dtype("dout", dout)
+    dtype = arguments.real_dtype("dout", dout)
     T, d, head_dim = _heads(qkv, dtype, offsets, n_head)
-    arrays.require("dout", dout, (T, d), dtype)
-    arrays.require("out", out, (T, d), qkv.dtype)
-    arrays.require("lse", lse, (T, n_head), dtype)
+    arguments.require("dout", dout, (T, d), dtype)
+    arguments.require("out", out, (T, d), qkv.dtype)
+    arguments.require("lse", lse, (T, n_head), dtype)
     dqkv, delta = np.empty((T, 3 * d), dtype), np.empty_like(lse)
     library(dtype).vidya_attention_backward(
         pointer(dqkv), pointer(delta), pointer(dout), pointer(out), pointer(lse), pointer(qkv),
@@ -174,26 +174,26 @@ def attention_backward(
 
 
 def _is_bf16(qkv: Array) -> bool:
-    return isinstance(qkv, np.ndarray) and qkv.dtype == arrays.BFLOAT16
+    return isinstance(qkv, np.ndarray) and qkv.dtype == arguments.BFLOAT16
 
 
 def _heads(qkv: Array, dtype: np.dtype[Any], offsets: Array, n_head: int) -> tuple[int, int, int]:
     """Tokens, width and columns a head, of arguments that fit each other."""
-    arrays.require_stored("qkv", qkv, (None, None), dtype)
+    arguments.require_stored("qkv", qkv, (None, None), dtype)
     T, width = qkv.shape
     if width % 3:
         raise ValueError(f"qkv must have 3 * d columns, not {width}")
-    arrays.require_offsets(offsets, T)
-    return T, width // 3, arrays.head_columns(width // 3, n_head)
+    arguments.require_offsets(offsets, T)
+    return T, width // 3, arguments.head_columns(width // 3, n_head)
 
 
 def attention_decode(q: Array, keys: Array, values: Array, n_head: int) -> Array:
     """Out [d]: one query q [d] over cached keys and values [n, d]."""
-    arrays.require("q", q, (None,), arrays.real_dtype("q", q))
+    arguments.require("q", q, (None,), arguments.real_dtype("q", q))
     d = len(q)
-    head_dim = arrays.head_columns(d, n_head)
-    arrays.require("keys", keys, (None, d), q.dtype)
-    arrays.require("values", values, keys.shape, q.dtype)
+    head_dim = arguments.head_columns(d, n_head)
+    arguments.require("keys", keys, (None, d), q.dtype)
+    arguments.require("values", values, keys.shape, q.dtype)
     out = np.empty_like(q)
     library(q.dtype).vidya_attention_decode(
         pointer(out), pointer(q), pointer(keys), pointer(values), len(keys), n_head, head_dim
@@ -209,16 +209,16 @@ def gelu(x: Array, *, out: Array | None = None) -> Array:
 
     Hendrycks and Gimpel 2016, the tanh form.
     """
-    arrays.require("x", x, arrays.real_shape("x", x), x.dtype)
-    y = arrays.output("out", out, x.shape, x.dtype, x, may_be=x if out is x else None)
+    arguments.require("x", x, arguments.real_shape("x", x), x.dtype)
+    y = arguments.output("out", out, x.shape, x.dtype, x, may_be=x if out is x else None)
     library(x.dtype).vidya_gelu_forward(pointer(y), pointer(x), x.size)
     return y
 
 
 def gelu_backward(dy: Array, x: Array) -> Array:
     """Dx = dy * gelu'(x), for the x that `gelu` took."""
-    arrays.require("x", x, arrays.real_shape("x", x), x.dtype)
-    arrays.require("dy", dy, x.shape, x.dtype)
+    arguments.require("x", x, arguments.real_shape("x", x), x.dtype)
+    arguments.require("dy", dy, x.shape, x.dtype)
     dx = np.empty_like(x)
     library(x.dtype).vidya_gelu_backward(pointer(dx), NULL, pointer(dy), pointer(x), x.size)
     return dx
@@ -238,13 +238,13 @@ def dropout_add(
     stream (both 64-bit) and i alone, so the backward pass is
     `dropout_add(None, dy, p, seed, stream)`. `out` may be x or residual.
     """
-    arrays.require("x", x, arrays.real_shape("x", x), x.dtype)
+    arguments.require("x", x, arguments.real_shape("x", x), x.dtype)
     if residual is not None:
-        arrays.require("residual", residual, x.shape, x.dtype)
-    arrays.require_mask(p, seed, stream)
+        arguments.require("residual", residual, x.shape, x.dtype)
+    arguments.require_mask(p, seed, stream)
     inputs = (x,) if residual is None else (x, residual)
     may_be = out if out is x or out is residual else None
-    out = arrays.output("out", out, x.shape, x.dtype, *inputs, may_be=may_be)
+    out = arguments.output("out", out, x.shape, x.dtype, *inputs, may_be=may_be)
     library(x.dtype).vidya_dropout_add(
         pointer(out), NULL if residual is None else pointer(residual), pointer(x), x.size, p,
         seed, stream,

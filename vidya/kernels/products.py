@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vidya import arrays
-from vidya.arrays import Array
+from vidya.kernels import arguments
+from vidya.kernels.arguments import Array
 from vidya.kernels.bindings import library, pointer, structure, workspace
 
 Precision = Literal["fp32", "bf16"]
@@ -26,12 +26,12 @@ Precision = Literal["fp32", "bf16"]
 
 def matmul(x: Array, w: Array, *, out: Array | None = None, accumulate: bool = False) -> Array:
     """Y [m, n] = x [m, k] @ w [n, k].T, added to `out` if `accumulate`."""
-    dtype = arrays.real_dtype("x", x)
-    arrays.require("x", x, (None, None), dtype)
+    dtype = arguments.real_dtype("x", x)
+    arguments.require("x", x, (None, None), dtype)
     m, k = x.shape
-    arrays.require("w", w, (None, k), dtype)
+    arguments.require("w", w, (None, k), dtype)
     n = w.shape[0]
-    y = arrays.output("out", out, (m, n), dtype, x, w, accumulate=accumulate)
+    y = arguments.output("out", out, (m, n), dtype, x, w, accumulate=accumulate)
     library(dtype).vidya_matmul_forward(
         pointer(y), pointer(x), pointer(w), m, n, k, int(accumulate)
     )
@@ -42,12 +42,12 @@ def matmul_backward_input(
     dy: Array, w: Array, *, out: Array | None = None, accumulate: bool = False
 ) -> Array:
     """Dx [m, k] = dy [m, n] @ w [n, k], added to `out` if `accumulate`."""
-    dtype = arrays.real_dtype("dy", dy)
-    arrays.require("dy", dy, (None, None), dtype)
+    dtype = arguments.real_dtype("dy", dy)
+    arguments.require("dy", dy, (None, None), dtype)
     m, n = dy.shape
-    arrays.require("w", w, (n, None), dtype)
+    arguments.require("w", w, (n, None), dtype)
     k = w.shape[1]
-    dx = arrays.output("out", out, (m, k), dtype, dy, w, accumulate=accumulate)
+    dx = arguments.output("out", out, (m, k), dtype, dy, w, accumulate=accumulate)
     library(dtype).vidya_matmul_backward_input(
         pointer(dx), pointer(dy), pointer(w), m, n, k, int(accumulate)
     )
@@ -58,12 +58,12 @@ def matmul_backward_weight(
     dy: Array, x: Array, *, out: Array | None = None, accumulate: bool = False
 ) -> Array:
     """Dw [n, k] = dy [m, n].T @ x [m, k], added to `out` if `accumulate`."""
-    dtype = arrays.real_dtype("dy", dy)
-    arrays.require("dy", dy, (None, None), dtype)
+    dtype = arguments.real_dtype("dy", dy)
+    arguments.require("dy", dy, (None, None), dtype)
     m, n = dy.shape
-    arrays.require("x", x, (m, None), dtype)
+    arguments.require("x", x, (m, None), dtype)
     k = x.shape[1]
-    dw = arrays.output("out", out, (n, k), dtype, dy, x, accumulate=accumulate)
+    dw = arguments.output("out", out, (n, k), dtype, dy, x, accumulate=accumulate)
     library(dtype).vidya_matmul_backward_weight(
         pointer(dw), pointer(dy), pointer(x), m, n, k, int(accumulate)
     )
@@ -96,17 +96,17 @@ def linear(
         out: of w's dtype, or uint16: then the result is rounded to bfloat16 as it is
             stored. It may not overlap another argument.
     """
-    dtype = arrays.real_dtype("w", w)
-    arrays.require_stored("x", x, (None, None), dtype)
+    dtype = arguments.real_dtype("w", w)
+    arguments.require_stored("x", x, (None, None), dtype)
     T, k = x.shape
-    arrays.require("w", w, (None, k), dtype)
+    arguments.require("w", w, (None, k), dtype)
     n = len(w)
     source = _input("x", x, dtype, rstd, gain, gelu)
     fields: dict[str, Any] = {"accumulate": int(accumulate)}
     if residual is not None:
-        arrays.require("residual", residual, (T, n), dtype)
+        arguments.require("residual", residual, (T, n), dtype)
         p, seed, stream = (0.0, 0, 0) if dropout is None else dropout
-        arrays.require_mask(p, seed, stream)
+        arguments.require_mask(p, seed, stream)
         fields.update(residual=pointer(residual), p=p, seed=seed, stream=stream)
     elif dropout is not None:
         raise ValueError("dropout is of what is added to a residual: give residual (or zeros)")
@@ -136,14 +136,14 @@ def linear_backward_input(
         accumulate: add to `out`; not with `gelu_of`.
         out: of w's dtype or uint16; of gelu_of's dtype where that is given.
     """
-    dtype = arrays.real_dtype("w", w)
-    arrays.require_stored("dy", dy, (None, None), dtype)
+    dtype = arguments.real_dtype("w", w)
+    arguments.require_stored("dy", dy, (None, None), dtype)
     T, n = dy.shape
-    arrays.require("w", w, (n, None), dtype)
+    arguments.require("w", w, (n, None), dtype)
     k = w.shape[1]
     source = _input("dy", dy, dtype)
     if gelu_of is not None:
-        arrays.require_stored("gelu_of", gelu_of, (T, k), dtype)
+        arguments.require_stored("gelu_of", gelu_of, (T, k), dtype)
     elif gelu_out is not None:
         raise ValueError("gelu_out needs gelu_of")
     stored = dtype if gelu_of is None else gelu_of.dtype
@@ -171,15 +171,15 @@ def linear_backward_weight(
     `precision="bf16"` rounds dy and f(x) to bfloat16; not with float64.
     """
     given = (dy, x, rstd, gain, out)
-    double = any(isinstance(a, np.ndarray) and a.dtype == arrays.FLOAT64 for a in given)
-    dtype = arrays.FLOAT64 if double else arrays.FLOAT32
-    arrays.require_stored("dy", dy, (None, None), dtype)
+    double = any(isinstance(a, np.ndarray) and a.dtype == arguments.FLOAT64 for a in given)
+    dtype = arguments.FLOAT64 if double else arguments.FLOAT32
+    arguments.require_stored("dy", dy, (None, None), dtype)
     T, n = dy.shape
-    arrays.require_stored("x", x, (T, None), dtype)
+    arguments.require_stored("x", x, (T, None), dtype)
     k = x.shape[1]
     left, right = _input("dy", dy, dtype), _input("x", x, dtype, rstd, gain, gelu)
     inputs = [array for array in (dy, x, rstd, gain) if array is not None]
-    dw = arrays.output("out", out, (n, k), dtype, *inputs, accumulate=accumulate)
+    dw = arguments.output("out", out, (n, k), dtype, *inputs, accumulate=accumulate)
     half, room = _rounds(precision, dtype), workspace(dtype, T, [(n, k)])
     library(dtype).vidya_linear_backward_weight(
         pointer(dw), left, right, T, n, k, half, int(accumulate), pointer(room)
@@ -188,14 +188,14 @@ def linear_backward_weight(
 
 
 def _half(array: Array) -> int:
-    return int(array.dtype == arrays.BFLOAT16)
+    return int(array.dtype == arguments.BFLOAT16)
 
 
 def _rounds(precision: str, dtype: np.dtype[Any]) -> int:
     """The flag that makes the C functions round the factors to bfloat16."""
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"precision must be fp32 or bf16, not {precision!r}")
-    if precision == "bf16" and dtype != arrays.FLOAT32:
+    if precision == "bf16" and dtype != arguments.FLOAT32:
         raise TypeError(f"precision bf16 is for float32 arrays, not {dtype}")
     return int(precision == "bf16")
 
@@ -207,8 +207,8 @@ def _input(
     """The C description of a factor, whose own shape has been checked."""
     fields: dict[str, Any] = {"data": pointer(x), "half": _half(x), "gelu": int(gelu)}
     if rstd is not None and gain is not None:
-        arrays.require("rstd", rstd, (x.shape[0],), dtype)
-        arrays.require("gain", gain, (x.shape[1],), dtype)
+        arguments.require("rstd", rstd, (x.shape[0],), dtype)
+        arguments.require("gain", gain, (x.shape[1],), dtype)
         fields.update(rstd=pointer(rstd), gain=pointer(gain))
     elif rstd is not None or gain is not None:
         raise ValueError(f"rstd and gain normalise {name} together: give both or neither")
@@ -223,14 +223,14 @@ def _output(
 
     Only a plain sum in full precision can be added to what is there.
     """
-    half = isinstance(out, np.ndarray) and out.dtype == arrays.BFLOAT16
+    half = isinstance(out, np.ndarray) and out.dtype == arguments.BFLOAT16
     if accumulate and (fused or half):
         raise ValueError("accumulate takes the plain product, in float32 or float64")
-    if fused and half and dtype != arrays.BFLOAT16:
+    if fused and half and dtype != arguments.BFLOAT16:
         raise TypeError(f"out must be {dtype} here, not uint16")
     given = [array for array in inputs if array is not None]
-    stored = arrays.BFLOAT16 if half else dtype
-    return arrays.output("out", out, shape, stored, *given, accumulate=accumulate)
+    stored = arguments.BFLOAT16 if half else dtype
+    return arguments.output("out", out, shape, stored, *given, accumulate=accumulate)
 
 
 def _activated(gelu_of: Array, gelu_out: Array | None, *others: Array) -> Array:
@@ -239,7 +239,7 @@ def _activated(gelu_of: Array, gelu_out: Array | None, *others: Array) -> Array:
         scratch: Array = gelu_of.copy()
         return scratch
     may_be = gelu_of if gelu_out is gelu_of else None
-    arrays.output(
+    arguments.output(
         "gelu_out", gelu_out, gelu_of.shape, gelu_of.dtype, gelu_of, *others, may_be=may_be
     )
     if gelu_out is not gelu_of:
@@ -291,11 +291,11 @@ def linear_cross_entropy_backward(
 def _cross_entropy_arguments(
     x: Array, w: Array, targets: Array, chunk: int
 ) -> tuple[int, int, int, Array]:
-    arrays.require("x", x, (None, None), arrays.real_dtype("x", x))
+    arguments.require("x", x, (None, None), arguments.real_dtype("x", x))
     T, d = x.shape
-    arrays.require("w", w, (None, d), x.dtype)
+    arguments.require("w", w, (None, d), x.dtype)
     V = len(w)
-    arrays.require_ids("targets", targets, (T,), V, -(2**31))
+    arguments.require_ids("targets", targets, (T,), V, -(2**31))
     if chunk < 1:
         raise ValueError(f"chunk must be at least 1, not {chunk}")
     return T, d, V, np.empty((min(chunk, T), V), x.dtype)

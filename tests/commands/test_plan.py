@@ -1,0 +1,163 @@
+"""The plan of a run: its arithmetic, and that it is what a run then takes."""
+
+import dataclasses
+import datetime
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from support.training_runs import TINY, lines_of, train, write_corpus
+
+from vidya import plan
+from vidya.errors import UserError
+from vidya.model.presets import PRESETS, checkpoint_base
+from vidya.model.transformer import parameter_shapes
+from vidya.planning import cost_estimate
+from vidya.storage import checkpoint_folder
+from vidya.training.options import TrainOptions
+
+SMALL = [*TINY, "--data", "small.txt"]
+
+
+def command(*arguments, cwd, status=0):
+    done = subprocess.run(
+        [sys.executable, "-m", "vidya.plan", *map(str, arguments)],
+        cwd=cwd, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == status, done.stderr + done.stdout
+    return done
+
+
+# ---------------------------------------------------------------- arithmetic
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_parameters_by_component(name):
+    size = PRESETS[name].model(256 + 3 + PRESETS[name].merges, 0.1)
+    parts = dict.fromkeys(cost_estimate.parameter_parts(size), 0)
+    for parameter, shape in parameter_shapes(size).items():
+        part = (
+            "norms" if parameter.endswith("norm")
+            else "attention" if "attn" in parameter
+            else "feed-forward" if "ffn" in parameter
+            else "embedding (tied)"
+        )  # fmt: skip
+        parts[part] += shape[0] * (shape[1] if len(shape) == 2 else 1)
+    assert parts == cost_estimate.parameter_parts(size)
+    assert sum(parts.values()) == size.parameter_count()
+
+
+def test_a_25m_model_has_33_million_parameters():
+    parts = cost_estimate.parameter_parts(PRESETS["25m"].model(4259, 0.1))
+    assert parts == {
+        "embedding (tied)": 1_635_456, "attention": 10_616_832, "feed-forward": 21_233_664,
+        "norms": 14_592,
+    }  # fmt: skip
+
+
+def test_seconds_of_a_run_by_hand():
+    options = TrainOptions(eval_every=100, checkpoint_every=400)
+    costs = cost_estimate.Costs(0.5, 20.0, 3.0, 7.0)
+    # evaluations at 0, 100, … 900 and at the last step; checkpoints at 400, 800 and the last
+    assert cost_estimate.run_seconds(options, 950, costs) == 475 + 11 * 20 + 10 * 3 + 3 * 7
+
+
+def test_checkpoints_of_a_long_run_by_hand():
+    options = TrainOptions(checkpoint_every=10_000, keep=3)
+    one = checkpoint_folder.training_checkpoint_bytes(1_000_000)
+    assert one == pytest.approx(12e6, rel=0.01)
+    # 60 checkpoints: the newest three, 100k … 500k, and the one being written
+    most = cost_estimate.disk_bytes(options, 1_000_000, 600_000)
+    assert most == pytest.approx((3 + 5 + 1) * one + 4e6 + 600_000 * 200, rel=0.001)
+    assert cost_estimate.disk_bytes(options, 1_000_000, 10_000) < 2 * one
+
+
+# ---------------------------------------------------------------- the command
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    """The plan of a small run as JSON, and the folder that it was made in."""
+    home = tmp_path_factory.mktemp("plan")
+    write_corpus(home, 400)
+    given = [*SMALL, "--steps", 300, "--eval-every", 100, "--measure-seconds", 1, "--out", "run"]
+    done = command(*given, "--compare", "nano", "--json", cwd=home)
+    return home, given, json.loads(done.stdout), done
+
+
+def test_nothing_is_left_behind(planned):
+    home, _, _, done = planned
+    assert os.listdir(home) == ["small.txt"]
+    assert "which is deleted at the end" in done.stderr
+
+
+def test_the_plan_is_of_the_run_that_was_described(planned):
+    home, given, (own, other), _ = planned
+    train(*given[: given.index("--measure-seconds")], "--out", "run", cwd=home)
+    first = lines_of(home / "run")[0]
+    assert own["trial"]["config"] == first["config"]
+    assert own["options"]["steps"] == 300 and other["options"]["preset"] == "nano"
+    assert other["trial"]["config"]["n_embd"] == 128
+    saved = home / "run" / f"{checkpoint_base('10m')}_300.bin"
+    assert own["trial"]["checkpoint_bytes"] == pytest.approx(saved.stat().st_size, rel=0.05)
+    steps = [line for line in lines_of(home / "run") if "loss" in line]
+    last = steps[-1]
+    schedule = own["schedules"][-1]
+    assert schedule["steps"] == 300 and schedule["name"].startswith("--steps 300")
+    assert schedule["tokens"] == pytest.approx(last["tokens"], rel=0.02)
+    there = sum(path.stat().st_size for path in (home / "run").iterdir() if path.is_file())
+    assert there * 0.5 < schedule["disk_bytes"]
+    # the same machine, though perhaps busier: a factor, not a per cent, is for tests
+    took = sum(own["trial"]["batched"]["tokens"] / line["tokens_per_s"] for line in steps)
+    assert 1 / 5 < schedule["steps"] * own["trial"]["batched"]["seconds"] / took < 5
+
+
+def test_memory_measured_is_near_what_was_estimated(planned):
+    for run in planned[2]:
+        taken, estimated = run["trial"]["memory"], run["memory_estimated"]
+        assert 0.8 * estimated < taken["step"] <= taken["run"] < 1.25 * estimated
+
+
+def test_the_same_tokens_in_batches(planned):
+    for run in planned[2]:
+        alone, batched = run["schedules"][:2]
+        assert (alone["steps"], alone["name"]) == (400_000, "400,000 one-document steps")
+        assert batched["tokens"] == pytest.approx(alone["tokens"], rel=1e-3)
+        assert batched["steps"] < alone["steps"]
+        two = run["schedules"][4]
+        assert two["tokens"] == pytest.approx(2 * run["trial"]["epoch_tokens"], rel=0.01)
+
+
+def test_the_report(planned):
+    home, given, (own, _), _ = planned
+    done = command(*given, cwd=home)
+    lines = done.stdout.splitlines()
+    total = sum(own["parameters"][part] for part in own["parameters"] if part != "total")
+    assert own["parameters"]["total"] == total
+    row = next(line for line in lines if line.startswith("total"))
+    assert row.split()[:2] == ["total", f"{total:,}"] and row.endswith("~10 M")
+    begun = next(line for line in lines if "begun now" in line)
+    assert begun.split()[-3:] == ["takes", "finished", "disk"]
+    date = next(line for line in lines if line.startswith("600,000 one-document")).split()[-4:-2]
+    assert datetime.datetime.fromisoformat(" ".join(date)) > datetime.datetime.now()
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [(("--compare", "26m"), "unknown preset '26m'"), (("--measure-seconds", "0"), "must be above"),
+     (("--resume",), "--resume"), (("--data", "absent.txt"), "absent.txt")],
+)  # fmt: skip
+def test_bad_options(tmp_path, bad, says):
+    done = command(*bad, cwd=tmp_path, status=2)
+    assert done.stdout == "" and len(done.stderr.splitlines()) == 1 and says in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_compared_run_has_dimensions_of_its_own():
+    own, other = plan.PlanOptions(preset="25m", n_embd=64, merges=5, compare="10m").runs()
+    assert (own.n_embd, own.merges) == (64, 5) and type(own) is TrainOptions
+    assert other == dataclasses.replace(own, preset="10m", n_embd=None, merges=None)
+    with pytest.raises(UserError):
+        plan.PlanOptions(compare="x").check()

@@ -1,0 +1,319 @@
+"""Journal, checkpoint and base model of a taught run agree, whatever happens in between."""
+
+import json
+import os
+import shutil
+
+import pytest
+from support.teaching_runs import NAME, TAUGHT, teachable_run
+
+from vidya.errors import UserError
+from vidya.generation.sampling_settings import SamplingSettings
+from vidya.posttraining.teaching import journal
+from vidya.posttraining.teaching.journal import Journal
+from vidya.posttraining.teaching.lesson import Candidate
+from vidya.posttraining.teaching.session import BASE_NAME, Offering, open_teaching
+from vidya.posttraining.teaching.settings import LessonSettings
+from vidya.storage import checkpoint
+from vidya.storage.checkpoint_format import read_digest, read_meta
+
+pytestmark = pytest.mark.usefixtures("kernel_settings")
+SETTINGS = LessonSettings(lr=1e-3, replay=16)
+OFFER = Offering(3, 8, SamplingSettings(0.7, 40, 0))
+JOURNAL = journal.NAME
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    return teachable_run(tmp_path_factory.mktemp("teaching") / "run")
+
+
+@pytest.fixture
+def run(original, tmp_path):
+    return shutil.copytree(original, tmp_path / "run")
+
+
+class Told(list):
+    """What was said."""
+
+    def __call__(self, line):
+        self.append(line)
+
+
+def taught(run, *texts, settings=SETTINGS):
+    """Teach answers in a session of their own; what was said when it began."""
+    said = Told()
+    with open_teaching(run, 3, said) as teaching:
+        for text in texts:
+            teaching.lesson(("hello",), (), settings, answer=text)
+    return said
+
+
+def content(run, name=TAUGHT):
+    return (run / name).read_bytes()
+
+
+def test_a_lesson_is_in_the_journal_before_it_is_learnt(run, monkeypatch):
+    seen = []
+    with open_teaching(run, 3, Told()) as teaching:
+        learn = teaching.learner.learn
+
+        def watched(lesson, earlier):
+            seen.append([json.loads(line) for line in content(run, JOURNAL).splitlines()])
+            return learn(lesson, earlier)
+
+        monkeypatch.setattr(teaching.learner, "learn", watched)
+        candidates = [Candidate(reply.text, tuple(reply.ids)) for reply, _ in
+                      teaching.offer(("hello",), OFFER) if reply.end]  # fmt: skip
+        teaching.lesson(("hello",), candidates, SETTINGS, pick=2)
+    ((first, lesson),) = seen
+    assert first["base"]["name"] == NAME and first["journal"] == 2
+    assert lesson["pick"] == 2 and lesson["turns"] == ["hello"] and "time" in lesson
+    assert [one["text"] for one in lesson["candidates"]] == [one.text for one in candidates]
+    assert lesson["settings"]["lr"] == 1e-3
+
+
+def test_sessions_make_no_difference(run, original, tmp_path):
+    taught(run, "fine", "thank you", "you")
+    other = shutil.copytree(original, tmp_path / "other")
+    for text in ("fine", "thank you", "you"):
+        assert taught(other, text) == []
+    assert content(run) == content(other)
+    meta = read_meta(run / TAUGHT)
+    assert meta["kind"] == "taught" and meta["lessons"] == 3
+    assert meta["origin"]["digest"] == read_digest(run / NAME)
+    assert content(run, NAME) == content(original, NAME)
+
+
+def test_what_a_crash_cut_off_is_learnt_when_teaching_goes_on(run, original, tmp_path):
+    """The journal is ahead of the checkpoint by one lesson, or by all of them."""
+    taught(run, "fine")
+    after_one = content(run)
+    taught(run, "thank you")
+    after_two, lines = content(run), content(run, JOURNAL)
+    (run / TAUGHT).write_bytes(after_one)
+    assert taught(run) == ["learning 1 lesson of teach.jsonl again"]
+    assert content(run) == after_two
+    (run / TAUGHT).unlink()
+    assert taught(run) == ["learning 2 lessons of teach.jsonl again"]
+    assert content(run) == after_two
+    # the line of a lesson that was never learnt: half of it is there
+    (run / JOURNAL).write_bytes(lines + lines.splitlines(keepends=True)[1][:-9])
+    assert taught(run) == [] and content(run) == after_two
+    taught(run, "hello")
+    assert len(content(run, JOURNAL).splitlines()) == 4
+    with open_teaching(run, 3, Told()) as teaching:
+        assert len(teaching.journal.lessons) == 3
+
+
+def test_undo_is_exact_in_the_session_and_later(run):
+    states = []
+    with open_teaching(run, 3, Told()) as teaching:
+        for text in ("fine", "thank you", "you"):
+            teaching.lesson(("hello",), (), SETTINGS, answer=text)
+            teaching.wait()
+            states.append(content(run))
+        said = Told()
+        assert teaching.take_back(said).answer == "you"
+        teaching.wait()
+        assert said == [] and content(run) == states[1]
+        # the state before that one is not known any more
+        assert teaching.take_back(said).answer == "thank you"
+        teaching.wait()
+        assert said == ["learning 1 lesson of teach.jsonl again"] and content(run) == states[0]
+        teaching.lesson(("hello",), (), SETTINGS, answer="hello")
+    with open_teaching(run, 3, Told()) as teaching:
+        teaching.take_back(Told())
+        teaching.take_back(Told())
+        with pytest.raises(UserError, match="no lesson to take back"):
+            teaching.take_back(Told())
+    tensors, _ = checkpoint.load(run / TAUGHT)
+    base, _ = checkpoint.load(run / NAME)
+    assert all((tensors[name] == base[name]).all() for name in base if checkpoint.is_weight(name))
+    assert not tensors["adam_m"].any()
+
+
+def test_an_undo_that_a_crash_cut_off(run):
+    taught(run, "fine")
+    after_one = content(run)
+    taught(run, "you")
+    after_two = content(run)
+    with open_teaching(run, 3, Told()) as teaching:
+        teaching.take_back(Told())
+    (run / TAUGHT).write_bytes(after_two)  # the journal knows better
+    assert taught(run) == ["learning 1 lesson of teach.jsonl again"]
+    assert content(run) == after_one
+
+
+def test_rebuilding_gives_the_same_bytes(run):
+    taught(run, "fine", "thank you")
+    with open_teaching(run, 3, Told()) as teaching:
+        teaching.take_back(Told())
+        teaching.lesson(
+            ("hello", "fine", "and you"), (), LessonSettings("dpo", replay=0), answer="x y"
+        )
+    bytes_then = content(run)
+    with open_teaching(run, 3, Told()) as teaching:
+        assert teaching.rebuild(Told())
+    assert content(run) == bytes_then
+    (run / TAUGHT).unlink()
+    with open_teaching(run, 3, Told()) as teaching:
+        assert teaching.rebuild(Told())  # catching up had written it
+    assert content(run) == bytes_then
+
+
+def test_candidates_follow_the_lessons(run):
+    with open_teaching(run, 3, Told()) as teaching:
+
+        def offered():
+            return [reply.text for reply, _ in teaching.offer(("hello",), OFFER) if reply.end]
+
+        before = offered()
+        for _ in range(20):
+            teaching.lesson(("hello",), (), LessonSettings(lr=3e-3, replay=0), answer="fine")
+        assert "fine" in offered() and "fine" not in before
+
+
+def test_a_lesson_that_fails_does_not_count(run):
+    taught(run, "fine")
+    before = content(run)
+    with open_teaching(run, 3, Told()) as teaching:
+        with pytest.raises(UserError, match="nothing was learnt"):
+            teaching.lesson(
+                ("hello",), (), LessonSettings(lr=1e30, replay=0, steps=9), answer="you"
+            )
+        assert len(teaching.journal.lessons) == 1
+    assert content(run) == before and taught(run) == []
+
+
+def test_a_lesson_that_is_interrupted_twice_does_not_count(run, monkeypatch):
+    taught(run, "fine")
+    before = content(run)
+    with open_teaching(run, 3, Told()) as teaching:
+
+        def interrupted(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(teaching.learner, "_update", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                teaching.lesson(("hello",), (), SETTINGS, answer="you")
+        assert teaching.whole and len(teaching.journal.lessons) == 1
+        with monkeypatch.context() as patch:
+            teaching.lesson(("hello",), (), SETTINGS, answer="you")
+            teaching.take_back(Told())
+            patch.setattr(teaching.learner, "_update", interrupted)
+            teaching.journal.add(teaching.journal.lessons[0].__class__(
+                teaching.journal.taught, ("a",), (), None, "b", SETTINGS))  # fmt: skip
+            with pytest.raises(KeyboardInterrupt):
+                teaching.take_back(Told())
+        assert not teaching.whole
+    assert content(run) == before and taught(run) == []
+
+
+def test_a_fine_tuned_model_is_not_replaced(run):
+    shutil.copy(run / NAME, run / TAUGHT)
+    with pytest.raises(UserError, match="would be replaced: teach goes on with that one"):
+        taught(run / NAME, "fine")
+    assert content(run) == content(run, NAME)
+    taught(run / TAUGHT, "fine")
+    assert content(run) != content(run, NAME)
+
+
+def test_a_disk_that_is_full(run, monkeypatch):
+    taught(run, "fine")
+    before, lines = content(run), content(run, JOURNAL)
+    with open_teaching(run, 3, Told()) as teaching:
+
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", full)
+            with pytest.raises(UserError, match="No space left on device: nothing was learnt"):
+                teaching.lesson(("hello",), (), SETTINGS, answer="you")
+        assert content(run, JOURNAL) == lines
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoint, "atomic_write", full)
+            teaching.lesson(("hello",), (), SETTINGS, answer="you")
+            with pytest.raises(OSError, match="No space left"):
+                teaching.wait()
+        assert content(run) == before and len(teaching.journal.lessons) == 2
+    assert taught(run) == ["learning 1 lesson of teach.jsonl again"]
+
+
+# ---------------------------------------------------------------- another base model
+
+
+def test_a_model_that_was_changed_otherwise_begins_another_journal(run):
+    taught(run, "fine")
+    tensors, meta = checkpoint.load(run / TAUGHT)
+    tensors["wte"] *= 1.01
+    checkpoint.save(run / TAUGHT, tensors, {**meta, "kind": "finetuned"})
+    finetuned = content(run)
+    (said,) = taught(run, "you")
+    assert "it is teach.1.jsonl now" in said
+    assert (run / "teach_base.1.safetensors").exists()
+    assert content(run, BASE_NAME) == finetuned != content(run)
+    with open_teaching(run, 3, Told()) as teaching:
+        assert [lesson.answer for lesson in teaching.journal.lessons] == ["you"]
+        assert teaching.rebuild(Told())
+
+
+def test_the_base_stays_when_the_run_goes_on(run):
+    taught(run, "fine")
+    after = content(run)
+    tensors, meta = checkpoint.load(run / NAME)
+    tensors["wte"] *= 1.01
+    checkpoint.save(run / NAME, tensors, meta)  # a training writes a new one
+    assert taught(run) == [] and content(run) == after
+    with open_teaching(run, 3, Told()) as teaching:
+        assert teaching.rebuild(Told())
+
+
+def test_a_missing_base_is_named(run):
+    taught(run, "fine")
+    before = content(run)
+    (run / BASE_NAME).unlink()
+    with pytest.raises(UserError, match=r"is not the .* that the lessons of .* began with"):
+        taught(run)
+    assert content(run) == before
+
+
+def test_a_file_system_without_links(run, monkeypatch):
+    monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(1, "no links")))
+    taught(run, "fine")
+    assert content(run, BASE_NAME) == content(run, NAME)
+
+
+@pytest.mark.parametrize(
+    ("damage", "saying"),
+    [
+        (lambda lines: [], "is no journal"),
+        (lambda lines: [b"{}\n", *lines[1:]], "is no journal"),
+        (lambda lines: [b'{"journal": 9}\n', *lines[1:]], "has format 9"),
+        (lambda lines: [lines[0], b"nonsense\n", lines[2]], "damaged in line 2"),
+        (lambda lines: [lines[0], lines[2]], "damaged in line 2"),
+        (lambda lines: [lines[0], lines[1], b'{"undo": 7}\n'], "damaged in line 3"),
+        (lambda lines: [lines[0], lines[1], b"3\n"], "damaged in line 3"),
+    ],
+)
+def test_a_damaged_journal_is_refused(run, damage, saying):
+    taught(run, "fine", "you")
+    lines = content(run, JOURNAL).splitlines(keepends=True)
+    (run / JOURNAL).write_bytes(b"".join(damage(lines)))
+    before = content(run)
+    with pytest.raises(UserError, match=saying):
+        taught(run)
+    assert content(run) == before
+
+
+def test_any_text_survives_the_journal(tmp_path):
+    book = Journal.begin(tmp_path / JOURNAL, {"name": "a", "kind": "b", "digest": "c"}, "hash")
+    from vidya.posttraining.teaching.lesson import Lesson
+
+    for number, text in enumerate(["a\nb\r\u2028c", "\ufffd \x00 {}", "漢字 \U0001f600", '"\\']):
+        book.add(Lesson(number, (text,), (), None, text, SETTINGS))
+    assert Journal.open(book.path).lessons == book.lessons
+    assert Journal.open(book.path).digests() == book.digests()
+    assert len(set(book.digests())) == 5

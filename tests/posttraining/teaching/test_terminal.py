@@ -1,0 +1,185 @@
+"""A teaching session in a real terminal (pexpect), signals and crashes included."""
+
+import json
+import re
+import shutil
+import signal
+import time
+
+import pexpect
+import pytest
+from support.teaching_runs import TAUGHT, TIMEOUT, environment, teach, teach_command, teachable_run
+
+from vidya.posttraining.teaching.journal import Journal
+from vidya.storage.checkpoint_format import read_meta
+from vidya.terminal.formatting import printable
+
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[>=]")
+FRESH = "\x1b\\[\\?2004h(?s:.*?){}>"
+QUICK = ("--max-tokens", 8, "--replay", 16, "--lr", "1e-3", "--threads", 1)
+SLOW = (*QUICK, "--steps", 1000)
+"""A lesson of a second or so."""
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    return teachable_run(tmp_path_factory.mktemp("teach") / "run")
+
+
+@pytest.fixture
+def run(original, tmp_path):
+    return shutil.copytree(original, tmp_path / "run")
+
+
+@pytest.fixture
+def session(run):
+    children = []
+
+    def start(*arguments):
+        command, *rest = teach_command(run, *arguments)
+        child = pexpect.spawn(
+            command, rest, timeout=TIMEOUT, encoding="utf-8", codec_errors="replace",
+            dimensions=(40, 120), env=environment(TERM="xterm", PYTHONUTF8="1"),
+        )  # fmt: skip
+        child.delaybeforesend = None
+        children.append(child)
+        at(child, "you")
+        return child
+
+    yield start
+    for child in children:
+        child.close(force=True)
+
+
+def at(child, prompt):
+    """Wait for a prompt; returns what was shown before it, without escapes."""
+    child.expect(FRESH.format(prompt))
+    return ESCAPES.sub("", child.before)
+
+
+def ask(child, message):
+    """Send a message; returns the candidates."""
+    child.send(message + "\r")
+    shown = at(child, "teach")
+    found = re.findall(r"(?:^|[\r\n])(\d)\. ([^\r\n]*)", shown)[-5:]
+    return [(number, text.rstrip()) for number, text in found]
+
+
+def choose(child, said):
+    child.send(said + "\r")
+    return at(child, "you")
+
+
+def lessons(run):
+    return [json.loads(line) for line in (run / "teach.jsonl").read_text().splitlines()[1:]]
+
+
+def ends(child, status=0):
+    child.expect(pexpect.EOF)
+    child.close()
+    assert "Traceback" not in child.before
+    assert child.exitstatus == status
+
+
+def rebuilds_to_the_same(run):
+    status, out, err = teach(run, "--replay-journal", "--threads", 2)
+    assert status == 0 and out.endswith("the same bytes as before\n"), (out, err)
+    book = Journal.open(run / "teach.jsonl")
+    meta = read_meta(run / TAUGHT)
+    assert (meta["lessons"], meta["journal"]) == (len(book.lessons), book.digests()[-1])
+
+
+def test_a_session(session, run):
+    child = session(*QUICK)
+    candidates = ask(child, "hello")
+    assert [n for n, _ in candidates] == list("12345")
+    assert "learnt: answer" in choose(child, "2")  # pick
+    ask(child, "how are you")
+    assert "learnt: answer" in choose(child, "fine thank you")  # type
+    offered = ask(child, "and you")
+    child.send("e 3\r")  # edit
+    at(child, "edit")
+    child.send(" too\r")
+    assert "learnt: answer" in at(child, "you")
+    ask(child, "hello")
+    assert "nothing to learn" in choose(child, "0")  # reject
+    ask(child, "hello")
+    assert "skipped" in choose(child, "")
+    ask(child, "what?")
+    choose(child, "hello")
+    ask(child, "so")
+    assert "a new conversation begins: 5 turns are over" in choose(child, "you")
+    ask(child, "hello again")
+    choose(child, "1")
+    child.send("/undo\r")
+    assert "taken back: " in at(child, "you")
+    child.send("/stats\r")
+    assert "6 lessons" in at(child, "you")
+    child.sendeof()
+    ends(child)
+    found = lessons(run)
+    assert [one.get("pick", "undo") for one in found] == [2, None, None, 0, None, None, 1, "undo"]
+    assert printable(found[0]["candidates"][1]["text"], one_line=True) == candidates[1][1]
+    edited = printable(found[2]["candidates"][2]["text"], one_line=True)
+    assert edited == offered[2][1] and found[2]["answer"] == f"{edited} too"
+    assert [len(one.get("turns", ())) for one in found] == [1, 3, 5, 7, 7, 9, 1, 0]
+    rebuilds_to_the_same(run)
+
+
+def test_ctrl_c_while_candidates_come_and_at_the_choice(session, run):
+    child = session("--max-tokens", 60, *QUICK[2:])
+    child.send("hello\r")
+    child.expect("1[.] ")
+    child.sendintr()
+    shown = at(child, "you|teach")
+    if "stopped" not in shown:  # they had all come
+        child.sendintr()
+        at(child, "you")
+    ask(child, "hello")
+    child.sendintr()
+    assert "skipped" in at(child, "you")
+    child.sendeof()
+    ends(child)
+    assert lessons(run) == []
+
+
+def in_the_middle_of_a_lesson(child, run):
+    """Choose, and return while that is being learnt."""
+    count = len(lessons(run))
+    ask(child, "hello")
+    child.send("fine thank you\r")
+    end = time.monotonic() + TIMEOUT
+    while len(lessons(run)) == count:
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_of_learning(session, run, number):
+    child = session(*SLOW)
+    in_the_middle_of_a_lesson(child, run)
+    child.kill(number)
+    child.expect("The lesson is learnt and saved")
+    ends(child, 130)
+    assert read_meta(run / TAUGHT)["lessons"] == 1
+    rebuilds_to_the_same(run)
+
+
+def test_sigkill_in_the_middle_of_learning(session, run):
+    child = session(*QUICK)
+    ask(child, "hello")
+    choose(child, "1")
+    child.sendeof()
+    ends(child)
+    child = session(*SLOW)
+    in_the_middle_of_a_lesson(child, run)
+    child.kill(signal.SIGKILL)
+    child.expect(pexpect.EOF)
+    assert read_meta(run / TAUGHT)["lessons"] == 1  # the journal is ahead
+    assert len(lessons(run)) == 2
+    child = session(*QUICK)
+    assert read_meta(run / TAUGHT)["lessons"] in (1, 2)  # it is on its way
+    child.sendeof()
+    ends(child)
+    assert read_meta(run / TAUGHT)["lessons"] == 2
+    rebuilds_to_the_same(run)

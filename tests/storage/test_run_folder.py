@@ -1,0 +1,274 @@
+"""Run folders: one training at a time, and finding the model that somebody means."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vidya.errors import UserError
+from vidya.storage import checkpoint
+from vidya.storage.find_model import newest_run, resolve_model
+from vidya.storage.run_folder import RunFolder
+
+BASE = "microgpt_chat_10m_v5"
+
+
+def model(folder: Path, name: str, step: int, time: int) -> Path:
+    """A checkpoint last written `time` seconds after 2001, in a run that has a tokenizer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tokenizer.json").touch()
+    checkpoint.save(folder / name, {"wte": np.ones(2, np.float32)}, {"step": step})
+    return touch(folder / name, time)
+
+
+def touch(path: Path, time: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    os.utime(path, (10**9 + time, 10**9 + time))
+    return path
+
+
+# --- the folder --------------------------------------------------------------------
+
+
+def test_makes_the_folder_and_knows_its_files(tmp_path):
+    run = RunFolder(tmp_path / "a" / "b")
+    assert run.path.is_dir()
+    assert run.tokenizer == run.path / "tokenizer.json"
+    assert run.metrics == run.path / "metrics.jsonl"
+    assert run.samples == run.path / "samples.txt"
+    assert run.cache("train") == run.path / "train.tokens"
+    assert run.checkpoint(BASE) == run.path / f"{BASE}.bin"
+    assert run.checkpoint(BASE, 10_000) == run.path / f"{BASE}_10k.bin"
+    assert run.finetuned(BASE) == run.path / f"{BASE}_train.bin"
+    assert RunFolder(str(run.path)).path == run.path
+
+
+@pytest.mark.parametrize("path", ["file", "file/run"])
+def test_a_file_is_no_folder(tmp_path, path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="is not a folder: use another --out"):
+        RunFolder(tmp_path / path)
+
+
+def test_a_folder_that_cannot_be_made():
+    with pytest.raises(UserError, match=r"cannot create folder /proc/vidya.*--out"):
+        RunFolder("/proc/vidya")
+
+
+READ_ONLY = """
+import os, sys
+from vidya.errors import UserError
+from vidya.run_folder import RunFolder
+if os.getuid() == 0:
+    os.setuid(65534)  # root may write anywhere
+for path in sys.argv[1:]:
+    try:
+        RunFolder(path)
+    except UserError as error:
+        print(error)
+"""
+
+
+def test_an_unwritable_folder(tmp_path):
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o555)
+    for parent in [tmp_path, *tmp_path.parents[:3]]:
+        parent.chmod(0o755)  # pytest's folders are for their owner alone
+    command = [sys.executable, "-c", READ_ONLY, folder, folder / "run"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert out.splitlines() == [
+        f"cannot write to folder {folder}: use another --out",
+        f"cannot create folder {folder}/run: Permission denied: use another --out",
+    ]
+
+
+# --- the lock ----------------------------------------------------------------------
+
+HOLD = """
+import os, sys, time
+from vidya.run_folder import RunFolder
+with RunFolder(sys.argv[1]):
+    if sys.argv[2] == "fork" and os.fork() == 0:
+        os.write(1, b"%d\\n" % os.getpid())  # whole lines: two processes write here
+        time.sleep(60)
+        os._exit(0)
+    os.write(1, b"locked\\n")
+    sys.stdin.read()
+"""
+
+
+def hold(folder: Path, how: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", HOLD, folder, how],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("ending", ["kill", "return"])
+def test_a_second_training_is_turned_away_until_the_first_ends(tmp_path, ending):
+    with hold(tmp_path, "plain") as first:
+        try:
+            assert first.stdout.readline() == "locked\n"
+            with pytest.raises(UserError) as caught, RunFolder(tmp_path):
+                pytest.fail("two at once")
+            message = str(caught.value)
+            assert f"process {first.pid}" in message and str(tmp_path) in message
+            assert "--out" in message and "\n" not in message
+            # Looking does not harm the lock.
+            with pytest.raises(UserError), RunFolder(tmp_path):
+                pytest.fail("two at once")
+            if ending == "kill":
+                first.send_signal(signal.SIGKILL)
+            first.stdin.close()
+            first.wait(timeout=10)
+            with RunFolder(tmp_path):
+                assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
+        finally:
+            first.kill()
+
+
+def test_a_worker_that_outlives_a_killed_training_does_not_hold_the_lock(tmp_path):
+    with hold(tmp_path, "fork") as first:
+        said = {first.stdout.readline().strip(), first.stdout.readline().strip()}
+        (worker,) = map(int, said - {"locked"})
+        try:
+            first.send_signal(signal.SIGKILL)
+            first.wait(timeout=10)
+            os.kill(worker, 0)  # still there
+            with RunFolder(tmp_path):
+                pass
+        finally:
+            os.kill(worker, signal.SIGKILL)
+
+
+def test_the_lock_can_be_taken_again_after_release(tmp_path):
+    run = RunFolder(tmp_path)
+    run.acquire()
+    with pytest.raises(UserError, match=f"process {os.getpid()}"):
+        RunFolder(tmp_path).acquire()
+    run.release()
+    run.release()
+    with RunFolder(tmp_path) as again:
+        assert again.path == tmp_path
+
+
+def test_taking_the_lock_clears_half_written_files_away(tmp_path):
+    left_over = touch(tmp_path / f".{BASE}_1k.bin.tmp-99999-0", 0)
+    RunFolder(tmp_path)
+    assert left_over.exists()
+    with RunFolder(tmp_path):
+        assert not left_over.exists()
+
+
+# --- finding a model ---------------------------------------------------------------
+
+
+def test_the_newest_run_is_the_one_written_to_last(tmp_path):
+    touch(tmp_path / "a" / "metrics.jsonl", 5)
+    touch(tmp_path / "b" / "metrics.jsonl", 1)
+    touch(tmp_path / "b" / f"{BASE}_1k.bin", 9)
+    touch(tmp_path / "c" / "notes.txt", 99)
+    touch(tmp_path / "file.bin", 99)
+    assert newest_run(tmp_path) == tmp_path / "b"
+    touch(tmp_path / "a" / "metrics.jsonl", 10)
+    assert newest_run(tmp_path) == tmp_path / "a"
+
+
+def test_no_runs(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r"no run in .*empty/"):
+        newest_run(tmp_path / "empty")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        resolve_model()
+    assert str(caught.value) == (
+        "no trained model in runs/: train one with `python -m vidya.train`"
+    )
+
+
+def resolved(path: Path | None, **options) -> Path:
+    found, tokenizer = resolve_model(path, **options)
+    assert tokenizer == found.parent / "tokenizer.json"
+    return found
+
+
+def test_a_checkpoint_is_taken_as_it_is(tmp_path):
+    path = model(tmp_path, f"{BASE}_1k.bin", 1000, 0)
+    model(tmp_path, f"{BASE}.bin", 2000, 1)
+    assert resolved(path) == path
+    assert resolved(str(path)) == path
+
+
+def test_preferences_inside_a_run(tmp_path):
+    old = model(tmp_path, f"{BASE}_1k.bin", 1000, 50)
+    assert resolved(tmp_path) == old
+    newer = model(tmp_path, f"{BASE}_1500.bin", 1500, 40)
+    assert resolved(tmp_path) == newer, "by step, not by time"
+    final = model(tmp_path, f"{BASE}.bin", 2000, 30)
+    assert resolved(tmp_path) == final
+    further = model(tmp_path, f"{BASE}_3k.bin", 3000, 20)
+    assert resolved(tmp_path) == further, "the run was gone on with"
+    trained = model(tmp_path, f"{BASE}_train.bin", 0, 10)
+    assert resolved(tmp_path) == trained
+
+
+@pytest.mark.parametrize("times", [(1, 2), (2, 1)])
+def test_as_many_steps_then_the_later_one(tmp_path, times):
+    final = model(tmp_path, f"{BASE}.bin", 1000, times[0])
+    during = model(tmp_path, f"{BASE}_1k.bin", 1000, times[1])
+    assert resolved(tmp_path) == max(final, during, key=lambda path: path.stat().st_mtime)
+
+
+def test_two_presets_in_one_folder(tmp_path):
+    model(tmp_path, "microgpt_chat_nano_v5_train.bin", 0, 5)
+    model(tmp_path, "microgpt_chat_nano_v5.bin", 9000, 4)
+    newer = model(tmp_path, f"{BASE}_200.bin", 200, 6)
+    assert resolved(tmp_path) == newer
+
+
+def test_a_base_of_any_name(tmp_path):
+    path = model(tmp_path, "train.bin", 10, 0)
+    assert resolved(tmp_path) == path
+
+
+def test_by_default_the_newest_run_that_has_a_model(tmp_path, monkeypatch):
+    model(tmp_path / "runs" / "a", f"{BASE}.bin", 10, 1)
+    path = model(tmp_path / "runs" / "b", f"{BASE}.bin", 10, 2)
+    touch(tmp_path / "runs" / "c" / "metrics.jsonl", 3)  # has only just begun
+    assert resolved(None, root=tmp_path / "runs") == path
+    monkeypatch.chdir(tmp_path)
+    assert resolved(None) == Path("runs/b") / path.name
+
+
+def test_half_written_files_are_no_models(tmp_path):
+    (tmp_path / "run").mkdir()
+    touch(tmp_path / "run" / ".x.bin", 0)
+    touch(tmp_path / "run" / f".{BASE}.bin.tmp-1-0", 0)
+    with pytest.raises(UserError, match=r"no trained model in .*run/: train one"):
+        resolve_model(tmp_path / "run")
+
+
+def test_a_path_that_is_not_there(tmp_path):
+    with pytest.raises(UserError, match=r"there is no .*nothing"):
+        resolve_model(tmp_path / "nothing")
+
+
+def test_a_model_without_a_tokenizer(tmp_path):
+    path = model(tmp_path, f"{BASE}.bin", 10, 1)
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(UserError, match=r"no tokenizer\.json beside"):
+        resolve_model(path)
+
+
+def test_a_damaged_final_checkpoint_is_named(tmp_path):
+    model(tmp_path, f"{BASE}_1k.bin", 1000, 1)
+    final = model(tmp_path, f"{BASE}.bin", 2000, 2)
+    final.write_bytes(b"")
+    with pytest.raises(UserError, match=f"{BASE}.bin is not a checkpoint"):
+        resolve_model(tmp_path)

@@ -1,0 +1,63 @@
+"""Trainers of a tiny model, as the tests of the training loop share them."""
+
+import dataclasses
+
+import pytest
+from support.training_runs import BASE, conversations
+
+from vidya.storage import checkpoint
+from vidya.storage.metrics_log import MetricsWriter
+from vidya.storage.run_folder import RunFolder
+from vidya.terminal.progress_display import ProgressDisplay
+from vidya.training.options import TrainOptions
+from vidya.training.run_corpora import prepare
+from vidya.training.thread_choice import use
+from vidya.training.trainer import Trainer
+
+
+@pytest.fixture
+def options(tmp_path):
+    (tmp_path / "small.txt").write_text("\n".join(conversations(120)))
+    return TrainOptions(
+        data=(tmp_path / "small.txt",), out=tmp_path / "run", val_fraction=0.1, merges=20,
+        n_embd=32, n_layer=1, n_head=1, context=32, tokens_per_step=64, samples=1, threads=1,
+        steps=12, eval_every=3, checkpoint_every=4, keep=9,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def new_trainer(options):
+    """Makes a trainer in a folder, fresh or going on from its newest checkpoint."""
+    folders = []
+
+    def make(name="run", *, resume=False, **changes):
+        use(1)
+        run = RunFolder(options.out.with_name(name))
+        run.acquire()
+        folders.append(run)
+        chosen = dataclasses.replace(options, **changes)
+        made = Trainer(run, chosen, prepare(run, chosen, lambda _: None, tokenizer_hash=None))
+        if resume:
+            path, tensors, meta = checkpoint.load_newest(run.path, BASE, pytest.fail)
+            made.restore(tensors, meta, path)
+        run.release()
+        return made
+
+    return make
+
+
+def go(made):
+    """Train to the end, or to an interruption."""
+    with (
+        MetricsWriter(made.run.metrics) as log,
+        ProgressDisplay(made.options.steps, made.progress.step) as display,
+    ):
+        made.train(log, display)
+
+
+@pytest.fixture
+def straight(new_trainer):
+    """A run that was never stopped."""
+    made = new_trainer("straight")
+    go(made)
+    return made.run.path

@@ -1,0 +1,207 @@
+"""Tiny trainings: a corpus, the command as a process, and what it leaves on the disk."""
+
+import atexit
+import contextlib
+import functools
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from vidya.storage import checkpoint
+from vidya.storage.checkpoint_folder import checkpoint_name
+
+BASE = "microgpt_chat_10m_v5"
+TINY = (
+    "--n-embd 32 --n-layer 1 --n-head 1 --context 32 --merges 20 "
+    "--tokens-per-step 64 --samples 1 --threads 1 --val-fraction 0.1"
+).split()
+PROGRESS = (
+    "training a tokenizer", "corpus ", "model ", "memory: ", "threads: ", "going on from ",
+    "passing over ", "step ", "  '",
+)  # fmt: skip
+"""What lines of a training's stderr begin with, the error apart."""
+TIMEOUT = 60
+WORDS = "the cat dog sat on a mat hello how are you fine thanks what do like red tea".split()
+
+
+def conversations(count, seed=1):
+    """Lines of made-up small talk, no two alike."""
+    draw = random.Random(seed)
+    lines = {}
+    while len(lines) < count:
+        said, replied = (" ".join(draw.choices(WORDS, k=draw.randint(2, 9))) for _ in range(2))
+        lines[f"<|user|> {said} <|assistant|> {replied}"] = None
+    return list(lines)
+
+
+def write_corpus(folder, count=120, name="small.txt"):
+    path = Path(folder) / name
+    path.write_text("".join(line + "\n" for line in conversations(count)))
+    return path
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "vidya.train", *map(str, arguments)]
+
+
+# Half a second of every training is imports. This process makes them once and forks: a
+# child then runs the module as `python -m` does, in a process of its own.
+_NURSERY = """
+import json, os, resource, runpy, signal, sys
+class NoTorch:  # where it is installed, tensorboardX spends seconds importing it
+    def find_spec(self, name, *_):
+        if name == "torch":
+            raise ImportError(name)
+sys.meta_path.insert(0, NoTorch())
+import numpy, tokenizers, tyro
+import vidya.terminal.progress_display, vidya.training.run_corpora, vidya.training.samples
+import vidya.training.trainer
+for line in sys.stdin:
+    job = json.loads(line)
+    child = os.fork()
+    if not child:
+        signal.alarm(job["timeout"])
+        os.chdir(job["cwd"])
+        for number, path in ((0, os.devnull), (1, job["stdout"]), (2, job["stderr"])):
+            os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), number)
+        if job["file_limit"]:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_limit"],) * 2)
+        if job["timing_seconds"]:
+            vidya.training.trainer.TIMING_SECONDS = job["timing_seconds"]
+        sys.argv[1:] = job["arguments"]
+        runpy.run_module("vidya.train", run_name="__main__", alter_sys=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@functools.cache
+def _nursery():
+    process = subprocess.Popen(
+        [sys.executable, "-c", _NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    atexit.register(process.communicate)  # the end of its input ends it
+    return process
+
+
+def run_forked(arguments, cwd, file_limit=None, timing_seconds=None):
+    """The command's outcome, as `subprocess.run` has it.
+
+    `file_limit`: no file may grow past so many bytes, as on a disk that is full.
+    `timing_seconds`: how long the speed of a step is measured, where it is.
+    """
+    nursery = _nursery()
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = {name: os.path.join(folder, name) for name in ("stdout", "stderr")}
+        job = {
+            "arguments": [str(argument) for argument in arguments], "cwd": str(cwd),
+            "timeout": TIMEOUT, "file_limit": file_limit, "timing_seconds": timing_seconds,
+            **outputs,
+        }  # fmt: skip
+        print(json.dumps(job), file=nursery.stdin, flush=True)
+        status = int(nursery.stdout.readline())
+        texts = {name: Path(path).read_text() for name, path in outputs.items()}
+    return subprocess.CompletedProcess(arguments, status, **texts)
+
+
+def train(*arguments, cwd, status=0, fresh=False, **limits):
+    """Run `python -m vidya.train` with the arguments, as they are; `fresh`: really so."""
+    if fresh:
+        done = subprocess.run(
+            command(*arguments), cwd=cwd, capture_output=True, text=True, timeout=TIMEOUT
+        )
+    else:
+        done = run_forked(arguments, cwd, **limits)
+    assert done.returncode == status, f"exit status {done.returncode}\n{done.stderr}{done.stdout}"
+    return done
+
+
+def refused(*arguments, cwd, **how):
+    """The one line of error with which the command ends; nothing but progress precedes it."""
+    done = train(*arguments, cwd=cwd, status=2, **how)
+    *before, last = done.stderr.splitlines()
+    assert last.startswith("error: "), done.stderr
+    assert [line for line in before if not line.startswith(PROGRESS)] == [], done.stderr
+    assert done.stdout == ""
+    return last
+
+
+@contextlib.contextmanager
+def running(*arguments, cwd):
+    """A training in the background, killed at the end of the block if it is still there."""
+    process = subprocess.Popen(
+        command(*arguments), cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for_step(process, run, step):
+    """Return as soon as the metrics of `step` are there (or the process has ended)."""
+    end = time.monotonic() + TIMEOUT
+    while last_step(run) < step:
+        assert time.monotonic() < end, f"no step {step} within {TIMEOUT} s"
+        if process.poll() is not None:
+            return
+        time.sleep(0.001)
+
+
+def last_step(run):
+    try:
+        lines = (Path(run) / "metrics.jsonl").read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return -1
+    return json.loads(lines[-1]).get("step", -1) if lines else -1
+
+
+def lines_of(run):
+    with open(Path(run) / "metrics.jsonl", encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def training_lines(run):
+    return [line for line in lines_of(run) if "loss" in line]
+
+
+def evaluation_lines(run):
+    return [line for line in lines_of(run) if "val_loss" in line]
+
+
+def curve(run):
+    """What must not depend on time or threads: every line's losses, rates and norms, in order."""
+    times = {"tokens_per_s", "time_s", "rss_bytes", "checkpoint_stall_ms"}
+    return [
+        {key: value for key, value in line.items() if key not in times}
+        for line in lines_of(run)
+        if "step" in line
+    ]
+
+
+def weights(run, step=None):
+    """Names and bytes of a checkpoint's tensors; the final weights by default."""
+    tensors, _ = checkpoint.load(Path(run) / checkpoint_name(BASE, step))
+    return {name: values.tobytes() for name, values in tensors.items()}
+
+
+def snapshot(folder):
+    """Contents of all files in a folder, but for the lock, which names the last process."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(Path(folder).rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def checkpoints(run):
+    return {path.name for path in Path(run).glob("*.bin")}
+
+
+def is_root():
+    return os.geteuid() == 0

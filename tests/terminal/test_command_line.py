@@ -1,0 +1,204 @@
+"""Command lines from dataclasses: values, help, and errors of one line."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from vidya.errors import UserError
+from vidya.terminal.command_line import Subcommands, parse
+
+
+@dataclass(frozen=True)
+class Options:
+    """Brew a cup of tea.
+
+    Or of coffee.
+    """
+
+    sort: str = "green"
+    """Of tea."""
+    cups: int = 1
+    """How many."""
+    sugar_g: float | None = None
+    """Grams of sugar. Default: none."""
+    spoons: tuple[Path, ...] = ()
+    """To stir with."""
+    milk: bool = False
+    """Add milk."""
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """Parses the words it is called with as `Options`."""
+
+    def run(line, **more):
+        monkeypatch.setattr(sys, "argv", ["vidya brew", *line.split()])
+        return parse(Options, "brew", **more)
+
+    return run
+
+
+def error_of(parsed, line):
+    with pytest.raises(UserError) as error:
+        parsed(line)
+    message = str(error.value)
+    assert "\n" not in message and not set(message) & set("│╭╰─")
+    assert message.endswith(" (python -m vidya.brew --help lists all)")
+    return message.removesuffix(" (python -m vidya.brew --help lists all)")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("", Options()),
+        ("--sort black --cups 3", Options("black", 3)),
+        ("--cups=3", Options(cups=3)),
+        ("--sugar-g 2.5", Options(sugar_g=2.5)),
+        ("--sugar_g 2.5", Options(sugar_g=2.5)),
+        ("--spoons a b/c --milk", Options(spoons=(Path("a"), Path("b/c")), milk=True)),
+        ("--cups 1 --cups 2", Options(cups=2)),
+    ],
+)
+def test_values(parsed, line, expected):
+    assert parsed(line) == expected
+
+
+def test_what_is_not_given_is_the_default_that_is_passed(parsed):
+    default = Options("black", 5, 1.5, (Path("s"),), True)
+    assert parsed("", default=default) == default
+    expected = Options("green", 5, 1.5, (), False)
+    assert parsed("--sort green --spoons --no-milk", default=default) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("--cups many", "many"),
+        ("--cups 1.5", "1.5"),
+        ("--cups", "--cups"),
+        ("--sugar-g None", "None"),
+        ("--sorts green", "perhaps you meant --sort"),
+        ("--sauce green", "--sauce"),
+        ("stray", "stray"),
+        ("--spoons a --cups 2 --spoons b", "--spoons is given 2 times: give it once, with all its"),
+        ("--spoons=a --spoons=b --spoons=c", "--spoons is given 3 times"),
+    ],
+)
+def test_errors(parsed, line, says):
+    assert says in error_of(parsed, line)
+
+
+def test_help_is_complete(parsed, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit) as leaving:
+        parsed("--help")
+    assert leaving.value.code == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert "python -m vidya.brew" in captured.out and "Brew a cup of tea." in captured.out
+    options = ("--sort STR", "--cups INT", "--sugar-g FLOAT", "--spoons", "--milk")
+    texts = ("Of tea.", "How many.", "Grams of sugar. Default: none.", "To stir with.")
+    for words in (*options, *texts):
+        assert words in captured.out
+    assert "None|" not in captured.out and "{None}" not in captured.out
+
+
+@pytest.fixture
+def app(monkeypatch):
+    """Runs a command with two subcommands, which note what they were called with."""
+    calls = []
+
+    def run(line):
+        monkeypatch.setattr(sys, "argv", ["vidya kitchen", *line.split()])
+        commands = Subcommands("kitchen", "What a kitchen does.")
+
+        @commands.command
+        def brew(cups: int = 1, *, sort: str | None = None) -> None:
+            """Brew tea.
+
+            Args:
+                cups: how many.
+                sort: of tea.
+            """
+            calls.append(("brew", cups, sort))
+
+        @commands.command
+        def fry(eggs: int = 2) -> None:
+            """Fry eggs."""
+            if not eggs:
+                raise UserError("no egg: buy some")
+            if eggs > 9:
+                sys.exit(2)
+            calls.append(("fry", eggs))
+
+        commands.run()
+        return calls
+
+    return run
+
+
+def test_subcommands(app):
+    assert app("brew --cups 3 --sort black") == [("brew", 3, "black")]
+    assert app("fry") == [("brew", 3, "black"), ("fry", 2)]
+
+
+@pytest.mark.parametrize("line", ["", "boil", "brew --eggs 3", "fry --eggs some"])
+def test_subcommand_errors(app, line):
+    with pytest.raises(UserError) as error:
+        app(line)
+    message = str(error.value)
+    assert "\n" not in message and "python -m vidya.kitchen --help" in message
+
+
+def test_what_a_subcommand_raises_is_not_taken_for_a_wrong_command_line(app):
+    with pytest.raises(UserError, match=r"^no egg: buy some$"):
+        app("fry --eggs 0")
+    with pytest.raises(SystemExit):
+        app("fry --eggs 10")
+
+
+def test_nothing_is_printed_beside_the_error(parsed, capfd):
+    error_of(parsed, "--cups many")
+    assert capfd.readouterr() == ("", "")
+
+
+# ---------------------------------------------------------------- a number or a word
+
+
+@dataclass(frozen=True)
+class Pot:
+    """Brew for so many."""
+
+    people: Literal["all", "nobody"] | int = "all"
+    """How many."""
+
+
+@pytest.mark.parametrize(
+    ("line", "people"),
+    [("", "all"), ("--people all", "all"), ("--people nobody", "nobody"), ("--people 12", 12),
+     ("--people=-3", -3), ("--people -3", -3)],
+)  # fmt: skip
+def test_a_number_or_a_word(monkeypatch, line, people):
+    monkeypatch.setattr(sys, "argv", ["vidya brew", *line.split()])
+    assert parse(Pot, "brew") == Pot(people)
+    assert parse(Pot, "brew", default=Pot(5)) == Pot(people if line else 5)
+
+
+@pytest.mark.parametrize("given", ["many", "1.5", "All", "0x10", ""])
+def test_neither_a_number_nor_a_word(monkeypatch, given):
+    monkeypatch.setattr(sys, "argv", ["vidya brew", "--people", given])
+    with pytest.raises(UserError) as error:
+        parse(Pot, "brew")
+    assert str(error.value).startswith(
+        f"Error parsing --people: {given!r} is neither all nor nobody nor a whole number (python -m"
+    )
+
+
+def test_help_shows_the_words_and_the_number(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["vidya brew", "--help"])
+    with pytest.raises(SystemExit):
+        parse(Pot, "brew")
+    assert "--people all|nobody|INT" in capsys.readouterr().out

@@ -1,0 +1,161 @@
+"""What a person sees of a training: durations, sizes, plain lines, and a bar that fits."""
+
+import os
+import pty
+import re
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidya.terminal import progress_display
+from vidya.terminal.formatting import byte_size, duration, fitting
+from vidya.terminal.progress_display import ProgressDisplay
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"), (59.9, "59s"), (60, "1m 00s"), (200, "3m 20s"), (3599, "59m 59s"),
+        (3600, "1h 00m"), (18120, "5h 02m"), (86399, "23h 59m"), (86400, "1d 00h"),
+        (3.5 * 86400, "3d 12h"),
+    ],
+)  # fmt: skip
+def test_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(512e6, "512 MB"), (1.28e9, "1.3 GB"), (999e6, "999 MB"), (0, "0 MB")]
+)
+def test_size(count, text):
+    assert byte_size(count) == text
+
+
+@given(st.lists(st.text("abc ", max_size=8), min_size=1, max_size=6), st.integers(0, 60))
+def test_fitting_takes_as_many_parts_as_there_is_room_for(parts, width):
+    shown = fitting(parts, width)
+    taken = next(n for n in range(len(parts), 0, -1) if shown == " · ".join(parts[:n]))
+    assert len(shown) <= width or taken == 1
+    if taken < len(parts):
+        assert len(" · ".join(parts[: taken + 1])) > width
+
+
+# ---------------------------------------------------------------- without a terminal
+
+
+def test_plain_lines_now_and_then(capsys, monkeypatch):
+    """A line every ten seconds and one at the end, with averages of what came since."""
+    now = [1000.0]
+    monkeypatch.setattr(progress_display.time, "monotonic", lambda: now[0])
+    with ProgressDisplay(100, 0) as display:
+        for step in range(1, 101):
+            now[0] += 0.3
+            display.step(step, 2.0 + step % 2, 600, 0.3, 64_000_000)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    steps = [int(re.match(r"step (\d+)/100  loss ", line)[1]) for line in lines]
+    assert steps == [34, 68, 100]
+    assert lines[0].endswith("  2,000 tok/s  19s left  64 MB")
+    assert lines[2].endswith("  2,000 tok/s  0s left  64 MB")
+    losses = [float(re.search(r"loss (\d\.\d+)", line)[1]) for line in lines]
+    assert losses == pytest.approx([2.5, 2.5, 2.5], abs=0.02)
+
+
+def test_an_evaluation_is_a_line(capsys):
+    with ProgressDisplay(10, 0) as display:
+        display.held_out(5, 2.34567, 1.23456)
+        display.say("  'hi' → '[bold]you[/bold]'")
+    assert capsys.readouterr().err == (
+        "step 5: held-out loss 2.3457, 1.2346 bits per byte\n  'hi' → '[bold]you[/bold]'\n"
+    )
+
+
+def test_words_of_ones_own(capsys, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(progress_display.time, "monotonic", lambda: now[0])
+    with ProgressDisplay(10, 0) as display:
+        for step in range(1, 11):
+            now[0] += 4
+            display.show(step, [f"reward {step}", "KL 0"], 4.0)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "step 3/10  reward 3  KL 0  28s left"
+    assert [line.split()[1] for line in lines] == ["3/10", "6/10", "9/10", "10/10"]
+
+
+# ---------------------------------------------------------------- in a terminal
+
+
+def shown_in_a_terminal(monkeypatch, columns, use, total=2000, done=0):
+    """What `use` makes a display write to a terminal of so many columns."""
+    controller, terminal = pty.openpty()
+    for name in ("LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with open(terminal, "w", encoding="utf-8") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        with ProgressDisplay(total, done) as display:
+            use(display)
+        monkeypatch.undo()
+        stderr.flush()
+        # read before closing: what is unread is then lost
+        text = b""
+        os.set_blocking(controller, False)
+        while True:
+            try:
+                text += os.read(controller, 65536)
+            except BlockingIOError:
+                break
+    os.close(controller)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text.decode())
+    return re.sub(r" *[\r\n]+", "\n", plain)
+
+
+@pytest.mark.parametrize(
+    ("columns", "status"),
+    [
+        (20, ""),  # too narrow for anything, but no crash
+        (40, "loss 2.500"),
+        (60, "loss 2.500 · 8m 20s left"),
+        (70, "loss 2.500 · 8m 20s left · 1.234 bits/byte"),
+        (80, "loss 2.500 · 8m 20s left · 1.234 bits/byte · 1,200 tok/s"),
+        (200, "loss 2.500 · 8m 20s left · 1.234 bits/byte · 1,200 tok/s · 1.5 GB"),
+    ],
+)
+def test_the_bar_shows_what_there_is_room_for(monkeypatch, columns, status):
+    def use(display):
+        display.held_out(900, 3.0, 1.234)
+        display.step(1000, 2.5, 600, 0.5, 1_500_000_000)
+
+    shown = shown_in_a_terminal(monkeypatch, columns, use)
+    assert "step 900: held-out loss 3.0000, 1.2340 bits per byte\n" in shown
+    last = shown.splitlines()[-1]
+    bar = "━" * (4 if columns < 100 else 9)
+    if columns >= 40:
+        assert re.fullmatch(rf"{bar}━?[╺╸]{bar}━? 1000/2000 {status}", last)
+    assert len(last) <= columns
+
+
+@pytest.mark.parametrize(
+    ("columns", "status"),
+    [(20, ""), (40, "reward 0.5"), (60, "reward 0.5 · KL 0.01"), (80, "reward 0.5 · KL 0.01 · 4m")],
+)
+def test_the_bar_with_words_of_ones_own(monkeypatch, columns, status):
+    def use(display):
+        display.show(1000, ["reward 0.5", "KL 0.01"], 0.25)
+
+    last = shown_in_a_terminal(monkeypatch, columns, use).splitlines()[-1]
+    assert f" 1000/2000 {status}" in last or columns < 40
+    assert len(last) <= columns
+
+
+def test_the_bar_starts_where_the_run_goes_on(monkeypatch):
+    assert "500/2000" in shown_in_a_terminal(monkeypatch, 80, lambda display: None, done=500)
+
+
+def test_text_above_the_bar_is_no_markup(monkeypatch):
+    line = "  'hi' → '[bold]you[/bold] 😀 :smile: [red]'"
+    assert line in shown_in_a_terminal(monkeypatch, 80, lambda display: display.say(line))

@@ -1,0 +1,202 @@
+"""What a run trains on: the split, the files in the run folder, and what is refused."""
+
+import dataclasses
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.training_runs import conversations, write_corpus
+
+from vidya.errors import UserError
+from vidya.storage.run_folder import RunFolder
+from vidya.text.chitchat import chitchat_documents
+from vidya.text.corpus_summary import corpus_hash
+from vidya.text.held_out_split import is_held_out
+from vidya.text.tokenizer import Tokenizer
+from vidya.training import run_corpora
+from vidya.training.options import TrainOptions
+from vidya.training.run_corpora import prepare, survey
+
+
+@pytest.fixture
+def options(tmp_path):
+    return TrainOptions(data=(write_corpus(tmp_path, 60),), val_fraction=0.2, merges=20)
+
+
+@pytest.fixture
+def run(tmp_path):
+    with RunFolder(tmp_path / "run") as run:
+        yield run
+
+
+def said_while_preparing(run, options, tokenizer_hash=None):
+    said = []
+    return prepare(run, options, said.append, tokenizer_hash=tokenizer_hash), said
+
+
+def texts(cache, tokenizer):
+    """The documents of a cache as the corpus has them, without the two bos."""
+    return [
+        "".join(spelled(token, tokenizer) for token in cache.tokens[begin:end].tolist()[1:-1])
+        for begin, end in itertools.pairwise(cache.offsets)
+    ]
+
+
+def spelled(token, tokenizer):
+    markers = {tokenizer.user_id: "<|user|>", tokenizer.assistant_id: "<|assistant|>"}
+    return markers.get(token) or tokenizer.decode([token])
+
+
+# ---------------------------------------------------------------- the split
+
+
+def test_every_document_is_trained_on_or_held_out(run, options):
+    lines = conversations(60)
+    prepared, _ = said_while_preparing(run, options)
+    held_out = [line for line in lines if is_held_out(line, 0.2)]
+    train = [line for line in lines if not is_held_out(line, 0.2)]
+    assert 4 < len(held_out) < 25
+    assert texts(prepared.train, prepared.tokenizer) == train
+    assert texts(prepared.held_out, prepared.tokenizer) == held_out
+    assert prepared.corpus_hash == corpus_hash(train)
+
+
+def test_a_held_out_file_leaves_the_corpus_whole(run, options, tmp_path):
+    (tmp_path / "val.txt").write_text("hello there\n\ngood bye\n")
+    options = dataclasses.replace(options, val=tmp_path / "val.txt")
+    prepared, _ = said_while_preparing(run, options)
+    assert texts(prepared.train, prepared.tokenizer) == conversations(60)
+    assert texts(prepared.held_out, prepared.tokenizer) == ["hello there", "good bye"]
+
+
+def test_nothing_held_out(run, options):
+    prepared, _ = said_while_preparing(run, dataclasses.replace(options, val_fraction=0.0))
+    assert prepared.held_out is None and prepared.train.documents == 60
+    assert not run.cache("val").exists()
+
+
+def test_files_follow_each_other(run, options, tmp_path):
+    (tmp_path / "more.txt").write_text("one more\n")
+    files = (tmp_path / "more.txt", *options.data)
+    several = dataclasses.replace(options, data=files, val_fraction=0.0)
+    prepared, said = said_while_preparing(run, several)
+    assert texts(prepared.train, prepared.tokenizer) == ["one more", *conversations(60)]
+    assert f"corpus {files[0]}, {files[1]}: 61 documents" in said[-1]
+
+
+def test_chitchat_is_the_default_corpus(monkeypatch):
+    """The first 400 of its conversations here: all of them take seconds."""
+    everything = list(itertools.islice(chitchat_documents(), 400))
+    monkeypatch.setattr(run_corpora.corpus, "chitchat_documents", lambda: iter(everything))
+    sources = survey(TrainOptions())
+    held_out = [text for text in everything if is_held_out(text, 0.02)]
+    assert sources.train.summary.documents == 400 - len(held_out)
+    assert list(sources.held_out.documents()) == held_out and 2 <= len(held_out) <= 20
+
+
+# ---------------------------------------------------------------- the tokenizer and the caches
+
+
+def test_the_tokenizer_sees_nothing_held_out(run, options):
+    """Merges are learned from the training documents alone."""
+    prepared, _ = said_while_preparing(run, options)
+    train = [line for line in conversations(60) if not is_held_out(line, 0.2)]
+    assert prepared.tokenizer.hash == Tokenizer.train(train, 20).hash
+    assert prepared.tokenizer.hash != Tokenizer.train(conversations(60), 20).hash
+
+
+def test_what_is_there_is_used_again(run, options):
+    first, said = said_while_preparing(run, options)
+    assert said[0] == "training a tokenizer with 20 merges"
+    before = {path: path.stat().st_mtime_ns for path in run.path.iterdir()}
+    second, said = said_while_preparing(run, options)
+    assert len(said) == 1 and said[0].startswith("corpus ")
+    assert {path: path.stat().st_mtime_ns for path in run.path.iterdir()} == before
+    assert np.array_equal(first.train.tokens, second.train.tokens)
+
+
+def test_what_is_stale_is_made_anew(run, options):
+    said_while_preparing(run, options)
+    options.data[0].write_text("".join(line + "\n" for line in conversations(50, seed=5)))
+    prepared, said = said_while_preparing(run, options)
+    assert said[0].startswith("training a tokenizer")
+    expected = [line for line in conversations(50, seed=5) if not is_held_out(line, 0.2)]
+    assert texts(prepared.train, prepared.tokenizer) == expected
+    more, said = said_while_preparing(run, dataclasses.replace(options, merges=25))
+    assert said[0] == "training a tokenizer with 25 merges"
+    assert more.tokenizer.vocab_size == prepared.tokenizer.vocab_size + 5
+    assert texts(more.train, more.tokenizer) == expected
+
+
+def test_the_line_about_the_corpus(run, options):
+    prepared, said = said_while_preparing(run, dataclasses.replace(options, val_fraction=0.0))
+    characters = sum(map(len, conversations(60)))
+    tokens = len(prepared.train.tokens)
+    assert said[-1] == (
+        f"corpus {options.data[0]}: 60 documents, {tokens:,} tokens; vocabulary 279, "
+        f"{characters / (tokens - 120):.2f} characters per token"
+    )
+
+
+def test_a_resumed_run_never_trains_another_tokenizer(run, options):
+    prepared, _ = said_while_preparing(run, options)
+    path = run.path / "tokenizer.meta.json"
+    path.unlink()  # by which a fresh run would know it
+    again, said = said_while_preparing(run, options, prepared.tokenizer.hash)
+    assert again.tokenizer.hash == prepared.tokenizer.hash and len(said) == 1
+    before = run.tokenizer.read_bytes()
+    with pytest.raises(UserError, match="is not the tokenizer that the checkpoint was trained"):
+        said_while_preparing(run, options, "0" * 32)
+    assert run.tokenizer.read_bytes() == before
+    run.tokenizer.unlink()
+    with pytest.raises(UserError, match=r"tokenizer\.json"):
+        said_while_preparing(run, options, prepared.tokenizer.hash)
+    assert not run.tokenizer.exists()
+
+
+# ---------------------------------------------------------------- refusals
+
+
+def refusal(options):
+    with pytest.raises(UserError) as error:
+        survey(options)
+    return str(error.value)
+
+
+def test_the_empty_one_of_several_files_is_named(options, tmp_path):
+    (tmp_path / "empty.txt").write_text("\n")
+    only = dataclasses.replace(options, data=(tmp_path / "empty.txt",))
+    assert refusal(only).startswith(f"{tmp_path / 'empty.txt'} holds no document")
+
+
+def test_everything_held_out(options):
+    message = refusal(dataclasses.replace(options, val_fraction=1 - 1e-12))
+    assert message.startswith(f"every document of {options.data[0]} is held out: lower")
+
+
+def test_nothing_falls_into_the_held_out_part(options):
+    message = refusal(dataclasses.replace(options, val_fraction=1e-9))
+    assert message.startswith("none of the corpus's documents falls into the held-out 1e-09:")
+
+
+def test_a_held_out_file_that_is_missing_or_empty(options, tmp_path):
+    missing = dataclasses.replace(options, val=tmp_path / "none.txt")
+    assert "none.txt: No such file or directory" in refusal(missing)
+    (tmp_path / "none.txt").write_text(" \n")
+    assert "none.txt holds no document to evaluate on" in refusal(missing)
+
+
+def test_a_survey_writes_nothing(options, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(Path(tmp_path).rglob("*"))
+    sources = survey(options)
+    assert sources.train.summary.documents + sources.held_out.summary.documents == 60
+    assert sorted(Path(tmp_path).rglob("*")) == before
+
+
+def test_a_survey_is_not_made_twice(run, options, monkeypatch):
+    sources = survey(options)
+    monkeypatch.setattr(run_corpora, "survey", lambda _: pytest.fail("a second survey"))
+    prepared = prepare(run, options, lambda _: None, tokenizer_hash=None, sources=sources)
+    assert prepared.corpus_hash == sources.train.summary.hash

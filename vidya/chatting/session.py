@@ -1,0 +1,105 @@
+"""A conversation with a model, and the file that it is kept in.
+
+- The ids of a conversation stay as they were computed, so that nothing of it is
+  computed again for the next message. Text that was typed is tokenised; what the model
+  wrote stays the ids that it drew.
+- When the context is full, the oldest exchanges fall out of what the model sees
+  (vidya/generation/generator.py); the conversation itself keeps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator as Stream
+from typing import TYPE_CHECKING
+
+from vidya.generation.chat_tokens import conversation_ids, message_ids
+from vidya.generation.generator import Generator
+from vidya.generation.replies import Reply, write_replies
+
+if TYPE_CHECKING:
+    from vidya.generation.decoder import Precision
+    from vidya.generation.sampling_settings import SamplingSettings
+    from vidya.storage.pretrained import Pretrained
+
+
+class Conversation:
+    """The turns so far, and replies to new messages.
+
+    A reply that was stopped stays in the conversation as far as it came; a message
+    that got no reply at all does not stay.
+
+    Attributes:
+        turns: texts of the user and of the model in turn.
+        sampling: how replies are drawn; may be replaced between two of them.
+        last: the last reply, with its times; None before the first.
+        window: tokens that the model sees at a time.
+        precision: of the weights.
+    """
+
+    def __init__(
+        self, pretrained: Pretrained, sampling: SamplingSettings, max_tokens: int,
+        precision: Precision = "fp32",
+    ) -> None:  # fmt: skip
+        self.turns: list[str] = []
+        self.sampling = sampling
+        self.last: Reply | None = None
+        self.precision = precision
+        self._tokenizer = pretrained.tokenizer
+        self._generator = Generator(
+            pretrained.model, precision, slots=1, turn_starts=[pretrained.tokenizer.user_id]
+        )
+        self.window = self._generator.window
+        self._max_tokens = max_tokens
+        self._ids = [self._tokenizer.bos_id]
+        self._rng = sampling.rng()
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens of the conversation the model still sees."""
+        return len(self._ids)
+
+    def reset(self) -> None:
+        """Forget the turns so far, and begin the random stream again."""
+        self.resume([])
+
+    def resume(self, turns: list[str]) -> None:
+        """Go on with another conversation, and begin the random stream again.
+
+        Args:
+            turns: texts of the user and of the model in turn, the model's last.
+        """
+        self.turns = list(turns)
+        self._ids = conversation_ids(self._tokenizer, self.turns, self._room())
+        self._rng = self.sampling.rng()
+
+    def reply(self, message: str) -> Stream[str, None, None]:
+        """The reply to a message, in pieces as it is written. Safe to close at any time."""
+        writing = write_replies(
+            self._generator,
+            self._tokenizer,
+            [[*self._ids, *message_ids(self._tokenizer, message, self._room() - 1)]],
+            max_tokens=self._max_tokens,
+            sampling=self.sampling,
+            rngs=[self._rng],
+        )
+        reply = None
+        try:
+            for reply, piece in writing:
+                self.last = reply
+                if piece:
+                    yield piece
+        finally:
+            writing.close()
+            if reply is not None and reply.text:
+                self._keep(message, reply)
+
+    def _keep(self, message: str, reply: Reply) -> None:
+        self.turns += [message, reply.text]
+        self._ids = reply.context
+        # The space that closes a turn in the corpus, where the model did not write it.
+        if not self._tokenizer.decode_bytes(self._ids[-1:]).endswith(b" "):
+            self._ids += self._tokenizer.encode_text(" ")
+
+    def _room(self) -> int:
+        """Tokens that what stands before a reply may have: the reply needs some, too."""
+        return max(1, self.window - self.window // 4)

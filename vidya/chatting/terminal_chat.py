@@ -1,0 +1,216 @@
+"""The conversation in the terminal: reading messages, showing replies, /commands.
+
+- Messages are read by prompt_toolkit: line editing, history, and a pasted text with line
+  ends in it as one message, on every Python and terminal alike. Without a terminal that
+  can do this (TERM=dumb, output to a file) lines are read as they come.
+- A reply is shown as it is written, broken between words. Ctrl-C is looked at between
+  tokens, so that it can do no harm anywhere else.
+- What is shown has no control characters in it: they would steer the terminal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidya.chatting.session import Conversation
+from vidya.chatting.session_file import ConversationFile
+from vidya.errors import UserError
+from vidya.system.stop_signal import interrupts
+from vidya.terminal.formatting import printable
+from vidya.terminal.line_editor import (
+    YOU,
+    can_edit,
+    is_command,
+    message_reader,
+    no_echo,
+    plain_text,
+    read_line,
+)
+from vidya.terminal.wrapped_output import WrappedOutput
+
+if TYPE_CHECKING:
+    from vidya.generation.replies import Reply
+
+MODEL = "vidya> "
+HELP = """\
+/reset      begin a new conversation
+/temp X     temperature of the replies; without X: what it is
+/save FILE  keep the conversation in a file, as its last line, from now on
+/load FILE  go on with the last conversation in a file
+/stats      how much the model sees, and how fast it replies
+/help       this list
+/quit       leave (so does Ctrl-D)
+Ctrl-C stops a reply. Alt-Enter begins a new line. A space before a / makes it text.
+The model sees the last {context} tokens of the conversation, replies included."""
+
+
+def describe_speed(reply: Reply) -> str:
+    """One line about a reply: its tokens, how soon they came, how fast."""
+    speed = f", {reply.tokens_per_s:,.0f} tokens/s after it" if reply.tokens > 1 else ""
+    return f"{reply.tokens} tokens, the first after {reply.first - reply.begun:.2f} s{speed}"
+
+
+class TerminalChat:
+    """A conversation in the terminal, and the file that it is kept in, if any."""
+
+    def __init__(
+        self, conversation: Conversation, file: ConversationFile | None, *, stats: bool = False,
+        about: str = "",
+    ) -> None:  # fmt: skip
+        """Make ready.
+
+        Args:
+            conversation: with a model.
+            file: where to keep it.
+            stats: say after each reply how fast it was.
+            about: what /stats says of the model.
+        """
+        self._conversation, self._file = conversation, file
+        self._stats, self._about = stats, about
+        self._commands: dict[str, Callable[[str], str]] = {
+            "/reset": self._reset, "/temp": self._temperature, "/save": self._save,
+            "/load": self._load, "/stats": self._statistics, "/help": self._help,
+        }  # fmt: skip
+
+    def run(self) -> None:
+        """Read and answer messages until /quit or the end of input."""
+        fancy = can_edit()
+        read = message_reader(self._conversation.turns[::2]) if fancy else read_line
+        while True:
+            try:
+                message = plain_text(read())
+                if message.strip() == "/quit":
+                    return
+                if is_command(message):
+                    print(self._command(message))
+                elif message.strip():
+                    self._answer(message, fancy)
+            except EOFError:
+                print()
+                return
+            except KeyboardInterrupt:
+                print()
+
+    def _answer(self, message: str, fancy: bool) -> None:
+        """Show the reply to a message as it comes, and keep both."""
+        out = WrappedOutput(fancy)
+        out.write(MODEL, bold=True)
+        empty = True
+        with interrupts() as stopped, no_echo():
+            with contextlib.closing(self._conversation.reply(message)) as pieces:
+                for piece in pieces:
+                    out.write(printable(piece))
+                    empty = False
+                    if stopped():
+                        break
+            print("(no reply)" if empty else "", flush=True)
+            if self._stats and self._conversation.last is not None:
+                print(f"({describe_speed(self._conversation.last)})")
+            self._write()
+
+    def _write(self) -> None:
+        """Keep the conversation in its file. Where that fails, it goes on without."""
+        if self._file is None or not self._conversation.turns:
+            return
+        try:
+            self._file.write(self._conversation.turns)
+        except (UserError, OSError) as error:
+            print(f"not saved: {error}")
+
+    # ---- commands -------------------------------------------------------------------------
+
+    def _command(self, line: str) -> str:
+        """Do what a /command asks for; returns what to say about it."""
+        name, _, argument = line.strip().partition(" ")
+        argument = argument.strip()
+        if name not in self._commands:
+            return f"There is no {printable(name)}: /help lists the commands."
+        try:
+            return self._commands[name](argument)
+        except UserError as error:
+            return printable(str(error))
+        except OSError as error:
+            return printable(f"{error.strerror or error}: {error.filename or argument}")
+
+    def _reset(self, _: str) -> str:
+        self._conversation.reset()
+        if self._file is not None:
+            self._file.begin()
+        return "The conversation begins anew."
+
+    def _temperature(self, argument: str) -> str:
+        sampling = self._conversation.sampling
+        if not argument:
+            return f"The temperature is {sampling.temperature:g}."
+        try:
+            temperature = float(argument)
+        except ValueError:
+            raise UserError(f"{argument} is no number: /temp 0.7, for example") from None
+        self._conversation.sampling = dataclasses.replace(sampling, temperature=temperature)
+        return f"The temperature is {temperature:g} now."
+
+    def _save(self, argument: str) -> str:
+        path = _path(argument, "save")
+        if self._file is None or not _same(self._file.path, path):
+            file = ConversationFile.open(path)
+            file.begin()
+        else:
+            file = self._file
+        file.write(self._conversation.turns)
+        self._file = file
+        return f"The conversation is kept in {path} from now on."
+
+    def _load(self, argument: str) -> str:
+        path = _path(argument, "load")
+        turns = ConversationFile.open(path, must_exist=True).turns
+        if not turns:
+            raise UserError(f"{path} has no conversation in it")
+        if self._file is not None:
+            self._file.begin()
+        self._conversation.resume(turns)
+        return recap(turns)
+
+    def _statistics(self, _: str) -> str:
+        c = self._conversation
+        lines = [self._about] if self._about else []
+        lines.append(
+            f"{exchanges(c.turns)}; the model sees {c.tokens:,} of at most {c.window:,} tokens"
+        )
+        if c.last is not None:
+            lines.append(f"the last reply: {describe_speed(c.last)}")
+        if self._file is not None:
+            lines.append(f"kept in {self._file.path}")
+        return "\n".join(lines)
+
+    def _help(self, _: str) -> str:
+        return HELP.format(context=self._conversation.window)
+
+
+def exchanges(turns: Sequence[str]) -> str:
+    """How many messages got a reply, in words."""
+    count = len(turns) // 2
+    return "1 exchange" if count == 1 else f"{count:,} exchanges"
+
+
+def recap(turns: Sequence[str]) -> str:
+    """How a conversation that goes on ended last time."""
+    lines = [f"The conversation goes on after {exchanges(turns)}:"]
+    for name, turn in zip((YOU, MODEL), turns[-2:], strict=False):
+        shown = printable(turn, one_line=True)
+        lines.append(name + (shown if len(shown) <= 200 else f"{shown[:200]} …"))
+    return "\n".join(lines)
+
+
+def _path(argument: str, command: str) -> Path:
+    if not argument:
+        raise UserError(f"name a file: /{command} FILE")
+    return Path(argument).expanduser()
+
+
+def _same(a: Path, b: Path) -> bool:
+    return os.path.realpath(a) == os.path.realpath(b)

@@ -1,0 +1,141 @@
+"""Replies to conversations: ids from the generator, text as it comes.
+
+- Several replies can be written at once: they share every reading of the weights, and
+  each is the one that its prompt would get alone.
+- A reply ends at the next marker (`<|user|>`, `<|assistant|>`, `<|bos|>`), which is no
+  part of it.
+- It does not end before it has said anything: until its first visible character the
+  markers cannot be drawn. A model that has learnt little gives the end of a turn a
+  high probability everywhere, and would mostly say nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator as Stream
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from vidya.generation.chat_tokens import TextStream, chat_prompt
+from vidya.generation.generator import Generator
+from vidya.generation.sampling_settings import SamplingSettings
+from vidya.text.tokenizer import Tokenizer
+
+End = Literal["turn", "length", "stopped"]
+MOST_TOGETHER = 16
+"""Replies that are worth writing at one time: they share every reading of the weights."""
+
+
+@dataclass
+class Reply:
+    """A reply that is being written."""
+
+    number: int
+    """Which of the prompts it answers."""
+    text: str = ""
+    """What it says so far, without the space around it."""
+    tokens: int = 0
+    """How many were drawn, the marker that ended it included."""
+    ids: list[int] = field(default_factory=list)
+    """Those tokens, the marker that ended it included."""
+    logprob: float = 0.0
+    """Sum of the log-probabilities (nats) that the model gave to those tokens."""
+    end: End | None = None
+    """Why it ended: at a marker, at the most tokens, or nobody listened any more."""
+    context: list[int] = field(default_factory=list)
+    """When it has ended: the ids of conversation and reply that still count."""
+    begun: float = 0.0
+    """When its prompt was given to the model, in seconds of `time.perf_counter`."""
+    first: float = 0.0
+    """When its first token was drawn."""
+    last: float = 0.0
+    """When its last token was drawn."""
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Speed after the first token; 0 where there is nothing to measure."""
+        return (self.tokens - 1) / (self.last - self.first) if self.last > self.first else 0.0
+
+
+def opening(generator: Generator, tokenizer: Tokenizer, message: str, max_tokens: int) -> list[int]:
+    """Ids of a conversation of one message, up to where the reply to it comes.
+
+    They leave room for a reply of `max_tokens`, or of a quarter of the context, beyond
+    which a reply pushes out what stands before it. A long message loses its beginning.
+    """
+    room = min(max_tokens, generator.window // 4)
+    return chat_prompt(tokenizer, [message], generator.window - room)
+
+
+def write_replies(
+    generator: Generator,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_tokens: int,
+    sampling: SamplingSettings | Sequence[SamplingSettings],
+    rngs: Sequence[np.random.Generator] | None = None,
+) -> Stream[tuple[Reply, str], None, None]:
+    """Write a reply to each prompt: (reply, piece of its text) as the tokens come.
+
+    There is one a token: the piece is empty where nothing can be shown yet, the last of a
+    reply comes with `end` set. Prompts beyond the generator's slots wait until another
+    reply has ended. Closing this ends the replies that are being written.
+
+    Args:
+        generator: of which all slots are free.
+        tokenizer: the model's.
+        prompts: ids that end with the marker of a reply (`chat_prompt`).
+        max_tokens: of a reply at most.
+        sampling: how to draw them: all alike, or one a prompt.
+        rngs: random streams, one a prompt; default: `rng(i)` of its sampling for the i-th.
+    """
+    samplings = [sampling] * len(prompts) if isinstance(sampling, SamplingSettings) else sampling
+    if len(samplings) != len(prompts):
+        raise ValueError(f"{len(samplings)} samplings for {len(prompts)} prompts")
+    waiting = list(enumerate(prompts))[::-1]
+    going: dict[int, tuple[Reply, TextStream]] = {}  # by slot
+    try:
+        while waiting or going:
+            while waiting and len(going) < generator.decoder.slots:
+                number, prompt = waiting.pop()
+                how = samplings[number]
+                rng = how.rng(number) if rngs is None else rngs[number]
+                reply = Reply(number, begun=time.perf_counter())
+                slot = generator.add(prompt, how, banned=tokenizer.special_ids, rng=rng)
+                going[slot] = reply, TextStream(tokenizer)
+            for token in generator.step():
+                slot, now = token.sequence, time.perf_counter()
+                reply, stream = going[slot]
+                reply.first, reply.last = reply.first or now, now
+                reply.tokens += 1
+                reply.ids.append(token.id)
+                reply.logprob += token.logprob
+                if token.id in tokenizer.special_ids:
+                    reply.end, piece = "turn", stream.end()
+                else:
+                    piece = stream.add(token.id)
+                    if reply.tokens == max_tokens:
+                        reply.end, piece = "length", piece + stream.end()
+                if piece and not reply.text:
+                    generator.ban(slot, ())
+                reply.text += piece
+                if reply.end:
+                    _leave(generator, slot, reply)
+                    del going[slot]
+                yield reply, piece
+    finally:
+        for slot, (reply, _) in going.items():
+            reply.end = "stopped"
+            _leave(generator, slot, reply)
+
+
+def _leave(generator: Generator, slot: int, reply: Reply) -> None:
+    """Free the slot of a reply that has ended."""
+    reply.context = generator.tokens(slot)
+    if reply.end == "turn":
+        reply.context.pop()  # the marker
+    generator.remove(slot)

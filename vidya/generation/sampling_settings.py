@@ -1,0 +1,69 @@
+"""How the next token is drawn: the settings, which vidya/generation/sampling.py follows.
+
+No NumPy is needed to describe them: a command that says what is wrong with its options, or
+has a checkpoint to open, begins without.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vidya.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MAX_SEED = 2**64 - 1
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """How the next token is drawn."""
+
+    temperature: float = 0.7
+    """Below 1 likely tokens become likelier; 0 always takes the likeliest. Small models
+    ramble at 1 and repeat themselves near 0."""
+    top_k: int = 40
+    """Draw from this many of the likeliest tokens; 0 draws from all."""
+    seed: int = 0
+    """Start of the random stream."""
+    top_p: float = 1.0
+    """Draw from the fewest likeliest tokens that have this share of the probability
+    together; 1 draws from all."""
+    min_p: float = 0.0
+    """Draw from tokens that are at least this many times as likely as the likeliest."""
+    repetition_penalty: float = 1.0
+    """Above 1, tokens that came lately become less likely: a logit above 0 is divided by
+    this, one below multiplied (Keskar et al. 2019)."""
+    repetition_window: int = 64
+    """How many tokens count as lately, the prompt's included; 0 counts all."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < math.inf:
+            raise UserError(f"temperature must be 0 or more, not {self.temperature}")
+        if self.top_k < 0:
+            raise UserError(f"top_k must be 0 (all tokens) or more, not {self.top_k}")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise UserError(f"seed must be between 0 and 2**64 - 1, not {self.seed}")
+        if not 0 < self.top_p <= 1:
+            raise UserError(f"top_p must be above 0 and at most 1, not {self.top_p}")
+        if not 0 <= self.min_p <= 1:
+            raise UserError(f"min_p must be between 0 and 1, not {self.min_p}")
+        if not 0 < self.repetition_penalty < math.inf:
+            raise UserError(
+                f"repetition_penalty must be above 0 (1 penalises nothing), "
+                f"not {self.repetition_penalty}"
+            )
+        if self.repetition_window < 0:
+            raise UserError(
+                f"repetition_window must be 0 (all tokens) or more, not {self.repetition_window}"
+            )
+
+    def rng(self, stream: int = 0) -> np.random.Generator:
+        """A fresh random stream that starts at `seed`: the first, or another of its number."""
+        import numpy as np
+
+        key = self.seed if stream == 0 else [self.seed, stream]
+        return np.random.Generator(np.random.Philox(key))

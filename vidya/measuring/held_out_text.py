@@ -1,0 +1,144 @@
+"""The text that models are measured on: the same documents for every one of them.
+
+Documents are counted and not tokens, since tokenizers cut the same text into different
+numbers of tokens. Texts are encoded in memory; nothing is written.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidya.errors import UserError
+from vidya.storage.pretrained import Pretrained
+from vidya.text import corpus_file
+from vidya.text.batch_plan import cut_windows
+from vidya.text.token_cache import TokenCache
+from vidya.text.tokenizer import Tokenizer
+
+_CHUNK = 100_000
+"""Characters that are encoded at one time."""
+
+
+@dataclass(frozen=True)
+class HeldOutText:
+    """Documents as one model's tokens (a `vidya.text.batch_plan.Tokens`)."""
+
+    tokens: NDArray[np.uint16]
+    """All documents end to end, each from bos to bos."""
+    offsets: NDArray[np.int64]
+    """[documents + 1] where each starts in `tokens`, and the end."""
+    name: str
+    corpus_hash: str
+    """The same for the same text, whatever the tokenizer."""
+
+    @property
+    def documents(self) -> int:
+        """Number of documents."""
+        return len(self.offsets) - 1
+
+    @property
+    def predictions(self) -> int:
+        """Tokens that are predicted: all but the first of each document."""
+        return int(np.maximum(np.diff(self.offsets) - 1, 0).sum())
+
+    def first_messages(self, tokenizer: Tokenizer, count: int) -> list[str]:
+        """What the user says first in the first `count` conversations, or in all there are.
+
+        Documents that are no conversations do not count.
+        """
+        messages: list[str] = []
+        for begin, end in itertools.pairwise(self.offsets.tolist()):
+            if len(messages) == count:
+                break
+            if message := first_message(self.tokens[begin:end], tokenizer):
+                messages.append(message)
+        return messages
+
+
+def first_message(ids: NDArray[np.uint16], tokenizer: Tokenizer) -> str:
+    """What the user says first in a document, nothing if that is no conversation."""
+    replies = np.flatnonzero(ids == tokenizer.assistant_id)
+    if len(ids) <= 2 or ids[1] != tokenizer.user_id or not len(replies):
+        return ""
+    return tokenizer.decode(ids[2 : replies[0]].tolist()).strip()
+
+
+class HeldOutTexts:
+    """Gives every model its tokens of the same documents."""
+
+    def __init__(self, data: Path | None, tokens: int) -> None:
+        """Nothing is read yet.
+
+        Args:
+            data: a corpus file; None: the `val.tokens` of each model's run.
+            tokens: whole documents are taken from the front until they have so many by the
+                tokenizer of the first model that asks; 0 takes all.
+        """
+        self._data = data
+        self._limit = tokens
+        self._counts: dict[str, int] = {}  # documents taken, by corpus
+
+    def of(self, pretrained: Pretrained) -> HeldOutText:
+        """The text in a model's tokens.
+
+        Raises:
+            UserError: the file cannot be read or holds no document, or the run's held-out
+                text is missing, damaged or of another tokenizer.
+        """
+        text = self._of_run(pretrained) if self._data is None else self._of_file(pretrained)
+        cut_windows(text.offsets, pretrained.model.config.context)  # is there anything?
+        return text
+
+    def _of_file(self, pretrained: Pretrained) -> HeldOutText:
+        assert self._data is not None
+        name = str(self._data)
+        documents = corpus_file.require_documents(corpus_file.read_documents(self._data), name)
+        if name in self._counts:
+            documents = itertools.islice(documents, self._counts[name])
+        taken: list[NDArray[np.uint16]] = []
+        tokens = 0
+        for ids in _encoded(documents, pretrained.tokenizer):
+            taken.append(ids)
+            tokens += len(ids) - 1
+            if self._limit and name not in self._counts and tokens >= self._limit:
+                break
+        self._counts[name] = len(taken)
+        offsets = np.cumsum([0, *map(len, taken)])
+        return HeldOutText(np.concatenate(taken), offsets, name, name)
+
+    def _of_run(self, pretrained: Pretrained) -> HeldOutText:
+        path = pretrained.checkpoint_path.parent / "val.tokens"
+        if not path.is_file():
+            raise UserError(
+                f"there is no held-out text beside {pretrained.checkpoint_path} (val.tokens): "
+                "give --data FILE"
+            )
+        cache = TokenCache.open(path)
+        if cache.tokenizer_hash != pretrained.tokenizer.hash:
+            raise UserError(
+                f"{path} was made with another tokenizer than {pretrained.checkpoint_path} uses: "
+                "give --data FILE"
+            )
+        key = cache.corpus_hash
+        if key not in self._counts:
+            self._counts[key] = self._documents_of(cache)
+        offsets = cache.offsets[: self._counts[key] + 1]
+        return HeldOutText(cache.tokens[: offsets[-1]], offsets, str(path), key)
+
+    def _documents_of(self, cache: TokenCache) -> int:
+        """How many documents from the front have `limit` predictions."""
+        if not self._limit:
+            return cache.documents
+        predictions = np.cumsum(np.maximum(np.diff(cache.offsets) - 1, 0))
+        return min(cache.documents, int(np.searchsorted(predictions, self._limit)) + 1)
+
+
+def _encoded(documents: Iterator[str], tokenizer: Tokenizer) -> Iterator[NDArray[np.uint16]]:
+    for chunk in corpus_file.in_chunks(documents, _CHUNK):
+        yield from tokenizer.encode_documents(chunk)

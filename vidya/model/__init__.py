@@ -1,0 +1,1 @@
+"""The mathematics: architecture, forward and backward passes, objectives, Adam, learning rate."""

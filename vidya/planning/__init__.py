@@ -1,0 +1,1 @@
+"""Before a long run: what it will take, tried out and reckoned."""

@@ -1,0 +1,53 @@
+"""What a training will take, by arithmetic: parameters, evaluations, checkpoints, seconds, disk.
+
+No model is made here and nothing is measured; `vidya.planning.trial_run` measures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vidya.model.config import ModelConfig
+from vidya.storage import checkpoint_folder
+from vidya.training.options import TrainOptions
+
+
+def parameter_parts(config: ModelConfig) -> dict[str, int]:
+    """Trained numbers by component."""
+    d, layers = config.n_embd, config.n_layer
+    return {
+        "embedding (tied)": config.vocab_size * d,
+        "attention": layers * 4 * d * d,
+        "feed-forward": layers * 8 * d * d,
+        "norms": d * (2 * layers + 2),
+    }
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds that the parts of a run take."""
+
+    step: float
+    evaluation: float
+    """Held-out loss."""
+    samples: float
+    """Sampled replies of an evaluation; that of step 0 has none."""
+    checkpoint: float
+
+
+def run_seconds(options: TrainOptions, total: int, costs: Costs) -> float:
+    """Seconds of a run of `total` steps, evaluations and checkpoints included."""
+    evaluations = -(-total // options.eval_steps(total))
+    checkpoints = -(-total // options.checkpoint_steps(total))
+    return (
+        total * costs.step
+        + (evaluations + 1) * costs.evaluation
+        + evaluations * costs.samples
+        + checkpoints * costs.checkpoint
+    )
+
+
+def disk_bytes(options: TrainOptions, parameters: int, total: int) -> int:
+    """Bytes that checkpoints and metrics of a run of `total` steps take at most."""
+    every = options.checkpoint_steps(total)
+    return checkpoint_folder.run_bytes(parameters, total, every, options.keep)

@@ -1,0 +1,162 @@
+"""A training tried out in a process of its own: what it takes in memory and time.
+
+The child opens the corpora that stand prepared in a folder, makes the trainer that a run
+would make, and takes its longest step, an evaluation, sampled replies and a checkpoint.
+Its memory is then that of a training and of nothing else, and if the system kills it for
+want of memory this process lives to say so.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import multiprocessing
+import time
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidya import kernels
+from vidya.errors import UserError
+from vidya.measuring.held_out_loss import held_out_loss
+from vidya.model import config
+from vidya.storage.run_folder import RunFolder
+from vidya.system import process_memory
+from vidya.text.batch_plan import BatchPlan
+from vidya.training import thread_choice
+from vidya.training.memory_plan import MemoryPlan
+from vidya.training.options import TrainOptions
+from vidya.training.run_corpora import prepare
+from vidya.training.samples import sample_replies
+from vidya.training.step_speed import StepSpeed
+from vidya.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class TrialMemory:
+    """Bytes that a training took, beside those that it planned."""
+
+    planned: MemoryPlan
+    step: int
+    """Most at one time in the longest step."""
+    run: int
+    """Most at one time, evaluation, sampled replies and a checkpoint included."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What was found out about a training."""
+
+    config: dict[str, Any]
+    """The architecture (`vidya.model.config.describe`)."""
+    precision: str
+    threads: int
+    instructions: str
+    memory: TrialMemory
+    evaluation: float
+    """Seconds of a held-out loss; 0 when the run holds nothing out."""
+    samples: float
+    """Seconds of the replies sampled at an evaluation."""
+    checkpoint: float
+    """Seconds of writing a training checkpoint."""
+    checkpoint_bytes: int
+    batched: StepSpeed | None
+    """Of the run's own steps; None when time was not to be measured."""
+    documents: StepSpeed | None
+    """Of one-document steps."""
+    epoch_tokens: int
+    """Predictions in a pass over the corpus."""
+    epoch_documents: int
+    """One-document steps in a pass: windows of documents, of which long ones have several."""
+
+
+def run_trial(options: TrainOptions, folder: Path, seconds: float | None) -> Trial:
+    """Try a training out in a child process.
+
+    Args:
+        options: of the run.
+        folder: a run folder with the prepared corpora (`vidya.training.run_corpora.prepare`).
+        seconds: to measure speed for, twice; None: do not.
+
+    Raises:
+        UserError: the child ran out of memory, or what a training raises.
+    """
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
+        try:
+            return pool.submit(rehearse, options, folder, seconds).result()
+        except (BrokenProcessPool, MemoryError) as error:
+            raise UserError(
+                "the trial step was killed or found no memory: choose a smaller --preset, "
+                "--n-embd, --n-layer, --context or --tokens-per-step"
+            ) from error
+
+
+def rehearse(options: TrainOptions, folder: Path, seconds: float | None) -> Trial:
+    """The trial itself, in this process; see `run`."""
+    thread_choice.use(options.threads)
+    # however short the run: a checkpoint is written beside training, and its copy planned
+    options = dataclasses.replace(options, steps=None)
+    with RunFolder(folder) as run_folder:
+        corpora = prepare(run_folder, options, lambda _: None, tokenizer_hash=None)
+        process_memory.give_back()
+        process_memory.reset_peak()
+        trainer = Trainer(run_folder, options, corpora)
+        sizes = trainer.plan.step_tokens(0)
+        batch = trainer.plan.batch(int(sizes.argmax()))
+        loss = trainer.model.loss_and_gradients(batch, dropout_seed=options.seed)
+        trainer.optimizer.update(0.0, trainer.optimizer.gradient_norm())
+        trainer.optimizer.reset()
+        step_peak = process_memory.peak_bytes()
+        if loss != loss:
+            raise UserError("the loss of a first step is not a number")
+        evaluation, samples = _evaluation(trainer)
+        saving, written = _checkpoint(trainer)
+        taken = TrialMemory(trainer.memory_plan(), step_peak, process_memory.peak_bytes())
+        # measuring threads comes after: the trial's memory is to be that of a training
+        trainer.choose_threads(lambda _: None)
+        documents = BatchPlan(
+            corpora.train, trainer.model.config.context, docs_per_step=1, seed=options.seed
+        )
+        batched = alone = None
+        if seconds is not None:
+            evaluation, samples = _evaluation(trainer)
+            batched = trainer.measure_speed(seconds)
+            alone = trainer.measure_speed(seconds, documents)
+        return Trial(
+            config.describe(trainer.model.config), trainer.model.precision,
+            kernels.get_num_threads(), kernels.get_isa(), taken, evaluation, samples, saving,
+            written, batched, alone, trainer.plan.tokens_in_epoch, documents.windows_in_epoch,
+        )  # fmt: skip
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _evaluation(trainer: Trainer) -> tuple[float, float]:
+    """Seconds of a held-out loss and of sampled replies."""
+    model, corpora, options = trainer.model, trainer.corpora, trainer.options
+    held_out = corpora.held_out
+    loss = 0.0
+    if held_out is not None:
+        loss = _seconds(
+            lambda: held_out_loss(
+                model, corpora.tokenizer, held_out, max_tokens=options.eval_tokens
+            )
+        )
+    return loss, _seconds(lambda: sample_replies(model, corpora.tokenizer, options.samples))
+
+
+def _checkpoint(trainer: Trainer) -> tuple[float, int]:
+    """Seconds and bytes of a training checkpoint, which is deleted again."""
+    start = time.perf_counter()
+    path = trainer.write_checkpoint()
+    try:
+        return time.perf_counter() - start, path.stat().st_size
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""A trained model that changes: what fine-tuning, teaching and reinforcement learning share."""

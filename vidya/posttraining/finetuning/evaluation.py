@@ -1,0 +1,71 @@
+"""What a fine-tuned model is worth after some steps, and the table that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vidya.measuring.held_out_loss import HeldOutLoss
+from vidya.measuring.taught_recall import Recall
+
+# ---------------------------------------------------------------- evaluations
+
+
+@dataclass(frozen=True)
+class PersonaEvaluation:
+    """What the model was worth after some steps; None for what there is nothing to measure on."""
+
+    step: int
+    persona_loss: float | None
+    """On the held-out part of the persona, nats per token that counts."""
+    base: HeldOutLoss | None
+    """On held-out text of the corpus that it was trained on."""
+    recall: Recall | None
+    """Of the questions that it is taught to answer."""
+
+    def line(self) -> dict[str, object]:
+        """For the metrics."""
+        base, recall = self.base, self.recall
+        return {
+            "step": self.step,
+            "persona_loss": self.persona_loss,
+            "base_loss": base and base.loss,
+            "base_bpb": base and base.bits_per_byte,
+            "questions": recall and recall.questions,
+            "answered": recall and recall.answered,
+            "exact": recall and recall.exact,
+            "f1": recall and recall.f1,
+        }
+
+
+def evaluation_table(
+    evaluations: Sequence[PersonaEvaluation], kept: PersonaEvaluation | None
+) -> list[str]:
+    """Lines that show what changed; the row of the weights that were saved is marked."""
+    first = evaluations[0]
+    rows = [("", "persona loss", "base bits per byte", "answered as taught")]
+    for one in evaluations:
+        rows.append((f"step {one.step:,}" if one.step else "before", *evaluation_cells(one, first)))
+    marks = ["", *("  <- saved" if one is kept else "" for one in evaluations)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        (
+            row[0].ljust(widths[0])
+            + "".join(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
+            + mark
+        ).rstrip()
+        for row, mark in zip(rows, marks, strict=True)
+    ]
+
+
+def evaluation_cells(one: PersonaEvaluation, first: PersonaEvaluation) -> tuple[str, str, str]:
+    """Persona loss, bits per byte of the base corpus with its change, questions answered."""
+    loss = "-" if one.persona_loss is None else f"{one.persona_loss:.4f}"
+    bits = recall = "-"
+    if one.base is not None and first.base is not None:
+        bits = f"{one.base.bits_per_byte:.4f}"
+        change = one.base.bits_per_byte / first.base.bits_per_byte - 1
+        bits += f" ({change:+.2%})" if one is not first else " " * len(" (+0.00%)")
+    if one.recall is not None:
+        recall = f"{one.recall.answered} of {one.recall.questions} ({one.recall.share:.0%})"
+    return loss, bits, recall

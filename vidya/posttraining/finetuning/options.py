@@ -1,0 +1,130 @@
+"""Everything that a fine-tuning can be told: each field is an option of `vidya.finetune`.
+
+No heavy imports here, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vidya.errors import UserError
+from vidya.model.presets import PRESETS
+from vidya.training.thread_choice import Threads
+from vidya.training.thread_choice import check as check_threads
+
+EVALUATIONS = 8
+"""In a fine-tuning whose options do not say how often."""
+CONVERSATION_EPOCHS = 25
+"""So many passes, and a small model knows the answers of a persona by heart."""
+TEXT_EPOCHS = 4
+"""Of plain text, which is to be learnt from and not recited."""
+TEXT_PATIENCE = 2
+
+
+@dataclass(frozen=True)
+class FinetuneOptions:
+    """Give a trained model a personality."""
+
+    model: Path | None = None
+    """A checkpoint or a run folder; by default the newest run in runs/. Of a folder it is
+    BASE_train.bin if that is there, so that fine-tuning goes on; name BASE.bin to begin anew."""
+    epochs: int | None = None
+    """Passes over the persona's text. Default: 25 for conversations, 4 for plain text."""
+    loss: Literal["assistant", "all"] = "assistant"
+    """What is learnt of conversations: the assistant's words, or everybody's. Of plain text it
+    is every token."""
+    replay: float = 0.5
+    """Share of a step's tokens that come from the corpus that the model was trained on, against
+    forgetting; 0: none."""
+    replay_loss: Literal["kl", "text"] = "kl"
+    """What is asked of them. kl: say what the model said there before; text: learn the text."""
+    anchor: float = 3.0
+    """Weight of that beside the persona, with kl."""
+    replay_data: Path | None = None
+    """Corpus file to replay, a document a line, where the run folder has no token cache."""
+    lr: float | None = None
+    """Peak learning rate. Default: half that of the model's preset."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """After the warm-up the rate falls as half a cosine to 0, or stays."""
+    warmup: int = 20
+    """Steps of linear warm-up, at most a tenth of all."""
+    tokens_per_step: int = 256
+    """A step takes whole documents as long as they fit this many tokens, replay included."""
+    dropout: bool = False
+    """Use the dropout that the model was trained with. It slows learning by heart."""
+    val_fraction: float = 0.1
+    """Part of the persona's documents that is not taught but held out, to measure on; 0: none."""
+    patience: Literal["auto"] | int = "auto"
+    """Stop after so many evaluations in a row without a lower held-out loss of the persona, and
+    keep the weights of the lowest; 0: never. auto: 2 for plain text, 0 for conversations,
+    because answers are known by heart only long after that loss has passed its lowest point."""
+    eval_every: int | None = None
+    """Steps between evaluations. Default: an eighth of all."""
+    eval_tokens: int = 16384
+    """Most held-out tokens of the base corpus in an evaluation."""
+    seed: int = 0
+    """Of the order, and of dropout: the same seed gives the same weights, bit for bit."""
+    threads: Threads = "auto"
+    """How many. auto: steps are timed and the choice is remembered; measure: timed again.
+    Results do not depend on it."""
+
+    def check(self) -> None:
+        """Raise `UserError` for a value that cannot work, before anything is read."""
+        for name in ("epochs", "tokens_per_step", "eval_every", "eval_tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{_flag(name)} must be at least 1, not {value}")
+        for name in ("replay", "val_fraction"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise UserError(f"{_flag(name)} must be in [0, 1), not {value}")
+        if self.lr is not None and not (self.lr > 0 and math.isfinite(self.lr)):
+            raise UserError(f"--lr must be a positive number, not {self.lr}")
+        if not (self.anchor > 0 and math.isfinite(self.anchor)):
+            raise UserError(f"--anchor must be a positive number, not {self.anchor}")
+        if self.dropout and self.replay and self.replay_loss == "kl":
+            raise UserError("--dropout needs --replay-loss text, or --replay 0")
+        if self.warmup < 0:
+            raise UserError(f"--warmup must be at least 0, not {self.warmup}")
+        if self.patience != "auto" and self.patience < 0:
+            raise UserError(f"--patience must be auto or at least 0, not {self.patience}")
+        if self.patience not in ("auto", 0) and not self.val_fraction:
+            raise UserError("--patience looks at held-out text: give a --val-fraction above 0")
+        if self.replay_data is not None and not self.replay:
+            raise UserError("--replay-data is for replay, which --replay 0 switches off: give one")
+        if not 0 <= self.seed < 2**63:
+            raise UserError(f"--seed must be in [0, 2**63), not {self.seed}")
+        check_threads(self.threads)
+
+    def resolved(self, *, conversations: bool, preset: object) -> FinetuneOptions:
+        """The options with what their defaults mean for such a persona and such a model.
+
+        Args:
+            conversations: whether the persona has some.
+            preset: name of the model's; one that is unknown counts as the plan's 25m.
+        """
+        epochs, patience, lr = self.epochs, self.patience, self.lr
+        if lr is None:
+            lr = PRESETS.get(str(preset), PRESETS["25m"]).peak_lr / 2
+        if epochs is None:
+            epochs = CONVERSATION_EPOCHS if conversations else TEXT_EPOCHS
+        if patience == "auto":
+            patience = 0 if conversations or not self.val_fraction else TEXT_PATIENCE
+        return dataclasses.replace(self, epochs=epochs, patience=patience, lr=lr)
+
+    def plain(self) -> dict[str, object]:
+        """The options as JSON values, without what a command line adds to them."""
+        values = {
+            field.name: getattr(self, field.name) for field in dataclasses.fields(FinetuneOptions)
+        }
+        return {
+            name: str(value) if isinstance(value, Path) else value for name, value in values.items()
+        }
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

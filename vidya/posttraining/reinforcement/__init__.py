@@ -1,0 +1,1 @@
+"""Reinforcement learning: replies that a Python function judges."""

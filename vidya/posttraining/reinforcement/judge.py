@@ -1,0 +1,152 @@
+"""The judge of replies: a reward function found by its name, with its settings."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from vidya.errors import UserError
+
+Reward = Callable[..., Any]
+TOLD = ("tokens", "ended")
+"""What a reward is told besides if it has a parameter of that name."""
+
+
+class Judge:
+    """A reward found by its name, with its settings: every mistake of it is a `UserError`."""
+
+    def __init__(self, name: str, settings: Mapping[str, object] | None = None) -> None:
+        """Import it. Modules in the current folder are found.
+
+        Args:
+            name: `module:function`.
+            settings: values for parameters of it.
+
+        Raises:
+            UserError: there is no such function, or it cannot be called like that.
+        """
+        self.name = name
+        self._settings = dict(settings or {})
+        self._function = _find(name)
+        self._told = self._told_besides()
+
+    def __call__(self, turns: Sequence[str], reply: str, *, tokens: int, ended: bool) -> float:
+        """The reward of a reply.
+
+        Raises:
+            UserError: the function raised an exception, or returned no finite number.
+        """
+        besides = {"tokens": tokens, "ended": ended}
+        told = {name: besides[name] for name in self._told}
+        try:
+            value = self._function(list(turns), reply, **told, **self._settings)
+        except UserError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise UserError(f"the reward {self.name} failed: {_said(error)}") from error
+        return self._number(value)
+
+    def _number(self, value: Any) -> float:
+        try:
+            number = math.nan if isinstance(value, (str, bytes)) else float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number):
+            shown = _short(repr(value))
+            raise UserError(f"the reward {self.name} must return a finite number, not {shown}")
+        return number
+
+    def _told_besides(self) -> list[str]:
+        """Which of `TOLD` it asks for; `UserError` where it cannot be called."""
+        try:
+            signature = inspect.signature(self._function)
+        except (TypeError, ValueError):  # some functions written in C do not say
+            return []
+        told = [name for name in TOLD if name in signature.parameters]
+        told = [name for name in told if name not in self._settings]
+        try:
+            signature.bind([], "", **dict.fromkeys(told), **self._settings)
+        except TypeError as error:
+            raise UserError(
+                f"the reward {self.name} cannot be called with turns and reply"
+                f"{''.join(f', {name}' for name in self._settings)}: {error}"
+            ) from error
+        return told
+
+
+def settings_of(words: Sequence[str]) -> dict[str, object]:
+    """Settings from `name=value` words; a value is a number, true or false, or text.
+
+    Raises:
+        UserError: a word is not of that form, or names a setting twice.
+    """
+    settings: dict[str, object] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name.isidentifier():
+            raise UserError(f"--settings takes NAME=VALUE, such as target=20, not {word!r}")
+        if name in settings:
+            raise UserError(f"--settings gives {name} twice")
+        settings[name] = _value(value)
+    return settings
+
+
+def _value(text: str) -> object:
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _find(name: str) -> Reward:
+    module_name, _, function_name = name.partition(":")
+    if not module_name or not function_name:
+        raise UserError(f"--reward takes MODULE:FUNCTION, such as vidya.rewards:length, not {name}")
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)  # as `python -m` does, and the console script does not
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
+            raise UserError(
+                f"there is no module {module_name} for --reward {name}: it is looked for in this "
+                "folder, on PYTHONPATH and among the installed packages"
+            ) from error
+        raise UserError(f"cannot import {module_name}: {_said(error)}") from error
+    except (Exception, SystemExit) as error:
+        raise UserError(f"cannot import {module_name}: {_said(error)}") from error
+    function = getattr(module, function_name, None)
+    if function is None:
+        where = getattr(module, "__file__", "built in")
+        raise UserError(f"{module_name} ({where}) has no function {function_name}")
+    if not callable(function):
+        raise UserError(f"{name} is no function but {_short(repr(function))}")
+    found: Reward = function
+    return found
+
+
+def _said(error: BaseException) -> str:
+    """An exception and where it came from, in one line."""
+    where = ""
+    if frames := traceback.extract_tb(error.__traceback__):
+        where = f" ({frames[-1].filename}, line {frames[-1].lineno})"
+    if isinstance(error, SyntaxError):
+        where = f" ({error.filename}, line {error.lineno})"
+        return f"{type(error).__name__}: {error.msg}{where}"
+    return f"{type(error).__name__}: {_short(str(error))}{where}"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 100 else line[:99] + "…"

@@ -1,0 +1,70 @@
+"""What the model is asked in reinforcement learning: a file's lines, or the corpus' beginnings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from vidya.errors import UserError
+from vidya.measuring.held_out_text import first_message
+from vidya.text.batch_plan import Tokens, permutation
+from vidya.text.conversation_format import LINE_BREAK, turns_of
+from vidya.text.corpus_file import read_documents
+from vidya.text.tokenizer import Tokenizer
+
+Turns = list[str]
+"""Texts of a conversation, the user's first and last."""
+
+
+def read_prompts(path: Path) -> list[Turns]:
+    """The prompts of a file, one a line: messages, or conversations in the corpus form.
+
+    What the model says last in a conversation is left out: it is to reply there itself.
+
+    Raises:
+        UserError: the file cannot be read, or there is no prompt in it.
+    """
+    prompts = []
+    for line in read_documents(path):
+        turns = turns_of(line) or [line.strip()]
+        turns = turns[: len(turns) - (len(turns) % 2 == 0)]
+        if turns[-1]:
+            prompts.append(turns)
+    if not prompts:
+        raise UserError(f"{path} holds no prompt: put one on each line")
+    return prompts
+
+
+def in_random_order(prompts: list[Turns], seed: int) -> Iterator[Turns]:
+    """The prompts again and again, each pass in another order."""
+    return _endless(lambda number: prompts[number], len(prompts), seed)
+
+
+def first_messages(corpus: Tokens, tokenizer: Tokenizer, seed: int) -> Iterator[Turns]:
+    """What users say first in the conversations of a corpus, in a random order, without end.
+
+    Raises:
+        UserError: no document is a conversation.
+    """
+
+    def of(number: int) -> Turns | None:
+        begin, end = corpus.offsets[number : number + 2].tolist()
+        message = first_message(corpus.tokens[begin:end], tokenizer)
+        return [message.replace(LINE_BREAK, "\n")] if message else None
+
+    return _endless(of, len(corpus.offsets) - 1, seed)
+
+
+def _endless(prompt_of: Callable[[int], Turns | None], count: int, seed: int) -> Iterator[Turns]:
+    epoch = 0
+    while True:
+        found = False
+        for number in permutation(count, seed, epoch).tolist():
+            if (turns := prompt_of(number)) is not None:
+                found = True
+                yield turns
+        if not found:
+            raise UserError(
+                "no document of the training corpus is a conversation: give --prompts FILE"
+            )
+        epoch += 1

@@ -1,0 +1,85 @@
+"""The corpus that a model was trained on, as its run folder still has it.
+
+For replay against forgetting, and to measure how much was forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidya.errors import UserError
+from vidya.storage.run_folder import RunFolder
+from vidya.text import corpus_file, corpus_summary, held_out_split
+from vidya.text.batch_plan import BatchPlan
+from vidya.text.token_cache import TokenCache, open_or_build
+from vidya.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class ReplayCorpus:
+    """Token caches of a run folder."""
+
+    train: TokenCache
+    held_out: TokenCache | None
+    """None when the run held nothing out."""
+
+    def replay(self, context: int, seed: int) -> BatchPlan:
+        """Windows of the training corpus in an order that the seed decides, one a step."""
+        return BatchPlan(self.train, context, docs_per_step=1, seed=seed)
+
+
+def open_replay_corpus(folder: Path, tokenizer: Tokenizer) -> ReplayCorpus | None:
+    """The caches that lie in a run folder; None if the training cache is not there.
+
+    Raises:
+        UserError: a cache is damaged, or of another tokenizer.
+    """
+    train, held_out = (folder / f"{split}.tokens" for split in ("train", "val"))
+    if not train.exists():
+        return None
+    return ReplayCorpus(
+        _open(train, tokenizer), _open(held_out, tokenizer) if held_out.exists() else None
+    )
+
+
+HELD_OUT = 0.02
+"""Share of a corpus file's documents that is measured on and never replayed."""
+
+
+def corpus_of_file(path: Path, run: RunFolder, tokenizer: Tokenizer) -> ReplayCorpus:
+    """A corpus file in place of the run's own caches, which it leaves alone.
+
+    Its token caches, `replay.tokens` and `replay_val.tokens`, stay in the run folder, to be
+    used again with the same file.
+
+    Raises:
+        UserError: the file cannot be read, or holds no document to replay.
+    """
+
+    def documents(held_out: bool) -> Iterator[str]:
+        for document in corpus_file.read_documents(path):
+            if held_out_split.is_held_out(document, HELD_OUT) == held_out:
+                yield document
+
+    def cache(name: str, held_out: bool) -> TokenCache | None:
+        summary = corpus_summary.summarize(documents(held_out))
+        if not summary.documents:
+            return None
+        return open_or_build(
+            run.cache(name), lambda: documents(held_out), tokenizer, summary.hash,
+            progress=True, total_bytes=summary.bytes,
+        )  # fmt: skip
+
+    train = cache("replay", False)
+    if train is None:
+        raise UserError(f"{path} holds no document to replay: put text into it, a document a line")
+    return ReplayCorpus(train, cache("replay_val", True))
+
+
+def _open(path: Path, tokenizer: Tokenizer) -> TokenCache:
+    cache = TokenCache.open(path)
+    if cache.tokenizer_hash != tokenizer.hash:
+        raise UserError(f"{path} is of another tokenizer than the model: delete it")
+    return cache

@@ -1,0 +1,1 @@
+"""Teaching: lessons learnt from a person, one at a time."""

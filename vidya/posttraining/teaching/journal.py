@@ -1,0 +1,169 @@
+"""The journal of a taught model: every lesson, written down before it is learnt.
+
+`teach.jsonl` in the run folder, one JSON object a line:
+
+- the first line says what the lessons began with: `{"journal": 2, "base": {name, kind,
+  digest}, "tokenizer": hash}`;
+- `{"lesson": n, "turns", "candidates", "pick", "answer", "settings", "time"}`
+  (vidya/posttraining/teaching/lesson.py);
+- `{"undo": n}` takes lesson n back, the last that counted then.
+
+Lines are only ever added, each flushed to the disk before anything follows from it. A last
+line that a crash cut short was not learnt: it is cut off before the next is added.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from vidya.errors import UserError
+from vidya.posttraining.teaching.lesson import Lesson, parse_lesson
+from vidya.system.atomic_file import write_bytes
+
+FORMAT = 2
+NAME = "teach.jsonl"
+
+
+@dataclass
+class Journal:
+    """A journal that is open to be read and added to."""
+
+    path: Path
+    base: dict[str, str]
+    """`name`, `kind` and `digest` of the checkpoint that the lessons began with."""
+    tokenizer_hash: str
+    lessons: list[Lesson] = field(default_factory=list)
+    """Those that count, in order: not those taken back."""
+    taught: int = 0
+    """Lessons so far, those taken back included."""
+    _size: int = 0
+    """Bytes of the whole lines."""
+
+    @classmethod
+    def begin(cls, path: Path, base: Mapping[str, str], tokenizer_hash: str) -> Journal:
+        """Write a journal without lessons.
+
+        Raises:
+            UserError: the folder cannot be written to.
+        """
+        first = _line({"journal": FORMAT, "base": dict(base), "tokenizer": tokenizer_hash})
+        write_bytes(path, first)
+        return cls(path, dict(base), tokenizer_hash, _size=len(first))
+
+    @classmethod
+    def open(cls, path: Path) -> Journal:
+        """Read a journal.
+
+        Raises:
+            UserError: it cannot be read, or a line other than an unfinished last one is not
+                what this version writes; names the line.
+        """
+        try:
+            raw = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"cannot read the journal {path}: {error.strerror}") from error
+        *lines, _ = raw.split(b"\n")
+        if not lines:
+            raise UserError(f"{path} is no journal of lessons: move it away")
+        try:
+            first = json.loads(lines[0])
+            if first["journal"] != FORMAT:
+                raise UserError(
+                    f"{path} has format {first['journal']}, this version of vidya reads {FORMAT}: "
+                    "move it away to teach anew, or use the version that wrote it"
+                )
+            base = {name: str(first["base"][name]) for name in ("name", "kind", "digest")}
+            journal = cls(path, base, str(first["tokenizer"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path} is no journal of lessons: move it away") from error
+        for number, line in enumerate(lines[1:], 2):
+            try:
+                journal._enter(json.loads(line))
+            except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+                raise UserError(
+                    f"{path} is damaged in line {number}: cut the file before it, or move it away"
+                ) from error
+        journal._size = sum(len(line) + 1 for line in lines)
+        return journal
+
+    def add(self, lesson: Lesson) -> None:
+        """Write a lesson down: it is on the disk when this returns.
+
+        Raises:
+            UserError: it cannot be written; the journal is as before.
+        """
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self._append({**lesson.plain(), "time": now})
+
+    def take_back(self) -> Lesson:
+        """Write down that the last lesson that counts does not; returns that lesson.
+
+        Raises:
+            UserError: there is none, or it cannot be written.
+        """
+        if not self.lessons:
+            raise UserError("there is no lesson to take back")
+        last = self.lessons[-1]
+        self._append({"undo": last.number})
+        return last
+
+    def digests(self) -> list[str]:
+        """What names the state after 0, 1, … lessons that count: by the base and these lessons.
+
+        The time of a lesson is no part of it.
+        """
+        hashed = hashlib.blake2b(self.base["digest"].encode(), digest_size=32)
+        names = [hashed.hexdigest()]
+        for lesson in self.lessons:
+            hashed.update(_line(lesson.plain()))
+            names.append(hashed.hexdigest())
+        return names
+
+    def _enter(self, entry: Mapping[str, Any]) -> None:
+        if "undo" in entry:
+            if self.lessons[-1].number != entry["undo"]:
+                raise ValueError("not the last lesson")
+            self.lessons.pop()
+        else:
+            lesson = parse_lesson(entry)
+            if lesson.number != self.taught:
+                raise ValueError("lessons are missing")
+            self.lessons.append(lesson)
+            self.taught += 1
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        line = _line(entry)
+        try:
+            descriptor = os.open(self.path, os.O_WRONLY)
+            try:
+                os.ftruncate(descriptor, self._size)
+                _write_all(descriptor, line, self._size)
+                os.fsync(descriptor)
+            except OSError:
+                os.ftruncate(descriptor, self._size)
+                raise
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise UserError(
+                f"cannot write to the journal {self.path}: {error.strerror}: nothing was learnt"
+            ) from error
+        self._size += len(line)
+        self._enter(json.loads(line))
+
+
+def _line(entry: Mapping[str, Any]) -> bytes:
+    return json.dumps(entry, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def _write_all(descriptor: int, raw: bytes, offset: int) -> None:
+    while raw:
+        count = os.pwrite(descriptor, raw, offset)
+        raw, offset = raw[count:], offset + count

@@ -1,0 +1,117 @@
+"""A lesson: what was said, what the model offered, and what its teacher made of that.
+
+Everything that learning depends on is in it, so that it can be learnt again from a journal
+with the same result (vidya/posttraining/teaching/learner.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vidya.errors import UserError
+from vidya.generation.chat_tokens import chat_prompt
+from vidya.posttraining.answer_batches import Answer, reply_ids
+from vidya.posttraining.teaching.settings import LessonSettings
+from vidya.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An answer that the model offered."""
+
+    text: str
+    ids: tuple[int, ...]
+    """As they were drawn, the marker that ended it included."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One choice of the teacher."""
+
+    number: int
+    """Lessons that the journal had before, taken back ones included: decides the replay."""
+    turns: tuple[str, ...]
+    """The conversation so far, the user's texts and the model's in turn, the user's last."""
+    candidates: tuple[Candidate, ...]
+    """What the model offered; may be empty."""
+    pick: int | None
+    """Which of them was right, from 1; 0 if none was, None if the teacher gave an answer."""
+    answer: str | None
+    """The teacher's own answer, or None."""
+    settings: LessonSettings
+
+    def __post_init__(self) -> None:
+        if len(self.turns) % 2 == 0:
+            raise ValueError("the last turn of a lesson must be the user's")
+        if (self.pick is None) == (self.answer is None):
+            raise ValueError("a lesson has either a pick or an answer")
+        if self.pick is not None and not 0 <= self.pick <= len(self.candidates):
+            raise ValueError(f"there is no candidate {self.pick}")
+        if self.answer is not None and not self.answer.strip():
+            raise ValueError("an answer cannot be empty")
+        if self.pick == 0 and not self.candidates:
+            raise ValueError("there is nothing to reject")
+
+    @property
+    def right(self) -> str | None:
+        """Text of the right answer; None if all were rejected."""
+        if self.answer is not None:
+            return self.answer
+        return self.candidates[self.pick - 1].text if self.pick else None
+
+    def answers(self, tokenizer: Tokenizer, room: int) -> tuple[list[Answer], bool]:
+        """The answers with their prompt as ids, and whether the first is the right one.
+
+        The right one stands first, then the others as they were offered; one that says the
+        same as the right one is left out. An answer that the teacher wrote ends with the
+        marker of the user's turn.
+
+        Args:
+            tokenizer: the model's.
+            room: ids that a prompt may have.
+        """
+        prompt = chat_prompt(tokenizer, self.turns, room)
+        others = list(self.candidates)
+        found: list[Sequence[int]] = []
+        if self.answer is not None:
+            found.append(reply_ids(tokenizer, self.answer))
+        elif self.pick:
+            found.append(others.pop(self.pick - 1).ids)
+        if self.right is not None:
+            others = [one for one in others if one.text.split() != self.right.split()]
+        found += [one.ids for one in others if one.ids]
+        return [Answer(prompt, ids) for ids in found], self.right is not None
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it; `parse` is the way back."""
+        return {
+            "lesson": self.number,
+            "turns": list(self.turns),
+            "candidates": [{"text": one.text, "ids": list(one.ids)} for one in self.candidates],
+            "pick": self.pick,
+            "answer": self.answer,
+            "settings": dataclasses.asdict(self.settings),
+        }
+
+
+def parse_lesson(plain: Mapping[str, Any]) -> Lesson:
+    """A lesson from what `Lesson.plain` made.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is none.
+    """
+    candidates = tuple(
+        Candidate(str(one["text"]), tuple(map(int, one["ids"]))) for one in plain["candidates"]
+    )
+    settings = LessonSettings(**plain["settings"])
+    try:
+        settings.check()
+    except UserError as error:
+        raise ValueError(str(error)) from error
+    return Lesson(
+        int(plain["lesson"]), tuple(map(str, plain["turns"])), candidates, plain["pick"],
+        plain["answer"], settings,
+    )  # fmt: skip

@@ -1,0 +1,335 @@
+"""A model that is being taught, in its run folder: lessons, journal and checkpoint agree.
+
+- `teach.jsonl` (vidya/posttraining/teaching/journal.py) has every lesson before it is learnt.
+- `teach_base.safetensors` is the checkpoint that the lessons began with, a second name of
+  the file where the file system can do that. It is the base model that drift is measured
+  from, and what the taught model can be rebuilt from.
+- `BASE_train.bin` is the taught model with Adam's moments, written after each lesson while
+  the teacher goes on. It says which lessons are in it, so that one which a crash cut off
+  is learnt when teaching goes on.
+
+The state is a function of base and journal: learning is deterministic, for any number of
+threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Generator as Stream
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidya.errors import UserError
+from vidya.generation.chat_tokens import chat_prompt
+from vidya.generation.generator import Generator
+from vidya.generation.replies import Reply, write_replies
+from vidya.generation.sampling_settings import SamplingSettings
+from vidya.model.transformer import PASS_TOKENS
+from vidya.posttraining.teaching import journal
+from vidya.posttraining.teaching.journal import Journal
+from vidya.posttraining.teaching.learner import Learner, Outcome
+from vidya.posttraining.teaching.lesson import Candidate, Lesson
+from vidya.posttraining.teaching.settings import LessonSettings
+from vidya.posttraining.trained_run import TrainedRun, open_trained_run
+from vidya.storage import checkpoint
+from vidya.storage.checkpoint_format import CheckpointError, read_digest
+from vidya.storage.pretrained import load_pretrained
+
+BASE_NAME = "teach_base.safetensors"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Offering:
+    """How candidates are drawn."""
+
+    count: int
+    """How many."""
+    max_tokens: int
+    """After which one is cut off."""
+    sampling: SamplingSettings
+
+
+class Teaching:
+    """A student with its learner, its journal and its generator; made by `open_teaching`.
+
+    Attributes:
+        student: the model and where it lives.
+        journal: all lessons so far.
+        learner: what learns them.
+        generator: what offers candidates, with the weights as they are.
+        whole: whether the model is what the journal says; not while it is rebuilt, nor after
+            that was interrupted.
+    """
+
+    def __init__(self, student: TrainedRun, learner: Learner, book: Journal, slots: int) -> None:
+        self.student, self.learner, self.journal = student, learner, book
+        self.generator = Generator(
+            student.model, slots=slots, turn_starts=[student.tokenizer.user_id]
+        )
+        self.whole = True
+        self._asked = 0
+        self._saving: threading.Thread | None = None
+        self._failure: BaseException | None = None
+
+    # ---- candidates ----------------------------------------------------------------------
+
+    def offer(self, turns: Sequence[str], how: Offering) -> Stream[tuple[Reply, str], None, None]:
+        """Write candidates for the next turn, all together; as `write_replies` gives them.
+
+        Args:
+            turns: the conversation so far; the last turn is the user's.
+            how: how many, and how they are drawn.
+        """
+        window = self.generator.window
+        prompt = chat_prompt(
+            self.student.tokenizer, turns, window - min(how.max_tokens, window // 4)
+        )
+        first = how.count * (self.journal.taught * 1_000_003 + self._asked)
+        self._asked += 1
+        return write_replies(
+            self.generator, self.student.tokenizer, [prompt] * how.count,
+            max_tokens=how.max_tokens, sampling=how.sampling,
+            rngs=[how.sampling.rng(first + number) for number in range(how.count)],
+        )  # fmt: skip
+
+    # ---- lessons -------------------------------------------------------------------------
+
+    def lesson(
+        self, turns: Sequence[str], candidates: Sequence[Candidate], settings: LessonSettings,
+        *, pick: int | None = None, answer: str | None = None,
+    ) -> Outcome:  # fmt: skip
+        """Write a lesson down, learn it, and begin to save what came of it.
+
+        Raises:
+            UserError: it cannot be learnt or written down; journal and model are as before.
+        """
+        self.wait()
+        lesson = Lesson(
+            self.journal.taught,
+            tuple(turns),
+            tuple(candidates),
+            pick,
+            answer,
+            settings.resolved(self.student.meta.get("preset")),
+        )
+        self.learner.check(settings)
+        self.journal.add(lesson)
+        try:
+            outcome = self.learner.learn(lesson, self.journal.lessons[:-1])
+        except BaseException:  # the weights are those of before
+            self.journal.take_back()
+            raise
+        self._changed()
+        return outcome
+
+    def take_back(self, say: Say) -> Lesson:
+        """Undo the last lesson exactly, and begin to save; returns that lesson.
+
+        The state before it is known where it was learnt in this session; earlier ones are
+        rebuilt from the base model, which takes as long as all lessons took.
+
+        Raises:
+            UserError: there is no lesson, or the journal cannot be written.
+        """
+        self.wait()
+        lesson = self.journal.take_back()
+        if self.learner.can_take_back:
+            self.learner.take_back()
+        else:
+            self._rebuild(say)
+        self._changed()
+        return lesson
+
+    def rebuild(self, say: Say) -> bool:
+        """Learn all lessons anew from the base model and save that.
+
+        Returns:
+            Whether `BASE_train.bin` had the same bytes before.
+        """
+        self.wait()
+        path = self.student.path
+        before = read_digest(path) if path.exists() else None
+        self._rebuild(say)
+        self._changed()
+        self.wait()
+        return before == read_digest(path)
+
+    def catch_up(self, known: str | None, say: Say) -> None:
+        """Learn what the journal has and the checkpoint has not.
+
+        Args:
+            known: what the checkpoint says of the lessons in it; None: there are none in it.
+            say: takes lines for the teacher.
+        """
+        names = self.journal.digests()
+        learnt = 0 if known is None else names.index(known) if known in names else None
+        if learnt is None:  # a lesson was taken back that it has
+            self._rebuild(say)
+        elif learnt == len(self.journal.lessons):
+            return
+        else:
+            self._learn(learnt, say)
+        self._changed()
+
+    def _rebuild(self, say: Say) -> None:
+        self.whole = False
+        self.learner.begin_again()
+        self._learn(0, say)
+
+    def _learn(self, known: int, say: Say) -> None:
+        """Learn all lessons of the journal that count but the first `known`."""
+        self.whole = False
+        lessons = self.journal.lessons
+        missing = len(lessons) - known
+        if missing:
+            say(f"learning {_lessons(missing)} of {journal.NAME} again")
+        for number in range(known, len(lessons)):
+            self.learner.learn(lessons[number], lessons[:number])
+            if (number + 1 - known) % 20 == 0:
+                say(f"  {number + 1 - known} of {_lessons(missing)}")
+        self.whole = True
+
+    # ---- saving --------------------------------------------------------------------------
+
+    def _changed(self) -> None:
+        """Follow new weights, and write them beside what the teacher does next."""
+        self.generator.refresh()
+        details = {
+            "lessons": len(self.journal.lessons),
+            "journal": self.journal.digests()[-1],
+            "adam_steps": self.learner.optimizer.steps,
+        }
+        adam = self.learner.optimizer
+
+        def save() -> None:
+            try:
+                self.student.save("taught", details, {"adam_m": adam.m, "adam_v": adam.v})
+            except BaseException as error:  # told where it can be shown
+                self._failure = error
+
+        self._saving = threading.Thread(target=save)
+        self._saving.start()
+
+    def wait(self) -> None:
+        """Wait until the newest state is on the disk.
+
+        Raises:
+            UserError: it could not be written. The journal has all lessons.
+        """
+        if self._saving is not None:
+            self._saving.join()
+            self._saving = None
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+
+def _lessons(count: int) -> str:
+    return "1 lesson" if count == 1 else f"{count:,} lessons"
+
+
+@contextlib.contextmanager
+def open_teaching(path: str | os.PathLike[str] | None, slots: int, say: Say) -> Iterator[Teaching]:
+    """Open a model for teaching: go on where its journal ends, or begin one.
+
+    Args:
+        path: a checkpoint, a run folder, or None for the newest run.
+        slots: candidates that are written at one time.
+        say: takes lines for the teacher.
+
+    Raises:
+        UserError: as `open_student`; the journal is damaged, or its base model is missing.
+    """
+    with open_trained_run(path, max_tokens=PASS_TOKENS) as student:
+        teaching = _opened(student, slots, say)
+        try:
+            yield teaching
+        finally:
+            teaching.wait()
+
+
+def _opened(student: TrainedRun, slots: int, say: Say) -> Teaching:
+    folder = student.run.path
+    if student.path.exists() and student.path.name != student.origin["name"]:
+        raise UserError(
+            f"{student.path} is there and would be replaced: teach goes on with that one, or move "
+            f"it away to begin with {student.origin['name']}"
+        )
+    book = Journal.open(folder / journal.NAME) if (folder / journal.NAME).exists() else None
+    known: str | None = None
+    taught_here = student.origin["kind"] == "taught"
+    if book is not None:
+        base = student.meta["origin"] if taught_here else student.origin
+        if base.get("digest") != book.base["digest"]:
+            _set_aside(folder, say)
+            book, taught_here = None, False
+        elif taught_here:
+            known = str(student.meta.get("journal"))
+    if book is None:
+        _keep_base(folder / student.origin["name"], folder / BASE_NAME)
+        book = Journal.begin(folder / journal.NAME, student.origin, student.tokenizer.hash)
+    reference = _reference(folder / BASE_NAME, book)
+    # what is saved tells of the base, not of the checkpoint of the session before
+    student = dataclasses.replace(student, meta=reference[1], origin=book.base)
+    learner = Learner(student.model, reference[0], student.tokenizer, student.corpus)
+    teaching = Teaching(student, learner, book, slots)
+    if known is not None:
+        _restore_moments(student, learner)
+    teaching.catch_up(known, say)
+    return teaching
+
+
+def _reference(path: Path, book: Journal) -> tuple[Any, Mapping[str, Any]]:
+    """The model that the lessons began with, and its metadata."""
+    if not path.exists() or read_digest(path) != book.base["digest"]:
+        raise UserError(
+            f"{path} is not the {book.base['name']} that the lessons of {book.path} began with: "
+            "put that one there, or move the journal away to begin another"
+        )
+    loaded = load_pretrained(path)
+    return loaded.model, loaded.meta
+
+
+def _restore_moments(student: TrainedRun, learner: Learner) -> None:
+    adam = learner.optimizer
+    tensors, meta = checkpoint.load(student.path, names=("adam_m", "adam_v"))
+    for name, values in (("adam_m", adam.m), ("adam_v", adam.v)):
+        if tensors[name].shape != values.shape:
+            raise CheckpointError(
+                f"{student.path}: {name} should be {values.shape} but is {tensors[name].shape}: "
+                "delete it, and it is rebuilt from the journal"
+            )
+        values[...] = tensors[name]
+    adam.steps = int(meta["adam_steps"])
+
+
+def _keep_base(source: Path, target: Path) -> None:
+    """Give the base model a name that no training or lesson writes to."""
+    temporary = target.with_name(f".{target.name}.new")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:  # a file system without links
+        shutil.copyfile(source, temporary)
+    os.replace(temporary, target)
+
+
+def _set_aside(folder: Path, say: Say) -> None:
+    """Keep a journal that belongs to another base model, and that model, under other names."""
+    number = 1
+    while (folder / f"teach.{number}.jsonl").exists():
+        number += 1
+    if (folder / BASE_NAME).exists():
+        os.replace(folder / BASE_NAME, folder / f"teach_base.{number}.safetensors")
+    os.replace(folder / journal.NAME, folder / f"teach.{number}.jsonl")
+    say(
+        f"{journal.NAME} began with another model: it is teach.{number}.jsonl now, "
+        "and a new one begins"
+    )

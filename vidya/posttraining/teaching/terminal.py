@@ -1,0 +1,258 @@
+"""Teaching in the terminal: a message, candidates as they are written, a choice, a lesson.
+
+Reading and the terminal's quirks are those of the chat (vidya/chatting/terminal_chat.py). A signal
+that comes while a lesson is learnt waits until it is learnt; then the session ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from vidya.errors import UserError
+from vidya.posttraining.teaching.learner import Outcome
+from vidya.posttraining.teaching.lesson import Candidate
+from vidya.posttraining.teaching.session import Offering, Teaching
+from vidya.posttraining.teaching.settings import LessonSettings
+from vidya.system.stop_signal import StopSignal, interrupts
+from vidya.terminal.formatting import printable
+from vidya.terminal.line_editor import (
+    can_edit,
+    is_command,
+    message_reader,
+    no_echo,
+    plain_text,
+    read_line,
+)
+
+CHOICE = "teach> "
+EDIT = "edit> "
+HELP = """\
+After the candidates:
+1 … {count}     that one is right
+0           none of them is right
+e 2         edit the second and take that
+any text    a better answer (=3 is the answer "3")
+Enter       skip: nothing is learnt
+Instead of a message, or after the candidates:
+/undo       take the last lesson back, exactly
+/reset      begin a new conversation
+/stats      lessons so far, and how they are learnt
+/help       this list
+/quit       leave (so does Ctrl-D)
+Ctrl-C stops the candidates, or skips the choice. A conversation ends after {turns} turns."""
+_EDIT = re.compile(r"e\s*(\d+)", re.IGNORECASE)
+_NUMBER = re.compile(r"\d+")
+
+
+class _Quit(Exception):
+    """The teacher wants to leave."""
+
+
+class TerminalTeaching:
+    """A teaching session."""
+
+    def __init__(
+        self, teaching: Teaching, settings: LessonSettings, how: Offering, most_turns: int
+    ) -> None:
+        """Make ready.
+
+        Args:
+            teaching: the open journal and model.
+            settings: how lessons are learnt.
+            how: what is offered.
+            most_turns: messages after which a conversation begins anew.
+        """
+        self._teaching, self._settings, self._how = teaching, settings, how
+        self._most_turns = most_turns
+        self._turns: list[str] = []
+        self._outcomes: list[Outcome] = []
+        self._fancy = can_edit()
+        self._read: Callable[..., str] = message_reader([]) if self._fancy else read_line
+        self._commands: dict[str, Callable[[], str]] = {
+            "/undo": self._undo, "/reset": self._reset, "/stats": self._statistics,
+            "/help": self._help,
+        }  # fmt: skip
+
+    def run(self) -> int:
+        """Teach until /quit or the end of input; returns the exit status."""
+        while True:
+            try:
+                message = plain_text(self._read())
+                if is_command(message):
+                    self._command(message)
+                elif message.strip():
+                    self._question(message)
+            except (EOFError, _Quit):
+                print()
+                return 0
+            except _Interrupted:
+                print("The lesson is learnt and saved. Teaching ends here.", flush=True)
+                return 130
+            except KeyboardInterrupt:
+                print()
+                if not self._teaching.whole:
+                    print("Interrupted: the lessons are learnt again when teaching goes on.")
+                    return 130
+            except UserError as error:
+                print(printable(str(error)), flush=True)
+
+    # ---- a question ----------------------------------------------------------------------
+
+    def _question(self, message: str) -> None:
+        turns = [*self._turns, message]
+        candidates = self._candidates(turns)
+        if candidates is None:
+            print("stopped: nothing is learnt", flush=True)
+            return
+        chosen = self._choice(candidates)
+        if chosen is None:
+            print("skipped: nothing is learnt", flush=True)
+            return
+        pick, answer = chosen
+        with _until_learnt():
+            outcome = self._teaching.lesson(
+                turns, candidates, self._settings, pick=pick, answer=answer
+            )
+            print(outcome.line(), flush=True)
+        self._outcomes.append(outcome)
+        if pick != 0:
+            right = answer if answer is not None else candidates[(pick or 0) - 1].text
+            self._turns = [*turns, right]
+        if len(self._turns) // 2 >= self._most_turns:
+            self._turns = []
+            print(f"(a new conversation begins: {self._most_turns} turns are over)", flush=True)
+
+    def _candidates(self, turns: list[str]) -> list[Candidate] | None:
+        """What the model offers, shown as it is written; None when Ctrl-C stopped it."""
+        found = [Candidate("", ())] * self._how.count
+        with interrupts() as stopped, no_echo(), _shown(self._fancy) as show:
+            with contextlib.closing(self._teaching.offer(turns, self._how)) as replies:
+                for reply, _ in replies:
+                    found[reply.number] = Candidate(reply.text, tuple(reply.ids))
+                    show([one.text for one in found])
+                    if stopped():
+                        return None
+        return found
+
+    def _choice(self, candidates: list[Candidate]) -> tuple[int | None, str | None] | None:
+        """The pick or the teacher's own answer; None to skip."""
+        while True:
+            try:
+                said = plain_text(self._read(CHOICE)).strip()
+                edit = _EDIT.fullmatch(said)
+                if edit and self._is_there(int(edit[1]), candidates):
+                    text = printable(candidates[int(edit[1]) - 1].text, one_line=True)
+                    said = plain_text(self._read(EDIT, text)).strip()
+                    if said:
+                        return None, said
+                    continue
+            except KeyboardInterrupt:
+                print()
+                return None
+            if not said:
+                return None
+            if is_command(said):
+                self._command(said)
+            elif said.startswith("="):
+                if said[1:].strip():
+                    return None, said[1:].strip()
+            elif said == "0":
+                return 0, None
+            elif _NUMBER.fullmatch(said):
+                if self._is_there(int(said), candidates):
+                    return int(said), None
+            elif not edit:
+                return None, said
+
+    def _is_there(self, number: int, candidates: list[Candidate]) -> bool:
+        if 1 <= number <= len(candidates) and candidates[number - 1].text:
+            return True
+        print(f"there is no candidate {number}: /help tells what to type", flush=True)
+        return False
+
+    # ---- commands ------------------------------------------------------------------------
+
+    def _command(self, line: str) -> None:
+        name = line.split()[0]
+        if name == "/quit":
+            raise _Quit
+        if name not in self._commands:
+            print(f"There is no {printable(name)}: /help lists the commands.", flush=True)
+            return
+        try:
+            print(self._commands[name](), flush=True)
+        except UserError as error:
+            print(printable(str(error)), flush=True)
+
+    def _undo(self) -> str:
+        with _until_learnt():
+            lesson = self._teaching.take_back(lambda line: print(line, flush=True))
+        if self._turns[-2:-1] == [lesson.turns[-1]] and lesson.pick != 0:
+            del self._turns[-2:]
+        right = "a rejection" if lesson.right is None else repr(lesson.right)
+        return f"taken back: {right} to {lesson.turns[-1]!r}"
+
+    def _reset(self) -> str:
+        self._turns = []
+        return "The conversation begins anew."
+
+    def _statistics(self) -> str:
+        book, settings = self._teaching.journal, self._settings
+        lines = [
+            f"{len(book.lessons)} lessons in {book.path}, {book.taught - len(book.lessons)} "
+            f"taken back; they began with {book.base['name']}",
+            f"method {settings.method}, {settings.steps} steps at {settings.rate:g}, "
+            + (f"replay of {settings.replay} tokens" if settings.replay else "no replay"),
+        ]
+        if self._outcomes:
+            mean = sum(one.seconds for one in self._outcomes) / len(self._outcomes)
+            lines.append(
+                f"this session: {len(self._outcomes)} lessons of {mean:.1f} s, "
+                f"drift {self._outcomes[-1].drift:.3f} nats a token at the last"
+            )
+        return "\n".join(lines)
+
+    def _help(self) -> str:
+        return HELP.format(count=self._how.count, turns=self._most_turns)
+
+
+class _Interrupted(Exception):
+    """A signal came while a lesson was learnt."""
+
+
+@contextlib.contextmanager
+def _until_learnt() -> Iterator[None]:
+    """A signal waits until the block is done, and ends the session then."""
+    interruption = StopSignal()
+    with interruption.watching(), no_echo():
+        yield
+    if interruption():
+        raise _Interrupted
+
+
+@contextlib.contextmanager
+def _shown(fancy: bool) -> Iterator[Callable[[list[str]], None]]:
+    """Numbered lines that change in place; where that cannot be, they come at the end."""
+    last: list[str] = []
+    if not fancy:
+        yield lambda texts: last.__setitem__(slice(None), texts)
+        print("\n".join(candidate_lines(last)), flush=True)
+        return
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    def drawn(texts: list[str]) -> Any:
+        return Text("\n".join(candidate_lines(texts)))
+
+    with Live(console=Console(file=sys.stdout), auto_refresh=False) as live:
+        yield lambda texts: live.update(drawn(texts), refresh=True)
+
+
+def candidate_lines(texts: list[str]) -> list[str]:
+    """The candidates as they are shown, each with its number."""
+    return [f"{n}. {printable(text, one_line=True)}" for n, text in enumerate(texts, 1)]

@@ -1,0 +1,105 @@
+"""A trained model that is about to change in its run folder: fine-tuning, teaching, RL.
+
+It begins with the best checkpoint of the folder, `BASE_train.bin` if there is one, and
+its results go to `BASE_train.bin`; `BASE.bin` stays. The folder is locked meanwhile, as
+in a training.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidya.model.transformer import Model
+from vidya.posttraining.replay_corpus import ReplayCorpus, open_replay_corpus
+from vidya.storage import checkpoint
+from vidya.storage.checkpoint_folder import base_of
+from vidya.storage.checkpoint_format import CheckpointError, read_digest
+from vidya.storage.find_model import resolve_model
+from vidya.storage.pretrained import load_pretrained
+from vidya.storage.run_folder import RunFolder
+from vidya.text.tokenizer import Tokenizer
+
+KEPT = ("preset", "config", "step", "tokens", "tokenizer_hash", "corpus_hash", "seed")
+"""What a changed model's metadata repeats of the model that it came from."""
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """The model, what belongs to it, and where it lives."""
+
+    run: RunFolder
+    base: str
+    """Stem of the names of its checkpoints."""
+    model: Model
+    tokenizer: Tokenizer
+    corpus: ReplayCorpus | None
+    """What it was trained on; None where the run folder has no token cache."""
+    meta: Mapping[str, Any]
+    """Of the checkpoint that it began with."""
+    origin: Mapping[str, str]
+    """`name`, `kind` and `digest` of that checkpoint."""
+
+    @property
+    def path(self) -> Path:
+        """Where its changed weights go: `BASE_train.bin`."""
+        return self.run.finetuned(self.base)
+
+    def save(
+        self, kind: str, details: Mapping[str, object], state: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write the weights as `BASE_train.bin`, atomically.
+
+        Args:
+            kind: what was done to them: `finetuned`, `taught`, `rl`.
+            details: JSON values that say how.
+            state: arrays to keep beside the weights, named `adam_…`.
+
+        Raises:
+            UserError: the disk is full.
+            CheckpointError: a weight is not finite; the file that is there stays.
+        """
+        if not np.isfinite(self.model.flat).all():
+            raise CheckpointError(
+                f"the weights hold NaN or infinity, {self.path.name} stays as it is: lower --lr"
+            )
+        checkpoint.save(self.path, {**self.model.parameters, **(state or {})}, {
+            **{name: self.meta[name] for name in KEPT if name in self.meta},
+            "kind": kind, "origin": dict(self.origin), **details,
+        })  # fmt: skip
+
+
+@contextlib.contextmanager
+def open_trained_run(
+    path: str | os.PathLike[str] | None = None, *, max_tokens: int | None = None
+) -> Iterator[TrainedRun]:
+    """Load a model and lock its folder until the block ends.
+
+    Args:
+        path: a checkpoint, a run folder, or None for the newest run.
+        max_tokens: of the largest batch that it will be trained on; default: the context.
+
+    Raises:
+        UserError: there is no model, no tokenizer, or another process trains in the folder.
+        CheckpointError: the checkpoint is damaged or of another tokenizer.
+    """
+    chosen, _ = resolve_model(path)
+    with RunFolder(chosen.parent) as run:
+        # only now does nobody else write: what is best may have changed
+        loaded = load_pretrained(path, max_tokens=max_tokens)
+        name = loaded.checkpoint_path
+        yield TrainedRun(
+            run, base_of(name), loaded.model, loaded.tokenizer,
+            open_replay_corpus(run.path, loaded.tokenizer), loaded.meta,
+            {
+                "name": name.name,
+                "kind": str(loaded.meta.get("kind", "")),
+                "digest": read_digest(name),
+            },
+        )  # fmt: skip

@@ -1,0 +1,278 @@
+"""What `vidya.monitor` shows of a run: one frame, for a terminal of any size."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.text import Text
+
+from vidya.errors import UserError
+from vidya.model.presets import checkpoint_base
+from vidya.reporting.run_history import RunHistory
+from vidya.storage.checkpoint_folder import step_of_name, training_checkpoints
+from vidya.storage.run_folder import training_process
+from vidya.terminal.braille_plot import column_means, draw_curve
+from vidya.terminal.formatting import byte_size, duration, fitting
+
+_SMOOTHED = 100  # steps in the loss that is told
+_LEAST_PLOT = 4  # lines of a picture that is worth drawing
+_SIDE_BY_SIDE = 72  # columns for two pictures beside one another
+_LABEL = 7  # columns left of a picture
+_SAMPLE_BYTES = 8192
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What is known of a run, apart from its metrics, at one moment."""
+
+    folder: Path
+    now: datetime.datetime
+    """With a time zone."""
+    process: int | None
+    """Which one trains; 0 if unknown, None if none does."""
+    checkpoint: str | None
+    """Which is the newest."""
+    checkpoint_age: float
+    """Seconds since it was written."""
+    samples: list[str]
+    """The last block of samples.txt, line by line."""
+
+
+def glance(folder: Path, history: RunHistory) -> Glance:
+    """Look at the run folder now."""
+    now = datetime.datetime.now().astimezone()
+    name, age = None, 0.0
+    preset = history.description.get("options", {}).get("preset")
+    if preset:
+        try:
+            base = checkpoint_base(preset)
+            newest = training_checkpoints(folder, base)[:1]
+            if newest:
+                step = step_of_name(newest[0].name, base)
+                name = f"saved at step {step:,}"
+                age = max(0.0, now.timestamp() - newest[0].stat().st_mtime)
+        except (OSError, UserError):  # deleted meanwhile, or of a preset that we do not know
+            pass
+    process = training_process(folder)
+    return Glance(folder, now, process, name, age, _last_samples(folder / "samples.txt"))
+
+
+def _last_samples(path: Path) -> list[str]:
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, path.stat().st_size - _SAMPLE_BYTES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return []
+    blocks = [block for block in text.split("\n\n") if block.startswith("step ")]
+    return blocks[-1].splitlines() if blocks else []
+
+
+def frame(history: RunHistory, seen: Glance, width: int, height: int) -> list[Text]:
+    """At most `height` lines of at most `width` columns."""
+    lines = _figures(history, seen, width)
+    samples = _samples(seen, width)
+    room = height - len(lines)
+    # a picture is worth more than the third reply
+    samples = samples[: max(0, min(len(samples), room // 3, room - _LEAST_PLOT - 2))]
+    plots = _plots(history, width, room - len(samples))
+    shown = [*lines, *plots, *samples][:height]
+    for line in shown:
+        line.no_wrap = True
+        line.truncate(width)
+    return shown
+
+
+# ---- figures ------------------------------------------------------------------------
+
+
+def total_steps(history: RunHistory) -> int | None:
+    """Length of the run, when it is known."""
+    steps = history.description.get("options", {}).get("steps")
+    return steps if isinstance(steps, int) else None
+
+
+def state(history: RunHistory, seen: Glance) -> str:
+    """Whether the run goes on, in words."""
+    total, step = total_steps(history), history.last.get("step", 0)
+    if seen.process is not None:
+        return f"running, process {seen.process}" if seen.process else "running"
+    return "finished" if total and step >= total else "stopped"
+
+
+def _figures(history: RunHistory, seen: Glance, width: int) -> list[Text]:
+    running = seen.process is not None
+    description = history.description
+    more = []
+    if description:
+        more = [
+            str(description["options"].get("preset")),
+            f"{description.get('precision')}, threads {description.get('threads')}",
+        ]
+    words = state(history, seen)
+    folder = str(seen.folder)
+    room = max(width - len(words) - 1, len(seen.folder.name))
+    if len(folder) > room:  # its end tells more than its beginning
+        folder = "…" + folder[len(folder) - room + 1 :]
+    title = Text(f"{folder} ", style="bold")
+    title.append(words, style="green" if running else "yellow")
+    rest = fitting([title.plain, *more], width)[len(title.plain) :]
+    title.append(rest, style="not bold")
+    last = history.last
+    if not last:
+        return [title, Text("no training step yet")]
+    lines = [title, _progress(history, seen, width)]
+    rows = [_losses(history), _speed(history), _step(history), _checkpoints(history, seen)]
+    return lines + [Text(fitting(row, width)) for row in rows if row]
+
+
+def _progress(history: RunHistory, seen: Glance, width: int) -> Text:
+    """Step of how many, a bar, and when it will be done."""
+    step, total = int(history.last["step"]), total_steps(history)
+    if not total:
+        return Text(f"step {step:,}")
+    parts = [f"step {step:,} of {total:,} ({step / total:.1%})"]
+    seconds = seconds_a_step(history)
+    if step < total and seconds:
+        left = (total - step) * seconds
+        parts.append(f"{duration(left)} left")
+        if seen.process is not None:
+            end = seen.now + datetime.timedelta(seconds=left)
+            parts.append(f"done {end:%a %d %b %H:%M}")
+    text = fitting(parts, width)
+    bar = width - len(text) - 1
+    if bar < 10:
+        return Text(text)
+    bar = min(bar, 40)
+    full = bar * step // total
+    line = Text(text + " ")
+    line.append("━" * full, style="green").append("━" * (bar - full), style="bright_black")
+    return line
+
+
+def seconds_a_step(history: RunHistory) -> float | None:
+    """Of the last steps, evaluations included."""
+    recent = history.recent
+    if len(recent) < 2:
+        return None
+    steps = recent[-1]["step"] - recent[0]["step"]
+    return float(recent[-1]["time_s"] - recent[0]["time_s"]) / steps if steps > 0 else None
+
+
+def _losses(history: RunHistory) -> list[str]:
+    losses = [line["loss"] for line in list(history.recent)[-_SMOOTHED:]]
+    parts = [f"loss {sum(losses) / len(losses):.4f}"]
+    if history.evaluations:
+        held_out = history.evaluations[-1]
+        best = min(one.bits_per_byte for one in history.evaluations)
+        parts += [
+            f"held-out {held_out.bits_per_byte:.4f} bits/byte",
+            f"{held_out.loss:.4f} at step {held_out.step:,}",
+            f"best {best:.4f}",
+        ]
+    return parts
+
+
+def _speed(history: RunHistory) -> list[str]:
+    last, recent = history.last, list(history.recent)[-_SMOOTHED:]
+    # tokens_per_s is of a step alone: weighed by time, not by steps
+    tokens = [after["tokens"] - before["tokens"] for before, after in zip(recent, recent[1:])]  # noqa: B905, RUF007
+    seconds = sum(
+        count / line["tokens_per_s"] for count, line in zip(tokens, recent[1:], strict=True)
+    )
+    now = sum(tokens) / seconds if seconds else last["tokens_per_s"]
+    return [
+        f"{now:,.0f} tok/s now",
+        f"{last['tokens'] / max(1e-9, last['time_s']):,.0f} average",
+        f"{last['tokens']:,} tokens",
+        f"trained {duration(last['time_s'])}",
+    ]
+
+
+def _step(history: RunHistory) -> list[str]:
+    last = history.last
+    parts = [
+        f"lr {last['lr']:.2e}",
+        f"grad norm {last['grad_norm']:.2f}",
+        byte_size(last["rss_bytes"]),
+    ]
+    if history.spikes:
+        parts.append(f"{history.spikes} spike{'s' * (history.spikes > 1)}")
+    return parts
+
+
+def _checkpoints(history: RunHistory, seen: Glance) -> list[str]:
+    if seen.checkpoint is None:
+        return ["no training checkpoint yet"]
+    parts = [seen.checkpoint, f"{duration(seen.checkpoint_age)} ago"]
+    if history.longest_stall_ms is not None:
+        parts.append(f"saves stalled at most {history.longest_stall_ms:.1f} ms")
+    return parts
+
+
+# ---- pictures and samples -----------------------------------------------------------
+
+
+def _plots(history: RunHistory, width: int, height: int) -> list[Text]:
+    """Training loss and held-out bits per byte: beside one another, or one above the other."""
+    steps, losses = history.training_curve()
+    held_out = [(one.step, one.bits_per_byte) for one in history.evaluations]
+    curves = [("loss, training", steps, losses, "cyan")]
+    if len(held_out) > 1:
+        at, values = zip(*held_out, strict=True)
+        curves.append(("bits per byte, held-out", list(at), list(values), "magenta"))
+    if not steps or height < _LEAST_PLOT:
+        return []
+    last = float(history.last["step"])
+    if len(curves) == 2 and width >= _SIDE_BY_SIDE:
+        left, right = (_plot(*curve, last, (width - 2) // 2, height) for curve in curves)
+        for line, other in zip(left, right, strict=True):
+            line.pad_right((width - 2) // 2 - line.cell_len + 2)
+            line.append_text(other)
+        return left
+    if len(curves) == 2 and height // 2 >= _LEAST_PLOT:
+        halves = [_plot(*curve, last, width, height // 2) for curve in curves]
+        return [line for half in halves for line in half]
+    return _plot(*curves[0], last, width, height)
+
+
+def _plot(
+    title: str,
+    xs: Sequence[float],
+    ys: Sequence[float],
+    style: str,
+    last: float,
+    width: int,
+    height: int,
+) -> list[Text]:
+    """A title, the curve with its range on the left, and the steps below: `height` lines."""
+    rows, columns = height - 2, max(4, width - _LABEL)
+    xs, ys = column_means(xs, ys, 2 * columns, (0.0, last))
+    low, high = _value_range(ys)
+    drawn = draw_curve(xs, ys, width=columns, height=rows, x=(0.0, last), y=(low, high))
+    lines = [Text(" " * _LABEL + title, style="bold")]
+    for number, row in enumerate(drawn):
+        value = high - (high - low) * number / max(1, rows - 1)
+        labelled = number in (0, rows - 1) or (rows > 6 and number == rows // 2)
+        label = f"{value:.3f}" if labelled else ""
+        lines.append(Text(f"{label:>{_LABEL - 1}} ").append(row, style=style))
+    end = f"{last:,.0f} steps"
+    lines.append(Text(" " * _LABEL + "0" + end.rjust(columns - 1)))
+    return lines
+
+
+def _value_range(values: Sequence[float]) -> tuple[float, float]:
+    """What the picture shows: the first twentieth, far above the rest, may leave at the top."""
+    settled = values[len(values) // 20 :]
+    low, high = min(values), max(settled)
+    margin = 0.02 * (high - low) or 0.5
+    return low - margin, high + margin
+
+
+def _samples(seen: Glance, width: int) -> list[Text]:
+    if not seen.samples:
+        return []
+    return [Text(f"replies at {seen.samples[0]}", style="bold"), *map(Text, seen.samples[1:])]

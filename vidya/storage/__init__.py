@@ -1,0 +1,1 @@
+"""What must survive a crash: checkpoints, run folders, metrics."""

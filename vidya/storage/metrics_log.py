@@ -1,0 +1,189 @@
+"""`metrics.jsonl`: one JSON object a line, written as training goes.
+
+The first line describes the run (`describe_run`), the others carry `step` and
+what was measured there. A float is printed so that it reads back to the same
+float; NaN and the infinities, for which JSON has no number, become the strings
+"NaN", "Infinity" and "-Infinity", and `read_metrics` makes floats of them again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from vidya.errors import UserError
+from vidya.system.atomic_file import atomic_write
+
+StrPath = str | os.PathLike[str]
+_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+class MetricsWriter:
+    """Appends lines to a metrics file, each whole and handed to the system at once.
+
+    A process that is killed loses no line, and leaves at most one torn, which the
+    next writer removes. One writer at a time: the run folder's lock sees to that.
+    """
+
+    def __init__(self, path: StrPath) -> None:
+        self._path = Path(path)
+        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+        _mend_last_line(self._path, self._file)
+
+    def write(self, line: Mapping[str, object]) -> None:
+        """Append one line; NumPy numbers are welcome.
+
+        Raises:
+            UserError: the disk is full; the lines before stay as they were.
+        """
+        text = (json.dumps(_plain(line), allow_nan=False) + "\n").encode()
+        before = os.fstat(self._file).st_size
+        try:
+            written = os.write(self._file, text)
+            while written < len(text):
+                written += os.write(self._file, text[written:])
+        except OSError as error:
+            os.ftruncate(self._file, before)
+            raise UserError(
+                f"cannot write {self._path}: {error.strerror}: free some space or use another --out"
+            ) from error
+
+    def sync(self) -> None:
+        """Flush to the disk: before a checkpoint, so that a power cut keeps its lines."""
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        """Close the file; further writes are errors."""
+        os.close(self._file)
+
+    def __enter__(self) -> MetricsWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def read_metrics(
+    path: StrPath, on_damaged: Callable[[int], None] | None = None
+) -> list[dict[str, Any]]:
+    """All lines of a metrics file; a torn last one, left by a crash, is passed over.
+
+    Args:
+        path: the file.
+        on_damaged: called with the number (from 1) of each other line that is no
+            JSON object, which is then skipped; None makes such a line an error.
+
+    Raises:
+        UserError: there is no such file, or a line is damaged.
+    """
+    return list(each_line(path, on_damaged))
+
+
+def each_line(
+    path: StrPath, on_damaged: Callable[[int], None] | None = None
+) -> Iterator[dict[str, Any]]:
+    """As `read_metrics`, a line at a time: a run of weeks has 100 MB of them."""
+    with _open(path) as file:
+        for number, raw in enumerate(file, 1):
+            line = parse_line(raw)
+            if line is not None:
+                yield line
+            elif raw.endswith(b"\n"):
+                if on_damaged is None:
+                    raise UserError(f"{path}: line {number} is damaged: delete that line")
+                on_damaged(number)
+
+
+def truncate_after(path: StrPath, step: int, *, evaluated: bool = True) -> int:
+    """Drop the lines of steps greater than `step`, atomically; returns how many.
+
+    For a run that resumes from the checkpoint of `step`: it will write those lines
+    again. The lines of `step` itself stay, so they must have been written before
+    the checkpoint was; but not those of an evaluation that the checkpoint does not
+    know of (`evaluated` is False), which is made again. Lines without a step stay;
+    damaged ones go. A missing file is left missing.
+    """
+    if not Path(path).exists():
+        return 0
+    with _open(path) as file:
+        lines = file.readlines()
+    kept = [raw for raw in lines if _belongs(raw, step, evaluated)]
+    if kept != lines:
+
+        def write(file: BinaryIO) -> None:
+            file.writelines(kept)
+
+        atomic_write(path, write, sum(map(len, kept)))
+    return len(lines) - len(kept)
+
+
+def _plain(value: object) -> object:
+    """`value` as JSON can hold it: NumPy numbers as Python's, NaN as a string."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (np.generic, np.ndarray)):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value
+
+
+def parse_line(raw: bytes) -> dict[str, Any] | None:
+    """The object of one line of a metrics file; None if it is damaged."""
+    try:
+        line = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(line, dict):
+        return None
+    return {
+        key: _NOT_FINITE.get(value, value) if isinstance(value, str) else value
+        for key, value in line.items()
+    }
+
+
+def _open(path: StrPath) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise UserError(f"cannot read metrics {path}: {error.strerror}") from error
+
+
+def _belongs(raw: bytes, step: int, evaluated: bool) -> bool:
+    line = parse_line(raw)
+    if line is None:
+        return False
+    its_step = line.get("step")
+    if not isinstance(its_step, (int, float)):
+        return True
+    if its_step == step and "val_loss" in line:
+        return evaluated
+    return its_step <= step
+
+
+def _mend_last_line(path: Path, file: int) -> None:
+    """End the last line with a newline, or remove it if it is torn."""
+    size = os.fstat(file).st_size
+    if not size or os.pread(file, 1, size - 1) == b"\n":
+        return
+    last = path.read_bytes().rpartition(b"\n")[2]
+    if parse_line(last) is not None:
+        os.write(file, b"\n")
+    else:
+        os.ftruncate(file, size - len(last))

@@ -1,0 +1,95 @@
+"""A trained model with its tokenizer, loaded and checked against each other."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vidya.errors import UserError
+from vidya.model.config import ModelConfig
+from vidya.storage.checkpoint_format import CheckpointError, CheckpointFile
+from vidya.storage.find_model import resolve_model
+
+if TYPE_CHECKING:
+    from vidya.model.transformer import Model
+    from vidya.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What a checkpoint and the tokenizer beside it make together."""
+
+    model: Model
+    tokenizer: Tokenizer
+    meta: dict[str, Any]
+    """The checkpoint's metadata: kind, preset, config, step, tokens, seed, …"""
+    checkpoint_path: Path
+
+
+def load_pretrained(
+    path: str | os.PathLike[str] | None = None, *, max_tokens: int | None = None
+) -> Pretrained:
+    """Load a model's weights (no optimizer state) and its tokenizer.
+
+    Args:
+        path: a checkpoint, a run folder, or None for the newest run.
+        max_tokens: of the largest batch that it will be trained on; default: the context.
+
+    Raises:
+        UserError: there is no model, or no tokenizer beside it.
+        CheckpointError: it is damaged, or does not belong to that tokenizer.
+    """
+    checkpoint_path, tokenizer_path = resolve_model(path)
+    with CheckpointFile(checkpoint_path) as file:
+        # here, because the checkpoint is being verified meanwhile
+        from vidya.model.transformer import Model
+        from vidya.storage.checkpoint import is_weight, read_tensors
+        from vidya.text.tokenizer import Tokenizer
+
+        tokenizer = Tokenizer.load(tokenizer_path)
+        config = _config(file.meta, checkpoint_path)
+        _require_tokenizer(file.meta, config, tokenizer, checkpoint_path)
+        model = Model(config, max_tokens=max_tokens)
+        tensors = read_tensors(file, is_weight, into=model.parameters)
+    _require_all(model, tensors, checkpoint_path)
+    return Pretrained(model, tokenizer, file.meta, checkpoint_path)
+
+
+def _config(meta: dict[str, Any], path: Path) -> ModelConfig:
+    try:
+        return ModelConfig(**meta["config"])
+    except (KeyError, TypeError, UserError) as error:
+        raise CheckpointError(
+            f"{path} does not say which model it holds ({error}): use another checkpoint"
+        ) from error
+
+
+def _require_tokenizer(
+    meta: dict[str, Any], config: ModelConfig, tokenizer: Tokenizer, path: Path
+) -> None:
+    if config.vocab_size != tokenizer.vocab_size:
+        raise CheckpointError(
+            f"{path} has a vocabulary of {config.vocab_size}, the tokenizer.json beside it "
+            f"{tokenizer.vocab_size}: copy the one it was trained with there"
+        )
+    if meta.get("tokenizer_hash") != tokenizer.hash:
+        raise CheckpointError(
+            f"{path} was trained with tokenizer {meta.get('tokenizer_hash', 'unknown')}, beside "
+            f"it is {tokenizer.hash}: copy the tokenizer.json it was trained with there"
+        )
+
+
+def _require_all(model: Model, tensors: dict[str, Any], path: Path) -> None:
+    """The tensors must be the model's parameters, all of them and no more."""
+    for name in sorted(model.shapes.keys() | tensors.keys()):
+        there = tensors[name].shape if name in tensors else "absent"
+        here = model.shapes.get(name, "absent")
+        if there != here:
+            raise CheckpointError(
+                f"{path}: {name} should be {here} by its own description but is {there}: "
+                "use another checkpoint"
+            )
+        if tensors[name] is not model.parameters[name]:  # another dtype
+            model.parameters[name][...] = tensors[name]

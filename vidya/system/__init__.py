@@ -1,0 +1,1 @@
+"""This machine and this process: cores, memory, files that survive a crash, signals."""

@@ -1,0 +1,1 @@
+"""What any command shows and reads: command lines, progress, tables, edited lines."""

@@ -1,0 +1,109 @@
+"""Reading messages in a terminal: line editing, history, and a pasted text as one message."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    pass
+
+YOU = "you> "
+LONG_PASTE = 2000
+"""Characters (or a hundredth as many lines) from which a pasted text is shown by its size."""
+
+
+def is_command(message: str) -> bool:
+    """Whether a message is one line that begins with a slash."""
+    return message.startswith("/") and "\n" not in message.strip()
+
+
+def plain_text(message: str) -> str:
+    """A message as text: bytes that are no UTF-8, which come as surrogates, replaced."""
+    return re.sub("[\ud800-\udfff]+", "\ufffd", message)
+
+
+# ---- reading ------------------------------------------------------------------------------
+
+
+def can_edit() -> bool:
+    """Whether the terminal can move its cursor, and both its ends are ours."""
+    capable = os.environ.get("TERM", "dumb").lower() not in ("", "dumb", "unknown")
+    return capable and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def read_line(prompt: str = YOU, default: str = "") -> str:
+    """A message from a terminal that can do nothing but lines; a default is not shown."""
+    return input(prompt)
+
+
+def message_reader(history: Sequence[str]) -> Callable[..., str]:
+    """A function that reads a message with editing, history and paste.
+
+    It takes the prompt and the text to edit, as `read_line` does, and raises EOFError at
+    Ctrl-D, KeyboardInterrupt at Ctrl-C.
+
+    Args:
+        history: earlier messages, the oldest first.
+    """
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.history import InMemoryHistory
+    from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+    from prompt_toolkit.keys import Keys
+    from prompt_toolkit.output.vt100 import Vt100_Output
+
+    keys = KeyBindings()
+    pastes: dict[str, str] = {}
+
+    @keys.add("escape", "enter")
+    def _new_line(event: KeyPressEvent) -> None:
+        event.current_buffer.insert_text("\n")
+
+    @keys.add(Keys.BracketedPaste)
+    def _paste(event: KeyPressEvent) -> None:
+        text = event.data.replace("\r\n", "\n").replace("\r", "\n")
+        if len(text) > LONG_PASTE or text.count("\n") > LONG_PASTE // 100:
+            sign = f"[paste {len(pastes) + 1}: {len(text):,} characters]"
+            pastes[sign], text = text, sign
+        event.current_buffer.insert_text(text)
+
+    output = Vt100_Output.from_pty(sys.stdout)
+    # Without menus the terminal need not be asked where its cursor is: some never answer.
+    output.enable_cpr = False
+    session: Any = PromptSession(
+        history=InMemoryHistory(history), key_bindings=keys, enable_suspend=True, output=output
+    )
+
+    def read(prompt: str = YOU, default: str = "") -> str:
+        message: str = session.prompt(
+            [("bold", prompt)], default=default,
+            prompt_continuation=lambda width, number, wrapped: " " * width,
+        )  # fmt: skip
+        for sign, text in pastes.items():
+            message = message.replace(sign, text)
+        return message
+
+    return read
+
+
+@contextlib.contextmanager
+def no_echo() -> Iterator[None]:
+    """What is typed inside does not show between the words of a reply; it is read later."""
+    import termios
+
+    try:
+        before = termios.tcgetattr(sys.stdin)
+    except (termios.error, ValueError, OSError):  # no terminal
+        yield
+        return
+    quiet = before.copy()
+    quiet[3] &= ~termios.ECHO
+    termios.tcsetattr(sys.stdin, termios.TCSANOW, quiet)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, before)

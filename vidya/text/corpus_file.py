@@ -1,0 +1,116 @@
+"""Corpus files: UTF-8 text, a document a line."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from vidya.errors import UserError
+
+BOM = b"\xef\xbb\xbf"
+"""Which some programs put at the head of a UTF-8 file."""
+Dropped = Counter[str]
+"""How many documents a converter dropped, by reason."""
+
+
+# ---------------------------------------------------------------- reading
+
+
+def read_documents(path: str | os.PathLike[str]) -> Iterator[str]:
+    r"""The documents of a corpus file, one a line, without line ends; blank lines are skipped.
+
+    Lines end at `\n` alone: a document may hold U+2028, U+0085 and the like.
+
+    Raises:
+        UserError: the file is missing, is a folder, or is not UTF-8 (file and line named).
+    """
+    with open_input(path) as file:
+        yield from documents_of_file(file, os.fspath(path))
+
+
+def read_lines(path: str | os.PathLike[str]) -> Iterator[str]:
+    """`read_documents`, blank lines too."""
+    with open_input(path) as file:
+        yield from _lines_of(file, os.fspath(path))
+
+
+def open_input(path: str | os.PathLike[str]) -> IO[bytes]:
+    """Open a user's file for reading bytes; `UserError` says why it cannot be."""
+    if os.path.isdir(path):
+        raise UserError(f"{os.fspath(path)} is a folder: name a text file in it")
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        reason = f"cannot read {os.fspath(path)}: {error.strerror}"
+        raise UserError(f"{reason}: check the name and the permissions") from error
+
+
+def prepare_output(out: Path, others: Sequence[Path] = ()) -> None:
+    """Make the folder of a file to be written, and refuse early what would fail late.
+
+    Raises:
+        UserError: `out` is a folder, is one of `others` (inputs, or another output), or
+            its folder cannot be made or written to.
+    """
+    if out.is_dir():
+        raise UserError(f"{out} is a folder: name a file to write")
+    for other in others:
+        same = out.exists() and other.exists() and out.samefile(other)
+        if same or os.path.realpath(out) == os.path.realpath(other):
+            raise UserError(f"{out} is also named as another file of this command: name another")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {out.parent}: {error.strerror}") from error
+    if not os.access(out.parent, os.W_OK):
+        raise UserError(f"cannot write to the folder {out.parent}: name another output")
+
+
+def require_documents(documents: Iterable[str], name: str) -> Iterator[str]:
+    """Pass the documents on; `UserError` when there is none, calling the corpus `name`."""
+    iterator = iter(documents)
+    try:
+        first = next(iterator)
+    except StopIteration:
+        raise UserError(
+            f"{name} holds no document: put text into it, one document a line"
+        ) from None
+    return itertools.chain([first], iterator)
+
+
+def in_chunks(documents: Iterable[str], characters: int = 4_000_000) -> Iterator[list[str]]:
+    """Documents in lists of about so many characters, and of one document at least."""
+    chunk: list[str] = []
+    size = 0
+    for document in documents:
+        chunk.append(document)
+        size += len(document)
+        if size >= characters:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def documents_of_file(file: Iterable[bytes], name: str) -> Iterator[str]:
+    """The documents of an open corpus file; `name` is what an error calls it."""
+    for line in _lines_of(file, name):
+        if line and not line.isspace():
+            yield line
+
+
+def _lines_of(file: Iterable[bytes], name: str) -> Iterator[str]:
+    for number, raw in enumerate(file, start=1):
+        if number == 1:
+            raw = raw.removeprefix(BOM)
+        try:
+            yield raw.rstrip(b"\r\n").decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{name}, line {number}: byte {raw[error.start]:#04x} is not UTF-8: "
+                "convert the file, for example with iconv -f LATIN1 -t UTF-8"
+            ) from error

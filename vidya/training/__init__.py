@@ -1,0 +1,1 @@
+"""The training loop, what it needs, and what it costs."""

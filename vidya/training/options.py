@@ -1,0 +1,249 @@
+"""Everything that a training run can be told: each field is an option of `vidya.train`.
+
+No heavy imports here, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vidya.errors import UserError
+from vidya.model.config import ModelConfig
+from vidya.model.presets import preset
+from vidya.training.thread_choice import Threads
+from vidya.training.thread_choice import check as check_threads
+
+EVALUATIONS = 10
+"""Evaluations, and checkpoints, in a run whose options do not say how often."""
+MOST_EVAL_STEPS = 2_000
+MOST_CHECKPOINT_STEPS = 10_000
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Train a chat model from scratch, or go on with --resume.
+
+    Without options: preset 10m on the chitchat corpus for about 30 minutes.
+    """
+
+    preset: str = "10m"
+    """Model size and its training settings: nano, 10m, 25m or 100m."""
+    data: tuple[Path, ...] = ()
+    """Corpus files, UTF-8, a document a line. Default: the chitchat conversations."""
+    val: Path | None = None
+    """Held-out corpus file. Default: a part of the corpus, chosen by hash (--val-fraction)."""
+    val_fraction: float = 0.02
+    """Part of the corpus that is held out when --val is not given; 0: hold out nothing."""
+    out: Path | None = None
+    """Run folder. Default: runs/PRESET."""
+    resume: bool = False
+    """Go on from the newest whole checkpoint of the run folder, bit for bit."""
+    overwrite: bool = False
+    """Replace the run that the folder holds already."""
+    init: Path | None = None
+    """Begin with the weights, the architecture and the tokenizer of this checkpoint or run
+    folder instead of random weights; step and optimizer begin anew."""
+    seed: int = 0
+    """Of initial weights, data order and dropout: the same seed gives the same run."""
+
+    steps: int | None = None
+    """Optimizer steps. Default: as many as fit --minutes, at most --passes over the corpus."""
+    minutes: float = 30.0
+    """Length of the run when --steps is not given, at the speed measured at its start."""
+    passes: float = 3.0
+    """Most passes over the corpus when --steps is not given."""
+    tokens_per_step: int = 512
+    """A step takes whole documents as long as they fit this many tokens."""
+    docs_per_step: int | None = None
+    """A step takes this many documents instead (1: the plan's one-document steps)."""
+
+    lr: float | None = None
+    """Peak learning rate. Default: the preset's."""
+    warmup: int | None = None
+    """Steps of linear warm-up. Default: the preset's, at most a tenth of the run."""
+    lr_floor: float = 0.0
+    """The cosine ends at this fraction of the peak."""
+    beta1: float = 0.9
+    """Adam's decay of the first moment."""
+    beta2: float = 0.999
+    """Adam's decay of the second moment."""
+    eps: float = 1e-8
+    """Adam's epsilon."""
+    clip: float = 1.0
+    """Gradients are scaled down to this global norm."""
+
+    merges: int | None = None
+    """BPE merges of the tokenizer. Default: the preset's."""
+    n_embd: int | None = None
+    """Width of the model. Default: the preset's, as for the four that follow."""
+    n_layer: int | None = None
+    """Transformer blocks."""
+    n_head: int | None = None
+    """Attention heads."""
+    context: int | None = None
+    """Longest run of tokens that the model attends over."""
+    dropout: float = 0.1
+    """Dropout probability."""
+
+    threads: Threads = "auto"
+    """How many. auto: steps are timed with 1, 2, … up to the cores that this process may
+    use, and what was fastest is remembered; measure: timed again. Results do not depend
+    on it."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of the products: bf16 rounds what is multiplied to bfloat16 and halves what is kept
+    for the backward pass; parameters, sums and logits stay float32. auto: bf16 where the
+    processor multiplies it faster."""
+    profile: bool = False
+    """Show where the time of a step goes, kernel by kernel, after the first steps."""
+    eval_every: int | None = None
+    """Steps between evaluations on held-out text. Default: a tenth of the run, at most 2000."""
+    eval_tokens: int = 32768
+    """Most held-out tokens in an evaluation."""
+    samples: int = 3
+    """Replies to sample at each evaluation."""
+    checkpoint_every: int | None = None
+    """Steps between checkpoints. Default: a tenth of the run, at most 10000."""
+    keep: int = 3
+    """Training checkpoints to keep, the newest; every tenth stays besides."""
+    on_spike: Literal["warn", "skip", "stop"] = "warn"
+    """What is done about a step whose loss (by 6 standard deviations) or gradient norm (by 15,
+    of its logarithm) is above the 128 before it. warn: it is told and recorded; skip: its
+    update is left out as well; stop: the run saves and stops before it."""
+    tensorboard: bool = False
+    """Also write metrics for TensorBoard (needs tensorboardX)."""
+
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.out if self.out is not None else Path("runs") / self.preset
+
+    def model_config(self, vocab_size: int) -> ModelConfig:
+        """The architecture, for a vocabulary of `vocab_size`."""
+        base = preset(self.preset).model(vocab_size, self.dropout)
+        given = {
+            name: getattr(self, name)
+            for name in ("n_embd", "n_layer", "n_head", "context")
+            if getattr(self, name) is not None
+        }
+        return dataclasses.replace(base, **given)
+
+    def n_merges(self) -> int:
+        """Merges of the tokenizer."""
+        return preset(self.preset).merges if self.merges is None else self.merges
+
+    def peak_lr(self) -> float:
+        """Peak learning rate."""
+        return preset(self.preset).peak_lr if self.lr is None else self.lr
+
+    def warmup_steps(self) -> int:
+        """Warm-up asked for, before it is fitted to the run's length."""
+        return preset(self.preset).warmup_steps if self.warmup is None else self.warmup
+
+    def eval_steps(self, total: int) -> int:
+        """Steps between evaluations in a run of `total` steps."""
+        return self.eval_every or min(MOST_EVAL_STEPS, max(1, total // EVALUATIONS))
+
+    def checkpoint_steps(self, total: int) -> int:
+        """Steps between checkpoints in a run of `total` steps."""
+        return self.checkpoint_every or min(MOST_CHECKPOINT_STEPS, max(1, total // EVALUATIONS))
+
+    def check(self) -> None:
+        """Raise `UserError` for a value that cannot work, before anything is written."""
+        self.model_config(vocab_size=259)
+        at_least_one = {
+            name: getattr(self, name)
+            for name in (
+                "steps", "docs_per_step", "tokens_per_step", "eval_every", "eval_tokens",
+                "checkpoint_every", "keep",
+            )
+        }  # fmt: skip
+        for name, value in at_least_one.items():
+            if value is not None and value < 1:
+                raise UserError(f"{_flag(name)} must be at least 1, not {value}")
+        for name in ("minutes", "passes", "clip", "eps", "lr"):
+            value = getattr(self, name)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise UserError(f"{_flag(name)} must be a positive number, not {value}")
+        for name in ("beta1", "beta2", "val_fraction"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise UserError(f"{_flag(name)} must be in [0, 1), not {value}")
+        if not 0 <= self.lr_floor <= 1:
+            raise UserError(f"--lr-floor must be in [0, 1], not {self.lr_floor}")
+        for name in ("warmup", "merges", "samples"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise UserError(f"{_flag(name)} must be at least 0, not {value}")
+        if not 0 <= self.seed < 2**63:
+            raise UserError(f"--seed must be in [0, 2**63), not {self.seed}")
+        check_threads(self.threads)
+        if self.resume and self.overwrite:
+            raise UserError("--resume goes on with a run, --overwrite replaces it: give one")
+        if self.resume and self.init is not None:
+            raise UserError("--resume goes on with a run, --init begins one: give one")
+
+    def plain(self) -> dict[str, object]:
+        """The options as JSON values."""
+        return {
+            name: [str(path) for path in value]
+            if isinstance(value, tuple)
+            else str(value)
+            if isinstance(value, Path)
+            else value
+            for name, value in dataclasses.asdict(self).items()
+        }
+
+
+MAY_CHANGE = frozenset(
+    "data val out resume overwrite steps threads eval_every eval_tokens samples checkpoint_every "
+    "keep on_spike tensorboard minutes passes profile".split()
+)
+"""Options that a resumed run may be given anew; all others are part of what it is.
+
+`data` and `val` name files, which may have moved: a hash tells whether they are the same.
+"""
+
+
+def resumed(given: TrainOptions, saved: TrainOptions) -> TrainOptions:
+    """The options of a run that goes on.
+
+    Args:
+        given: the command line, read with `saved` for what it leaves out.
+        saved: the options of the run.
+
+    Raises:
+        UserError: an option was given that would make it another run.
+    """
+    asked, known = given.plain(), saved.plain()
+    for name, value in asked.items():
+        if name not in MAY_CHANGE and value != known[name]:
+            raise UserError(
+                f"{_flag(name)} is {known[name]} in the run to resume and cannot become {value}: "
+                "leave it out, or start another run with --out"
+            )
+    given.check()
+    return given
+
+
+def from_plain(values: dict[str, object]) -> TrainOptions:
+    """The options that `plain` turned into JSON values; one that is not there is the default."""
+    known = {field.name for field in dataclasses.fields(TrainOptions)}
+    merged = TrainOptions().plain() | {k: v for k, v in values.items() if k in known}
+    if merged["threads"] is None:  # what earlier versions saved for "auto"
+        merged["threads"] = "auto"
+    if "precision" not in values:  # what earlier versions did
+        merged["precision"] = "fp32"
+    data = merged.pop("data")
+    assert isinstance(data, list)
+    paths = {
+        name: None if merged[name] is None else Path(str(merged[name]))
+        for name in ("val", "out", "init")
+    }
+    return TrainOptions(**{**merged, "data": tuple(map(Path, data)), **paths})  # type: ignore[arg-type]
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

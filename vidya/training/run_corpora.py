@@ -1,0 +1,238 @@
+"""What a run trains on: from corpus files to a tokenizer and two token caches."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from vidya.errors import UserError
+from vidya.storage import file_stamp_cache
+from vidya.storage.run_folder import RunFolder
+from vidya.text import chitchat, corpus_file, corpus_summary, held_out_split
+from vidya.text.token_cache import TokenCache, open_or_build
+from vidya.text.tokenizer import Tokenizer, cached_tokenizer
+from vidya.training.options import TrainOptions
+
+Documents = Callable[[], Iterator[str]]
+"""Gives the documents of a corpus, anew at each call."""
+
+
+@dataclass(frozen=True)
+class RunCorpora:
+    """A tokenizer, and the corpora of a run as token ids."""
+
+    tokenizer: Tokenizer
+    train: TokenCache
+    held_out: TokenCache | None
+    """None when the run holds nothing out."""
+    corpus_hash: str
+    """Of the training documents."""
+
+
+def _all_documents(options: TrainOptions) -> Documents:
+    if options.data:
+        return lambda: itertools.chain.from_iterable(map(corpus_file.read_documents, options.data))
+    return chitchat.chitchat_documents
+
+
+def _split(options: TrainOptions) -> tuple[Documents, Documents | None]:
+    """The training documents, and the held-out ones if any are to be."""
+    everything = _all_documents(options)
+    if options.val is not None:
+        val: Path = options.val
+        return everything, lambda: corpus_file.read_documents(val)
+    fraction = options.val_fraction
+    if fraction == 0:
+        return everything, None
+    return (
+        lambda: held_out_split.training_split(everything(), fraction),
+        lambda: held_out_split.held_out_split(everything(), fraction),
+    )
+
+
+def _name(options: TrainOptions) -> str:
+    return ", ".join(map(str, options.data)) if options.data else "chitchat"
+
+
+@dataclass(frozen=True)
+class CorpusSource:
+    """Documents that have been read once and found good."""
+
+    documents: Documents
+    summary: corpus_summary.CorpusSummary
+
+
+@dataclass(frozen=True)
+class CorpusSources:
+    """What a run is to train on, as text."""
+
+    train: CorpusSource
+    held_out: CorpusSource | None
+    key: dict[str, Any] | None = None
+    """By which the summaries may be remembered; None: they may not, or are already."""
+
+
+def survey(options: TrainOptions, run: RunFolder | None = None) -> CorpusSources:
+    """Read the corpora once and find out whether a run can use them. Writes nothing.
+
+    With a run folder, what `remember` wrote there is taken for files that
+    have not changed since.
+
+    Raises:
+        UserError: a file cannot be read or is not UTF-8, no documents, nothing held out.
+    """
+    train, held_out = _split(options)
+    key = _key(options)
+    known = file_stamp_cache.recall(run.summaries, key) if run is not None and key else None
+    if known is not None:
+        first, second = (
+            None if one is None else corpus_summary.CorpusSummary(**one) for one in known
+        )
+        assert first is not None
+    else:
+        first, second = _summaries(options)
+    if first.documents == 0:
+        _refuse_empty(options)
+    if held_out is None or second is None:
+        return CorpusSources(CorpusSource(train, first), None, None if known else key)
+    if second.documents == 0:
+        _refuse_nothing_held_out(options)
+    return CorpusSources(
+        CorpusSource(train, first), CorpusSource(held_out, second), None if known else key
+    )
+
+
+def _summaries(
+    options: TrainOptions,
+) -> tuple[corpus_summary.CorpusSummary, corpus_summary.CorpusSummary | None]:
+    """Of the training documents and of the held-out ones, each file read once."""
+    train, held_out = _split(options)
+    if held_out is None:
+        return corpus_summary.summarize(train()), None
+    if options.val is not None:
+        return corpus_summary.summarize(train()), corpus_summary.summarize(held_out())
+    sides = corpus_summary.Summing(), corpus_summary.Summing()
+    for document in _all_documents(options)():
+        sides[held_out_split.is_held_out(document, options.val_fraction)].add(document)
+    return sides[0].summary(), sides[1].summary()
+
+
+def _key(options: TrainOptions) -> dict[str, Any] | None:
+    """What the summaries of the corpora depend on; None if the files are not to be relied on."""
+    files = list(options.data) or [chitchat.chitchat_path()]
+    marks = file_stamp_cache.stamp([*files, *([options.val] if options.val else [])])
+    if marks is None:
+        return None
+    return {
+        "files": marks,
+        "converter": None if options.data else "chitchat",
+        "held_out": "file" if options.val else options.val_fraction,
+    }
+
+
+def remember(run: RunFolder, options: TrainOptions, sources: CorpusSources) -> None:
+    """Write down what a survey found, unless a file may have changed while it was read.
+
+    For a run that has been accepted: one that is refused leaves its folder as it was.
+    """
+    if sources.key is None or sources.key != _key(options):
+        return
+    held_out = sources.held_out
+    file_stamp_cache.remember(
+        run.summaries,
+        sources.key,
+        [asdict(sources.train.summary), asdict(held_out.summary) if held_out else None],
+    )
+
+
+def prepare(
+    run: RunFolder,
+    options: TrainOptions,
+    say: Callable[[str], None],
+    *,
+    tokenizer_hash: str | None,
+    sources: CorpusSources | None = None,
+    given_tokenizer: Tokenizer | None = None,
+) -> RunCorpora:
+    """Train or load the tokenizer, build or open the caches in the run folder.
+
+    Args:
+        run: where they are kept.
+        options: which corpora.
+        say: takes lines that tell the user what is going on.
+        tokenizer_hash: of the tokenizer that the checkpoint to resume was trained
+            with; the folder's tokenizer must be that one and is not retrained.
+        sources: of a survey already made.
+        given_tokenizer: to use, and to keep in the run folder, instead of training one.
+
+    Raises:
+        UserError: as `survey`; another tokenizer, a full disk.
+    """
+    sources = sources or survey(options, run)
+    train, summary = sources.train.documents, sources.train.summary
+    show = sys.stderr.isatty()
+
+    def train_tokenizer() -> Tokenizer:
+        say(f"training a tokenizer with {options.n_merges():,} merges")
+        return Tokenizer.train(train(), options.n_merges(), progress=show, say=say)
+
+    if given_tokenizer is not None:
+        tokenizer = given_tokenizer
+        tokenizer.save(run.tokenizer)
+    elif tokenizer_hash is None:
+        tokenizer = cached_tokenizer(
+            run.tokenizer, summary.hash, options.n_merges(), train_tokenizer
+        )
+    else:
+        tokenizer = Tokenizer.load(run.tokenizer)
+        if tokenizer.hash != tokenizer_hash:
+            raise UserError(
+                f"{run.tokenizer} is not the tokenizer that the checkpoint was trained with: "
+                f"its hash is {tokenizer.hash[:12]}, not {tokenizer_hash[:12]}: put that one "
+                "back, or start another run with --out"
+            )
+    train_cache = open_or_build(
+        run.cache("train"), train, tokenizer, summary.hash, progress=show, total_bytes=summary.bytes
+    )
+    tokens = len(train_cache.tokens)
+    # every document is framed by two bos
+    per_token = summary.characters / max(1, tokens - 2 * summary.documents)
+    say(
+        f"corpus {_name(options)}: {summary.documents:,} documents, {tokens:,} tokens; "
+        f"vocabulary {tokenizer.vocab_size}, {per_token:.2f} characters per token"
+    )
+    return RunCorpora(
+        tokenizer, train_cache, _held_out_cache(run, sources.held_out, tokenizer), summary.hash
+    )
+
+
+def _held_out_cache(
+    run: RunFolder, source: CorpusSource | None, tokenizer: Tokenizer
+) -> TokenCache | None:
+    if source is None:
+        return None
+    return open_or_build(run.cache("val"), source.documents, tokenizer, source.summary.hash)
+
+
+def _refuse_nothing_held_out(options: TrainOptions) -> NoReturn:
+    if options.val is not None:
+        raise UserError(f"{options.val} holds no document to evaluate on: put some text into it")
+    raise UserError(
+        f"none of the corpus's documents falls into the held-out {options.val_fraction:g}: "
+        "raise --val-fraction, give --val FILE, or hold out nothing with --val-fraction 0"
+    )
+
+
+def _refuse_empty(options: TrainOptions) -> NoReturn:
+    for path in options.data:
+        next(corpus_file.require_documents(corpus_file.read_documents(path), str(path)))
+    if next(_all_documents(options)(), None) is None:
+        raise UserError(f"corpus {_name(options)} holds no document: give it some text")
+    raise UserError(
+        f"every document of {_name(options)} is held out: lower --val-fraction, give --val FILE, "
+        "or hold out nothing with --val-fraction 0"
+    )

@@ -1,0 +1,350 @@
+"""Where the time of a training step goes: a table of kernels (`vidya.train --profile`).
+
+For the steps that are looked at, a stand-in takes the place of the library of C
+functions and notes every call. Nothing is computed differently, and outside of these
+steps nothing is slower.
+
+`DESCRIBED` says what arithmetic or memory traffic a call makes. A function that is not
+in it is timed all the same, and shown without a rate.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vidya import kernels
+from vidya.kernels import flat_buffers
+from vidya.model.transformer import Model
+from vidya.text.batch_plan import Batch
+
+WARM_UP_STEPS = 3
+STEPS = 5
+"""Steps that --profile looks at, after the warm-up."""
+PYTHON = "Python and batches"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a call does, where it is known."""
+
+    flops: float = 0.0
+    """Multiplications and additions."""
+    traffic: float = 0.0
+    """Bytes that it must read and write at least."""
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.flops + other.flops, self.traffic + other.traffic)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a C function."""
+
+    function: str
+    """Its name, without `vidya_`."""
+    sizes: tuple[int, ...]
+    """Its integer arguments, in their order."""
+    arrays: int
+    """Pointers among its arguments that are not NULL."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StepFacts:
+    """What a call's arguments do not say."""
+
+    real_bytes: int
+    """Of a number: 4, or 8 in double."""
+    pairs: int
+    """Pairs of a token and one that it attends to, itself included, over the batch."""
+    roles: dict[tuple[int, int], str]
+    """What a weight matrix of a shape [out, in] is called."""
+
+
+# ---------------------------------------------------------------- what kernels do
+
+Describe = Callable[[Call, StepFacts], Work]
+
+
+def _flops(count: Callable[..., float], sizes: int) -> Describe:
+    """Arithmetic as a function of the first `sizes` integer arguments."""
+    return lambda call, _: Work(flops=count(*call.sizes[:sizes]))
+
+
+def _rows(reals: float) -> Describe:
+    """So many numbers read or written for each of T × d, the first two integers."""
+    return lambda call, facts: Work(
+        traffic=reals * call.sizes[0] * call.sizes[1] * facts.real_bytes
+    )
+
+
+def _each_array(call: Call, facts: StepFacts) -> Work:
+    """Every array is passed over once; the first integer is its length."""
+    return Work(traffic=call.arrays * call.sizes[0] * facts.real_bytes)
+
+
+def _attention(products: int) -> Describe:
+    """So many products of [tokens, hd] for each head; the integers are n_docs, H, hd."""
+    return lambda call, facts: Work(
+        flops=2 * products * call.sizes[1] * call.sizes[2] * facts.pairs
+    )
+
+
+def _rmsnorm_backward(call: Call, facts: StepFacts) -> Work:
+    # T, d, accumulate_dx, accumulate_dgain: adding to dx reads it first
+    reals = 4 if call.sizes[2] else 3
+    return Work(traffic=reals * call.sizes[0] * call.sizes[1] * facts.real_bytes)
+
+
+def _rope(call: Call, facts: StepFacts) -> Work:
+    # T, row_stride, n_rotated, hd, inverse: read and written
+    return Work(traffic=2 * call.sizes[0] * call.sizes[2] * call.sizes[3] * facts.real_bytes)
+
+
+def _adam(call: Call, facts: StepFacts) -> Work:
+    # parameters and two moments read and written, gradients read
+    return Work(traffic=7 * call.sizes[0] * facts.real_bytes)
+
+
+DESCRIBED: dict[str, Describe] = {
+    "embedding_forward": _rows(2),
+    "embedding_backward": _rows(3),
+    "rmsnorm_forward": _rows(2),
+    "rmsnorm_statistics": _rows(1),
+    "rmsnorm_backward": _rmsnorm_backward,
+    "rope": _rope,
+    "attention_forward": _attention(2),
+    "attention_backward": _attention(5),
+    "gelu_forward": _each_array,
+    "gelu_backward": _each_array,
+    "dropout_add": _each_array,
+    # T, d, V
+    "linear_cross_entropy_forward": _flops(lambda T, d, V: 2 * T * d * V, 3),
+    "linear_cross_entropy_backward": _flops(lambda T, d, V: 6 * T * d * V, 3),
+    "sum": _each_array,
+    "norm": _each_array,
+    "adam": _adam,
+}
+"""By C function, without `vidya_`: its work, from the integer arguments in their order."""
+_matmul = _flops(lambda m, n, k: 2 * m * n * k, 3)
+
+
+def is_matmul(function: str) -> bool:
+    """Whether a function multiplies by a weight: its first integers are then m, n and k."""
+    words = function.split("_")
+    return function not in DESCRIBED and bool({"matmul", "linear"} & set(words))
+
+
+def _work(call: Call, facts: StepFacts) -> Work:
+    describe = _matmul if is_matmul(call.function) else DESCRIBED.get(call.function)
+    return describe(call, facts) if describe else Work()
+
+
+def _label(call: Call, facts: StepFacts) -> str:
+    """What a call is called in the table: its function, or the weight and what is done to it."""
+    if not is_matmul(call.function):
+        return call.function
+    shape = call.sizes[1], call.sizes[2]
+    done = [word for word in call.function.split("_") if word not in ("matmul", "linear")]
+    return " ".join([facts.roles.get(shape, f"[{shape[0]}, {shape[1]}]"), *done])
+
+
+# ---------------------------------------------------------------- the table
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: averages of one step."""
+
+    label: str
+    calls: float
+    seconds: float
+    work: Work
+    multiplies: bool
+    """Whether it is a product with a weight matrix, the projection to logits included."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Where the time of a step went."""
+
+    steps: int
+    """That were looked at."""
+    tokens: float
+    """Of a step, on average."""
+    seconds: float
+    """Of a step: the sum of the rows."""
+    rows: list[Row]
+    """Longest first; what is not in a kernel last."""
+
+    @property
+    def matmul_share(self) -> float:
+        """Part of the step that is products with weight matrices."""
+        return sum(row.seconds for row in self.rows if row.multiplies) / self.seconds
+
+    def lines(self) -> list[str]:
+        """The table as text."""
+        width, threads = max(len(row.label) for row in self.rows), kernels.get_num_threads()
+        shown = [
+            f"profile: {self.steps} step{'s' * (self.steps > 1)} of {self.tokens:,.0f} tokens "
+            f"on average, {threads} thread{'s' * (threads > 1)}, {kernels.get_isa()}: "
+            f"{self.seconds * 1e3:.1f} ms a step, {self.tokens / self.seconds:,.0f} tokens/s",
+            f"{'kernel':{width}}   calls        ms   share  rate",
+        ]
+        shown += [
+            f"{row.label:{width}} {row.calls:7.0f} {row.seconds * 1e3:9.3f} "
+            f"{row.seconds / self.seconds:6.1%}  {_rate(row)}".rstrip()
+            for row in self.rows
+        ]
+        shown.append(f"{'total':{width}} {'':7} {self.seconds * 1e3:9.3f} {1:6.0%}")
+        shown.append(f"{'of it products with weights':{width + 18}} {self.matmul_share:6.1%}")
+        return shown
+
+
+def _rate(row: Row) -> str:
+    if row.work.flops and row.seconds:
+        return f"{row.work.flops / row.seconds / 1e9:7.1f} GFLOP/s"
+    if row.work.traffic and row.seconds:
+        return f"{row.work.traffic / row.seconds / 1e9:7.1f} GB/s"
+    return ""
+
+
+# ---------------------------------------------------------------- looking
+
+
+def steps_to_watch(done: int, total: int) -> range:
+    """The steps that --profile looks at, in a run that goes from step `done` to `total`.
+
+    A run too short for the warm-up has at least its last step looked at.
+    """
+    first = done + min(WARM_UP_STEPS, max(0, total - done - 1))
+    return range(first, min(total, first + STEPS))
+
+
+class StepProfiler:
+    """Collects what the kernels of some steps take."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._roles = {
+            (shape[0], shape[1]): name.split(".")[-1]
+            for name, shape in model.shapes.items()
+            if name.startswith("layers.") and len(shape) == 2
+        }
+        self._rows: dict[str, Row] = {}
+        self._seconds, self._tokens = 0.0, 0
+        self.steps = 0
+        """Steps looked at so far."""
+
+    @contextmanager
+    def watching(self, batch: Batch) -> Iterator[None]:
+        """Look at the one step on `batch` that is made inside the block.
+
+        A step that raises is not counted.
+        """
+        calls: list[tuple[str, tuple[Any, ...], float]] = []
+        with _standing_in(self._model, calls):
+            start = time.perf_counter()
+            yield
+            seconds = time.perf_counter() - start
+        self._count(batch, seconds, calls)
+
+    def _count(
+        self, batch: Batch, seconds: float, calls: list[tuple[str, tuple[Any, ...], float]]
+    ) -> None:
+        lengths = np.diff(batch.offsets)
+        pairs = int((lengths * (lengths + 1) // 2).sum())
+        facts = StepFacts(self._model.dtype.itemsize, pairs, self._roles)
+        outside = seconds
+        for name, arguments, taken in calls:
+            call = _as_call(name, arguments, taken)
+            matmul = is_matmul(call.function) or "cross_entropy" in call.function
+            self._add(Row(_label(call, facts), 1, taken, _work(call, facts), matmul))
+            outside -= taken
+        self._add(Row(PYTHON, 1, outside, Work(), False))
+        self._seconds += seconds
+        self._tokens += len(batch.tokens)
+        self.steps += 1
+
+    def _add(self, row: Row) -> None:
+        sofar = self._rows.get(row.label, Row(row.label, 0, 0.0, Work(), row.multiplies))
+        self._rows[row.label] = Row(
+            row.label,
+            sofar.calls + row.calls,
+            sofar.seconds + row.seconds,
+            sofar.work + row.work,
+            row.multiplies,
+        )
+
+    def profile(self) -> Profile:
+        """Averages over the steps looked at, of which there must be one."""
+        n = self.steps
+        rows = [
+            Row(
+                row.label, row.calls / n, row.seconds / n,
+                Work(row.work.flops / n, row.work.traffic / n), row.multiplies,
+            )
+            for row in self._rows.values()
+        ]  # fmt: skip
+        rows.sort(key=lambda row: (row.label == PYTHON, -row.seconds))
+        return Profile(n, self._tokens / n, self._seconds / n, rows)
+
+
+def profile_steps(
+    model: Model, step: Callable[[Batch], object], batches: Iterable[Batch]
+) -> Profile:
+    """The profile of `step(batch)` over some batches; the caller has warmed up."""
+    profiler = StepProfiler(model)
+    for batch in batches:
+        with profiler.watching(batch):
+            step(batch)
+    return profiler.profile()
+
+
+class _StandIn:
+    """A library of C functions that notes its calls: name, arguments, seconds."""
+
+    def __init__(self, library: Any, calls: list[tuple[str, tuple[Any, ...], float]]) -> None:
+        self._library, self._calls = library, calls
+
+    def __getattr__(self, name: str) -> Any:
+        function, calls, clock = getattr(self._library, name), self._calls, time.perf_counter
+        if not callable(function):
+            return function
+
+        def noted(*arguments: Any) -> Any:
+            start = clock()
+            result = function(*arguments)
+            calls.append((name, arguments, clock() - start))
+            return result
+
+        setattr(self, name, noted)  # asked once
+        return noted
+
+
+@contextmanager
+def _standing_in(model: Model, calls: list[tuple[str, tuple[Any, ...], float]]) -> Iterator[None]:
+    """Put stand-ins before the model's library and before the one of the flat buffers."""
+    own, library = model._c, kernels.library
+    model._c = _StandIn(own, calls)
+    vars(flat_buffers)["library"] = lambda dtype: _StandIn(library(dtype), calls)
+    try:
+        yield
+    finally:
+        model._c, vars(flat_buffers)["library"] = own, library
+
+
+def _as_call(name: str, arguments: tuple[Any, ...], seconds: float) -> Call:
+    numbers = (int, float, np.integer, np.floating)
+    return Call(
+        name.removeprefix("vidya_"),
+        tuple(int(value) for value in arguments if isinstance(value, (int, np.integer))),
+        sum(not isinstance(value, numbers) and bool(value) for value in arguments),
+        seconds,
+    )

@@ -151,7 +151,7 @@ typedef struct {
 /* Columns of dgain that one task sums. */
 enum { VD_COLUMNS = 64 };
 
-/* The micro-kernels in use (runtime.c). */
+/* The micro-kernels in use (dispatch.c). */
 const vd_micro *vd_micro_kernels(void);
 
 extern const vd_micro vd_micro_generic;

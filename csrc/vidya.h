@@ -33,7 +33,7 @@ typedef float vd_real;
 /* cffi reads what stands between these two marks (tools/kernel_extensions.py). */
 /* BEGIN API */
 
-/* ---- threads, instruction set, BLAS (runtime.c, pool.c) ---------------- */
+/* ---- threads, instruction set, BLAS (dispatch.c, pool.c) ---------------- */
 
 /* Threads that the kernels use, at least 1, on a process that may use `cores` cores:
  * with more threads than that, one that waits lets go of its core. OpenBLAS itself is
@@ -167,7 +167,7 @@ void vidya_attention_backward(vd_real *dqkv, vd_real *delta, const vd_real *dout
 void vidya_attention_decode(vd_real *out, const vd_real *q, const vd_real *keys,
                             const vd_real *values, int64_t n, int64_t H, int64_t hd);
 
-/* ---- generation (decode.c, weights.c) ------------------------------------ */
+/* ---- generation (decode.c, weight_panels.c) ------------------------------------ */
 
 /* How the weights of a product are kept. Rows: [n, k] of vd_real, as a model has them,
  * read in place. All others: panels as wide as the micro-kernel's tile, made by
@@ -231,7 +231,7 @@ void vidya_decode(const vidya_decoder *m, vd_real *logits, const int32_t *tokens
                   const int32_t *slots, const int32_t *positions, int64_t T,
                   const int32_t *wanted, int64_t n_wanted);
 
-/* ---- choosing tokens (choose.c) ------------------------------------------- */
+/* ---- choosing tokens (logits.c) ------------------------------------------- */
 
 /* lse [rows]: log(sum(exp(row))) of logits [rows, V]; not finite where a row holds NaN or
  * +infinity, or nothing but -infinity. */

@@ -1,4 +1,4 @@
-/* runtime.c - which micro-kernels run, and OpenBLAS's own settings. */
+/* dispatch.c - which micro-kernels run, and OpenBLAS's own settings. */
 #include <string.h>
 
 #include "blas.h"

@@ -1,4 +1,4 @@
-/* weights.c - weights in panels, as linear.c and decode.c read them, in fewer bytes or not. */
+/* weight_panels.c - weights in panels, as linear.c and decode.c read them. */
 #include "internal.h"
 
 enum { LANES = 64 }; /* that a task compresses; a multiple of every panel's */

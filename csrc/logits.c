@@ -1,4 +1,4 @@
-/* choose.c - what sampling asks of a row of logits. */
+/* logits.c - what sampling asks of a row of logits. */
 #include <stdlib.h>
 
 #include "internal.h"

@@ -21,9 +21,8 @@ from vidya.chatting.session import Conversation
 from vidya.chatting.session_file import ConversationFile
 from vidya.errors import UserError
 from vidya.system.stop_signal import interrupts
-from vidya.terminal.formatting import printable
+from vidya.terminal.formatting import plural, printable
 from vidya.terminal.line_editor import (
-    YOU,
     can_edit,
     is_command,
     message_reader,
@@ -36,7 +35,7 @@ from vidya.terminal.wrapped_output import WrappedOutput
 if TYPE_CHECKING:
     from vidya.generation.replies import Reply
 
-MODEL = "vidya> "
+YOU, MODEL = "you> ", "vidya> "
 HELP = """\
 /reset      begin a new conversation
 /temp X     temperature of the replies; without X: what it is
@@ -83,7 +82,7 @@ class TerminalChat:
         read = message_reader(self._conversation.turns[::2]) if fancy else read_line
         while True:
             try:
-                message = plain_text(read())
+                message = plain_text(read(YOU))
                 if message.strip() == "/quit":
                     return
                 if is_command(message):
@@ -179,7 +178,8 @@ class TerminalChat:
         c = self._conversation
         lines = [self._about] if self._about else []
         lines.append(
-            f"{exchanges(c.turns)}; the model sees {c.tokens:,} of at most {c.window:,} tokens"
+            f"{plural(len(c.turns) // 2, 'exchange')}; the model sees {c.tokens:,} of at most "
+            f"{c.window:,} tokens"
         )
         if c.last is not None:
             lines.append(f"the last reply: {describe_speed(c.last)}")
@@ -191,15 +191,9 @@ class TerminalChat:
         return HELP.format(context=self._conversation.window)
 
 
-def exchanges(turns: Sequence[str]) -> str:
-    """How many messages got a reply, in words."""
-    count = len(turns) // 2
-    return "1 exchange" if count == 1 else f"{count:,} exchanges"
-
-
 def recap(turns: Sequence[str]) -> str:
     """How a conversation that goes on ended last time."""
-    lines = [f"The conversation goes on after {exchanges(turns)}:"]
+    lines = [f"The conversation goes on after {plural(len(turns) // 2, 'exchange')}:"]
     for name, turn in zip((YOU, MODEL), turns[-2:], strict=False):
         shown = printable(turn, one_line=True)
         lines.append(name + (shown if len(shown) <= 200 else f"{shown[:200]} …"))

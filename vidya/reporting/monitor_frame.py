@@ -15,7 +15,7 @@ from vidya.reporting.run_history import RunHistory
 from vidya.storage.checkpoint_folder import step_of_name, training_checkpoints
 from vidya.storage.run_folder import training_process
 from vidya.terminal.braille_plot import column_means, draw_curve
-from vidya.terminal.formatting import byte_size, duration, fitting
+from vidya.terminal.formatting import byte_size, duration, fitting, plural
 
 _SMOOTHED = 100  # steps in the loss that is told
 _LEAST_PLOT = 4  # lines of a picture that is worth drawing
@@ -200,7 +200,7 @@ def _step(history: RunHistory) -> list[str]:
         byte_size(last["rss_bytes"]),
     ]
     if history.spikes:
-        parts.append(f"{history.spikes} spike{'s' * (history.spikes > 1)}")
+        parts.append(plural(history.spikes, "spike"))
     return parts
 
 

@@ -22,6 +22,11 @@ def byte_size(n: float) -> str:
     return f"{n / 1e6:.0f} MB" if n < 1e9 else f"{n / 1e9:.1f} GB"
 
 
+def plural(count: int, noun: str) -> str:
+    """A count with its noun: 1 lesson, 2,000 lessons."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def fitting(parts: list[str], width: int) -> str:
     """The first of `parts`, side by side, and as many more as `width` columns hold."""
     while len(parts) > 1 and len(" · ".join(parts)) > width:

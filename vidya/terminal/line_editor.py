@@ -7,12 +7,8 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
-
-YOU = "you> "
 LONG_PASTE = 2000
 """Characters (or a hundredth as many lines) from which a pasted text is shown by its size."""
 
@@ -27,16 +23,13 @@ def plain_text(message: str) -> str:
     return re.sub("[\ud800-\udfff]+", "\ufffd", message)
 
 
-# ---- reading ------------------------------------------------------------------------------
-
-
 def can_edit() -> bool:
     """Whether the terminal can move its cursor, and both its ends are ours."""
     capable = os.environ.get("TERM", "dumb").lower() not in ("", "dumb", "unknown")
     return capable and sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def read_line(prompt: str = YOU, default: str = "") -> str:
+def read_line(prompt: str, default: str = "") -> str:
     """A message from a terminal that can do nothing but lines; a default is not shown."""
     return input(prompt)
 
@@ -78,7 +71,7 @@ def message_reader(history: Sequence[str]) -> Callable[..., str]:
         history=InMemoryHistory(history), key_bindings=keys, enable_suspend=True, output=output
     )
 
-    def read(prompt: str = YOU, default: str = "") -> str:
+    def read(prompt: str, default: str = "") -> str:
         message: str = session.prompt(
             [("bold", prompt)], default=default,
             prompt_continuation=lambda width, number, wrapped: " " * width,

@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
-# ---- showing ------------------------------------------------------------------------------
 
 
 class WrappedOutput:

@@ -28,6 +28,7 @@ from vidya.terminal.line_editor import (
     read_line,
 )
 
+YOU = "you> "
 CHOICE = "teach> "
 EDIT = "edit> "
 HELP = """\
@@ -81,7 +82,7 @@ class TerminalTeaching:
         """Teach until /quit or the end of input; returns the exit status."""
         while True:
             try:
-                message = plain_text(self._read())
+                message = plain_text(self._read(YOU))
                 if is_command(message):
                     self._command(message)
                 elif message.strip():

@@ -21,7 +21,6 @@ from vidya.terminal.command_line import parse
 from vidya.training import thread_choice
 
 if TYPE_CHECKING:
-    from vidya.generation.decoder import Precision
     from vidya.generation.replies import Reply
     from vidya.generation.sampling_settings import SamplingSettings
     from vidya.storage.pretrained import Pretrained
@@ -135,14 +134,6 @@ def _load(model: Path | None, asked: thread_choice.Threads) -> "Pretrained":
     return pretrained
 
 
-def _precision(asked: Literal["auto", "fp32", "bf16", "int8"]) -> "Precision":
-    from vidya import kernels
-
-    if asked == "auto":
-        return "bf16" if kernels.has_bf16() else "fp32"
-    return asked
-
-
 # ---- replies to one prompt ---------------------------------------------------------------
 
 
@@ -152,9 +143,10 @@ def _answer(
     """Print the replies to a prompt: as it comes, or where there are several, a line each."""
     from vidya.generation.generator import Generator
     from vidya.generation.replies import MOST_TOGETHER, opening, write_replies
+    from vidya.model.precision import resolve_precision
 
     generator = Generator(
-        pretrained.model, _precision(options.precision), slots=min(options.n, MOST_TOGETHER),
+        pretrained.model, resolve_precision(options.precision), slots=min(options.n, MOST_TOGETHER),
         turn_starts=[pretrained.tokenizer.user_id],
     )  # fmt: skip
     ids = opening(generator, pretrained.tokenizer, prompt, options.max_tokens)
@@ -221,10 +213,11 @@ def _converse(
     from vidya.chatting.session import Conversation
     from vidya.chatting.session_file import ConversationFile
     from vidya.chatting.terminal_chat import TerminalChat, recap
+    from vidya.model.precision import resolve_precision
 
     file = None if options.session is None else ConversationFile.open(options.session)
     conversation = Conversation(
-        pretrained, sampling, options.max_tokens, _precision(options.precision)
+        pretrained, sampling, options.max_tokens, resolve_precision(options.precision)
     )
     if file is not None and file.turns:
         conversation.resume(file.turns)

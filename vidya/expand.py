@@ -140,7 +140,7 @@ def _expanded(small: "Model", spelling: "Spelling", config: ModelConfig, seed: i
 
     old = dataclasses.replace(small.config, vocab_size=config.vocab_size)
     parameters = small.parameters | {"wte": respell(small.parameters["wte"], spelling.pieces)}
-    big = Model(config)
+    big = Model(config, precision=small.precision)  # the two are compared
     grown = grow(parameters, old, config, seed)
     for name, values in big.parameters.items():
         values[...] = grown.pop(name)  # so that there are never two whole copies
@@ -196,12 +196,13 @@ def _check(small: "Pretrained", big: "Model", tokenizer: "Tokenizer", options: O
     before = held_out_loss(small.model, small.tokenizer, held_out)
     after = held_out_loss(big, tokenizer, respelled, context=old)
     assert before is not None and after is not None  # nothing interrupts them
-    print(f"held-out    before  {_result(before, old)}")
-    print(f"            after   {_result(after, old)}")
+    print(f"held-out    before  {_result(before, old, small.model.precision)}")
+    print(f"            after   {_result(after, old, big.precision)}")
     if new > old:
         longer = held_out_loss(big, tokenizer, respelled)
         assert longer is not None
-        print(f"            after   {_result(longer, new)}: longer than it was trained on")
+        longest = _result(longer, new, big.precision)
+        print(f"            after   {longest}: longer than it was trained on")
     if same and not after.loss <= before.loss * (1 + MOST_RISE):
         raise UserError(
             f"the held-out loss rose from {before.loss:.4f} to {after.loss:.4f}, by more than "
@@ -209,9 +210,9 @@ def _check(small: "Pretrained", big: "Model", tokenizer: "Tokenizer", options: O
         )
 
 
-def _result(held_out: "HeldOutLoss", context: int) -> str:
+def _result(held_out: "HeldOutLoss", context: int, precision: str) -> str:
     return (
-        f"loss {held_out.loss:.6f}, {held_out.bits_per_byte:.6f} bits per byte "
+        f"loss {held_out.loss:.6f}, {held_out.bits_per_byte:.6f} bits per byte in {precision} "
         f"({held_out.tokens:,} tokens in windows of {context:,})"
     )
 

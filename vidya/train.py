@@ -63,6 +63,7 @@ def _options_to_begin_with(initial: InitialWeights) -> TrainOptions:
 
 def _start(run: RunFolder, options: TrainOptions, initial: InitialWeights | None) -> Trainer:
     """A fresh run, its length chosen."""
+    from vidya.model.precision import resolve_precision
     from vidya.text.tokenizer import check_merges
     from vidya.training import thread_choice
     from vidya.training.run_corpora import prepare, remember, survey
@@ -73,6 +74,7 @@ def _start(run: RunFolder, options: TrainOptions, initial: InitialWeights | None
         initial.require_outside(run.path)
     _refuse_occupied(run, options)
     check_merges(options.n_merges())
+    resolve_precision(options.precision)
     if options.tensorboard:
         summary_writer()
     sources = survey(options, run)

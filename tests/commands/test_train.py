@@ -35,8 +35,8 @@ from support.training_runs import (
 )  # fmt: skip
 
 import vidya
-from vidya import kernels
 from vidya.model import config
+from vidya.model.precision import resolve_precision
 from vidya.storage import checkpoint
 from vidya.text.conversation_format import MARKERS
 from vidya.text.held_out_split import is_held_out
@@ -81,7 +81,7 @@ def test_first_line_describes_the_run(home):
     assert first["versions"]["python"] == sys.version.split()[0]
     assert "OpenBLAS" in first["versions"]["openblas"]
     assert first["processor"] and first["threads"] == 1
-    assert first["precision"] == ("bf16" if kernels.has_bf16() else "fp32")
+    assert first["precision"] == resolve_precision("auto")
     assert first["tokenizer_hash"] == tokenizer.hash
     assert re.fullmatch(r"[0-9a-f]{32}", first["corpus_hash"])
     assert all("kind" not in line for line in others)

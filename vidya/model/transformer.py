@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -35,13 +35,6 @@ PASS_TOKENS = 2048
 """Most tokens that one pass holds (a longer context counts more): a larger batch takes
 several passes whose gradients are added. What a pass keeps for backward is then a matter
 of this size and not of the batch's, and a layer's activations stay in the last-level cache."""
-
-
-def resolve_precision(asked: Literal["auto", "fp32", "bf16"]) -> Literal["fp32", "bf16"]:
-    """What `asked` means on this processor: auto is bf16 where that is faster."""
-    if asked == "auto":
-        return "bf16" if kernels.has_bf16() else "fp32"
-    return asked
 
 
 def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:

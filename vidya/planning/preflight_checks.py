@@ -21,6 +21,7 @@ from vidya import kernels
 from vidya.errors import UserError
 from vidya.model import config, presets, transformer
 from vidya.model.config import ModelConfig
+from vidya.model.precision import resolve_precision
 from vidya.planning import cost_estimate, trial_run
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_format import CheckpointError
@@ -94,7 +95,7 @@ def extension(site: Site) -> str:
     for name, product in (("matmul", kernels.matmul(x, w)), ("linear", kernels.linear(x, w))):
         off = float(np.abs(product - there).max())
         require(off < 1e-3, f"{name} of the kernels is off by {off:.3g}")
-    precision = transformer.resolve_precision(site.options.precision)
+    precision = resolve_precision(site.options.precision)
     blas = " ".join(kernels.openblas_config().split()[:2])
     return f"built; {kernels.get_isa()}, {blas}, precision {precision}"
 

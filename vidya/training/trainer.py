@@ -23,7 +23,8 @@ from vidya.errors import UserError
 from vidya.measuring.held_out_loss import HeldOutLoss, held_out_loss
 from vidya.model import config, learning_rate, presets
 from vidya.model.adam import Adam
-from vidya.model.transformer import Model, resolve_precision
+from vidya.model.precision import resolve_precision
+from vidya.model.transformer import Model
 from vidya.storage import checkpoint, checkpoint_folder, metrics_log
 from vidya.storage.background_checkpoint import CheckpointWriter
 from vidya.storage.checkpoint_folder import training_checkpoints

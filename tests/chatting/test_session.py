@@ -175,7 +175,7 @@ def test_a_reply_says_something_and_ends_at_any_marker(tokenizer):
     assert sorted(replies) == [0, 1, 2, 3, 4]
     for reply in replies.values():
         assert len(reply.text.strip()) >= 1 and reply.end == "turn"
-    assert all(slot.sequence is None for slot in generator._slots)
+    assert not generator._sequences
 
 
 def test_replies_together_are_those_of_one_by_one(tokenizer):

@@ -16,6 +16,14 @@ class Documents:
     offsets: np.ndarray
 
 
+def continuation(generator, prompt, *, rng=None, **settings):
+    """The ids that a `vidya.generation.generator.Generator` writes after one prompt."""
+    rngs = None if rng is None else [rng]
+    for token in generator.batch([prompt], rngs=rngs, **settings):
+        if not token.stops:
+            yield token.id
+
+
 def draw_batch(rng, vocab_size, lengths, counted=1.0):
     """Documents of these lengths; a share of the targets is not counted."""
     T = sum(lengths)

@@ -17,7 +17,7 @@ from vidya.generation.generator import Generator
 from vidya.generation.replies import Reply, write_replies
 
 if TYPE_CHECKING:
-    from vidya.generation.decoder import Precision
+    from vidya.generation.precision import WeightPrecision
     from vidya.generation.sampling_settings import SamplingSettings
     from vidya.storage.pretrained import Pretrained
 
@@ -38,7 +38,7 @@ class Conversation:
 
     def __init__(
         self, pretrained: Pretrained, sampling: SamplingSettings, max_tokens: int,
-        precision: Precision = "fp32",
+        precision: WeightPrecision = "fp32",
     ) -> None:  # fmt: skip
         self.turns: list[str] = []
         self.sampling = sampling

@@ -17,19 +17,19 @@ No sampling here, and no idea of where a conversation turns: vidya/generation/ge
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidya import kernels
-from vidya.kernels.allocation import aligned_zeros, large_zeros
+from vidya.generation.decoder_weights import DecoderWeights
+from vidya.generation.precision import WEIGHT_PRECISIONS, WeightPrecision
+from vidya.kernels.allocation import aligned_zeros
 from vidya.model.transformer import Model
 
 Array = NDArray[Any]
-Precision = Literal["fp32", "bf16", "int8"]
 MOST_ROWS = 512
 """Tokens of one call: a longer prompt is cut into pieces."""
 MATRICES = ("attn_qkv", "attn_out", "ffn_up", "ffn_down")
@@ -47,7 +47,7 @@ class Decoder:
     """
 
     def __init__(
-        self, model: Model, precision: Precision = "fp32", slots: int = 1, *,
+        self, model: Model, precision: WeightPrecision = "fp32", slots: int = 1, *,
         in_place: bool = False,
     ) -> None:  # fmt: skip
         """Make room, and the weights in fewer bytes.
@@ -62,7 +62,7 @@ class Decoder:
             ValueError: an unknown precision, fewer than one slot, or a float64 model or
                 `in_place` in another precision than the model's own ("fp32").
         """
-        if precision not in ("fp32", "bf16", "int8"):
+        if precision not in WEIGHT_PRECISIONS:
             raise ValueError(f"precision must be fp32, bf16 or int8, not {precision!r}")
         if precision != "fp32" and model.dtype != np.float32:
             raise ValueError(f"precision {precision} is for float32 models, not {model.dtype}")
@@ -77,7 +77,7 @@ class Decoder:
         self.window = config.context
         self.rows = max(slots, min(MOST_ROWS, self.window))
         self._lib = kernels.library(model.dtype)
-        self._weights = _Weights(model, precision, in_place=in_place)
+        self._weights = DecoderWeights(model, precision, in_place=in_place)
         self._keys, self._values = self._make_cache()
         self._logits = aligned_zeros((self.rows, config.vocab_size), model.dtype)
         self._ids = np.zeros((4, self.rows), np.int32)  # tokens, slots, positions, wanted
@@ -233,58 +233,3 @@ class Decoder:
         """Names of the weights that each call copies: the first none, then a layer each."""
         layers = range(self.model.config.n_layer)
         return [[], *([f"layers.{i}.{name}" for name in MATRICES] for i in layers), ["wte"]]
-
-
-class _Weights:
-    """The matrices of a model, for products of tokens with them.
-
-    Attributes:
-        fields: by name, the fields of the C structure `vidya_weights`.
-    """
-
-    def __init__(self, model: Model, precision: Precision, *, in_place: bool) -> None:
-        """Make those in fewer bytes; those in fp32 are the model's own until `make`."""
-        self._matrices = {n: p for n, p in model.parameters.items() if p.ndim == 2}
-        self._precision = precision
-        self._made: dict[str, kernels.CompressedWeights] = {}
-        self.fields: dict[str, dict[str, Any]] = {}
-        self._room = {} if in_place else self._make_room(model.dtype)
-        for name, matrix in self._matrices.items():
-            n, k = matrix.shape
-            if precision == "fp32":
-                self.fields[name] = {"data": kernels.pointer(matrix), "n": n, "k": k}
-            else:
-                self.make(name)
-
-    def _make_room(self, dtype: np.dtype[Any]) -> dict[str, Array]:
-        """One after the other in the order of their use, which the kernels read ahead in."""
-        order = sorted(self._matrices, key=lambda name: name == "wte")  # the head comes last
-        sizes = [
-            kernels.panel_bytes(self._matrices[name].shape, self._precision, dtype)
-            for name in order
-        ]
-        ends = list(itertools.accumulate(sizes))
-        room = large_zeros(ends[-1])
-        return {
-            name: room[end - size : end]
-            for name, size, end in zip(order, sizes, ends, strict=True)
-        }  # fmt: skip
-
-    def make(self, name: str) -> dict[str, Any]:
-        """Copy a matrix into panels; returns the fields of its C structure from then on."""
-        made = kernels.CompressedWeights(self._matrices[name], self._precision, self._room[name])
-        self._made[name], self.fields[name] = made, made.fields()
-        return self.fields[name]
-
-    def refresh(self) -> None:
-        for name, made in self._made.items():
-            made.fill(self._matrices[name])
-
-    def require_isa(self) -> None:
-        for made in itertools.islice(self._made.values(), 1):  # all are of the same
-            made.require_isa()
-
-    def nbytes(self) -> int:
-        """With room for those that are not made yet."""
-        scales = sum(made.nbytes() - self._room[n].nbytes for n, made in self._made.items())
-        return scales + sum(room.nbytes for room in self._room.values())

@@ -7,15 +7,13 @@ has a checkpoint to open, begins without.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from vidya.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
-
-MAX_SEED = 2**64 - 1
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,8 @@ class SamplingSettings:
             raise UserError(f"temperature must be 0 or more, not {self.temperature}")
         if self.top_k < 0:
             raise UserError(f"top_k must be 0 (all tokens) or more, not {self.top_k}")
-        if not 0 <= self.seed <= MAX_SEED:
-            raise UserError(f"seed must be between 0 and 2**64 - 1, not {self.seed}")
+        if not 0 <= self.seed < 2**64:
+            raise UserError(f"seed must be in [0, 2**64), not {self.seed}")
         if not 0 < self.top_p <= 1:
             raise UserError(f"top_p must be above 0 and at most 1, not {self.top_p}")
         if not 0 <= self.min_p <= 1:
@@ -60,6 +58,12 @@ class SamplingSettings:
             raise UserError(
                 f"repetition_window must be 0 (all tokens) or more, not {self.repetition_window}"
             )
+
+    @classmethod
+    def of(cls, options: object) -> SamplingSettings:
+        """The settings that a command's options have by the same names, defaults for the others."""
+        names = [field.name for field in fields(cls) if hasattr(options, field.name)]
+        return cls(**{name: getattr(options, name) for name in names})
 
     def rng(self, stream: int = 0) -> np.random.Generator:
         """A fresh random stream that starts at `seed`: the first, or another of its number."""

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vidya.generation.decoder import Decoder, Precision
-from vidya.generation.finished_replies import finished_replies
+from vidya.generation.decoder import Decoder
 from vidya.generation.generator import Generator
-from vidya.generation.replies import MOST_TOGETHER
+from vidya.generation.precision import WeightPrecision
+from vidya.generation.replies import MOST_TOGETHER, finished_replies
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.measuring.diversity import distinct, repetition, words
 from vidya.measuring.held_out_loss import MOST_WINDOWS, MeasuredText, measure_text
@@ -51,7 +51,7 @@ class Scores:
     preset: str | None
     step: int | None
     parameters: int
-    precision: Precision
+    precision: WeightPrecision
     data: str
     corpus_hash: str
     documents: int
@@ -80,7 +80,7 @@ class Scores:
 def score(
     pretrained: Pretrained,
     text: HeldOutText,
-    precision: Precision,
+    precision: WeightPrecision,
     *,
     sampling: SamplingSettings,
     count: int,
@@ -114,7 +114,7 @@ def score(
 
 
 def _score_replies(
-    pretrained: Pretrained, messages: Sequence[str], precision: Precision,
+    pretrained: Pretrained, messages: Sequence[str], precision: WeightPrecision,
     sampling: SamplingSettings, max_tokens: int,
 ) -> ReplyScores:  # fmt: skip
     tokenizer = pretrained.tokenizer

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from vidya.errors import UserError
-from vidya.generation.finished_replies import finished_replies
+from vidya.generation.replies import finished_replies
 from vidya.generation.generator import Generator
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.system.atomic_file import atomic_write

@@ -31,7 +31,7 @@ lint: python
 	"$(PYTHON)" -m ruff check .
 	"$(PYTHON)" -m ruff format --check .
 	"$(PYTHON)" -m mypy
-	"$(dir $(PYTHON))lint-imports" --no-logo
+	"$(PYTHON)" -c "from importlinter.cli import lint_imports_command as lint; lint()" --no-logo
 	"$(PYTHON)" tools/check_c.py
 
 bench: python

@@ -266,8 +266,8 @@ class Stages:
     def tokenizer(self) -> dict[str, Any]:
         """`Tokenizer.train` over the corpus, saved."""
         code = (
-            "import sys; from vidya.corpus import read_documents; "
-            "from vidya.tokenizer import Tokenizer; "
+            "import sys; from vidya.text.corpus_file import read_documents; "
+            "from vidya.text.tokenizer import Tokenizer; "
             "t = Tokenizer.train(read_documents(sys.argv[1]), 4000, say=print); t.save(sys.argv[2])"
         )
         words = [sys.executable, "-c", code, self.folder / "all.txt", self.folder / "t.json"]
@@ -276,8 +276,9 @@ class Stages:
     def cache(self) -> dict[str, Any]:
         """`token_cache.build` of the corpus."""
         code = (
-            "import sys; from vidya.corpus import read_documents; from vidya import token_cache; "
-            "from vidya.tokenizer import Tokenizer; "
+            "import sys; from vidya.text.corpus_file import read_documents; "
+            "from vidya.text import token_cache; "
+            "from vidya.text.tokenizer import Tokenizer; "
             "token_cache.build(sys.argv[3], read_documents(sys.argv[1]), "
             "Tokenizer.load(sys.argv[2]), 'x' * 32)"
         )

@@ -101,7 +101,7 @@ def test_import_vidya_loads_only_the_package_itself():
     before, _ = modules_after("")
     after, _ = modules_after("import vidya")
     assert after - before == {"vidya"}
-    errors, _ = modules_after("import vidya.errors, vidya.config, vidya.options")
+    errors, _ = modules_after("import vidya.errors, vidya.model.config, vidya.training.options")
     assert not {"numpy", "tyro", "rich"} & errors
 
 
@@ -110,7 +110,7 @@ def test_chat_opens_its_model_before_numpy_is_imported(tmp_path):
     (tmp_path / "m.bin").touch()
     (tmp_path / "tokenizer.json").touch()
     code = (
-        "import sys, vidya.chat, vidya.checkpoint_file as file\n"
+        "import sys, vidya.chat, vidya.storage.checkpoint_format as file\n"
         "file.CheckpointFile.__init__ = lambda self, path: sys.exit(0)\n"
         "vidya.chat.main()\n"
     )

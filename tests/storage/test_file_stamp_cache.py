@@ -40,7 +40,7 @@ def later(monkeypatch):
 def reads(monkeypatch, options, run) -> tuple[int, run_corpora.CorpusSources]:
     """How many files a survey reads, and what it finds."""
     count = 0
-    original = run_corpora.corpus.read_documents
+    original = run_corpora.corpus_file.read_documents
 
     def counting(path):
         nonlocal count
@@ -48,7 +48,7 @@ def reads(monkeypatch, options, run) -> tuple[int, run_corpora.CorpusSources]:
         return original(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_corpora.corpus, "read_documents", counting)
+        patch.setattr(run_corpora.corpus_file, "read_documents", counting)
         sources = survey(options, run)
     return count, sources
 

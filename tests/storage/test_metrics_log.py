@@ -96,7 +96,7 @@ def test_each_line_is_there_at_once(tmp_path):
 
 KILLED = """
 import sys
-from vidya.metrics import MetricsWriter
+from vidya.storage.metrics_log import MetricsWriter
 writer = MetricsWriter(sys.argv[1])
 step = 0
 while True:

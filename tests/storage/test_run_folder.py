@@ -63,7 +63,7 @@ def test_a_folder_that_cannot_be_made():
 READ_ONLY = """
 import os, sys
 from vidya.errors import UserError
-from vidya.run_folder import RunFolder
+from vidya.storage.run_folder import RunFolder
 if os.getuid() == 0:
     os.setuid(65534)  # root may write anywhere
 for path in sys.argv[1:]:
@@ -91,7 +91,7 @@ def test_an_unwritable_folder(tmp_path):
 
 HOLD = """
 import os, sys, time
-from vidya.run_folder import RunFolder
+from vidya.storage.run_folder import RunFolder
 with RunFolder(sys.argv[1]):
     if sys.argv[2] == "fork" and os.fork() == 0:
         os.write(1, b"%d\\n" % os.getpid())  # whole lines: two processes write here

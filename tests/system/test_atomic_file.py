@@ -177,7 +177,7 @@ def test_threads_write_the_same_file(tmp_path):
 
 WRITER = """
 import sys, time
-from vidya.atomic import atomic_write
+from vidya.system.atomic_file import atomic_write
 def write(file):
     file.write(b"half")
     file.flush()

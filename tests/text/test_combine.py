@@ -184,10 +184,11 @@ def test_the_command_with_weights_and_tokens(tmp_path):
 MEASURE = """
 import sys
 from pathlib import Path
-from vidya import batches, combine, memory
+from vidya.system.process_memory import peak_bytes
+from vidya.text import combine
 combine.PART_BYTES = 1_000_000
 combine.combine_corpora([Path(sys.argv[1])], Path(sys.argv[2]), val_out=Path(sys.argv[3]))
-print(memory.peak_bytes())
+print(peak_bytes())
 """
 
 
@@ -213,7 +214,7 @@ def test_a_killed_process_leaves_no_parts(tmp_path):
     code = f"""
 import sys
 from pathlib import Path
-from vidya.combine import combine_corpora
+from vidya.text.combine import combine_corpora
 combine_corpora([Path({str(path)!r})], Path({str(tmp_path / "out" / "o.txt")!r}))
 """
     process = subprocess.Popen([sys.executable, "-c", code])

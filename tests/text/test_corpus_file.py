@@ -171,7 +171,7 @@ def test_chitchat_of_the_package():
 
 
 def test_chitchat_not_installed(monkeypatch):
-    monkeypatch.setattr(conversation_format.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(chitchat.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install chitchat-dataset"):
         next(chitchat.chitchat_documents())
 
@@ -299,6 +299,6 @@ def test_bad_fraction(fraction):
 def test_chitchat_data_that_cannot_be_read(tmp_path, monkeypatch):
     (tmp_path / "dataset.json").write_text(json.dumps({})[:-1])
     spec = type("Spec", (), {"origin": str(tmp_path / "__init__.py")})
-    monkeypatch.setattr(conversation_format.importlib.util, "find_spec", lambda name: spec)
+    monkeypatch.setattr(chitchat.importlib.util, "find_spec", lambda name: spec)
     with pytest.raises(UserError, match="force-reinstall"):
         next(chitchat.chitchat_documents())

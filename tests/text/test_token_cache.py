@@ -217,8 +217,8 @@ import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 from vidya.errors import run_command
-from vidya.token_cache import build
-from vidya.tokenizer import Tokenizer
+from vidya.text.token_cache import build
+from vidya.text.tokenizer import Tokenizer
 tokenizer = Tokenizer.load({str(path.parent / "t.json")!r})
 raise SystemExit(run_command(lambda: build({str(path)!r}, ["text"] * 9999, tokenizer, "x")))
 """
@@ -233,8 +233,8 @@ raise SystemExit(run_command(lambda: build({str(path)!r}, ["text"] * 9999, token
 HELD = """
 import sys
 import numpy as np
-from vidya.memory import mapped_bytes
-from vidya.token_cache import TokenCache
+from vidya.system.process_memory import mapped_bytes
+from vidya.text.token_cache import TokenCache
 cache = TokenCache.open(sys.argv[1])
 before = mapped_bytes()
 total = int(cache.tokens.sum(dtype=np.int64))

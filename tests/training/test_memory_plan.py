@@ -60,11 +60,13 @@ def test_the_plan_in_a_line():
 
 CHILD = """
 import numpy as np
-from vidya import kernels, memory, metrics
-from vidya.batches import Batch
-from vidya.config import ModelConfig
-from vidya.model import Model
-from vidya.optimizer import Adam
+from vidya import kernels
+from vidya.model.adam import Adam
+from vidya.model.config import ModelConfig
+from vidya.model.transformer import Model
+from vidya.system.process_memory import resident_bytes
+from vidya.text.batch_plan import Batch
+from vidya.training.memory_plan import plan_memory
 kernels.set_num_threads(1)
 config = ModelConfig(128, 6, 4, 128, 2000)
 ids = np.random.default_rng(0).integers(0, 2000, 2048).astype(np.int32)
@@ -72,16 +74,16 @@ batch = Batch(ids, ids.copy(), np.arange(0, 2049, 128))
 small = Model(ModelConfig(64, 1, 2, 16, 50), max_tokens=16)  # wakes OpenBLAS
 few = Batch(ids[:16] % 50, ids[:16] % 50, np.array([0, 16]))
 small.loss_and_gradients(few)
-before = metrics.rss_bytes()
+before = resident_bytes()
 model = Model(config, max_tokens=2048)
 model.init(0)
 adam = Adam(model)
-planned = memory.plan(model, evaluates=True, batches=None, base=before)
+planned = plan_memory(model, evaluates=True, batches=None, base=before)
 for _ in range(2):
     model.loss_and_gradients(batch, dropout_seed=0)
     adam.update(1e-3, adam.gradient_norm())
     model.losses(batch)
-print(planned.total - before, metrics.rss_bytes() - before)
+print(planned.total - before, resident_bytes() - before)
 """
 
 
@@ -103,7 +105,7 @@ def test_freed_memory_is_given_back():
     """Many small pieces, freed while a later one is still in use: the heap cannot shrink."""
     before, after = in_child("""
         import ctypes
-        from vidya import memory, metrics
+        from vidya.system.process_memory import give_back, resident_bytes
         libc = ctypes.CDLL(None)
         libc.malloc.restype = ctypes.c_void_p
         libc.free.argtypes = [ctypes.c_void_p]
@@ -112,9 +114,9 @@ def test_freed_memory_is_given_back():
             ctypes.memset(piece, 1, 4000)
         for piece in pieces[:-1]:
             libc.free(piece)
-        print(metrics.rss_bytes())
-        memory.give_back()
-        print(metrics.rss_bytes())
+        print(resident_bytes())
+        give_back()
+        print(resident_bytes())
     """)
     assert before - after > 60e6
 

@@ -73,9 +73,8 @@ def main() -> int | None:
 
 def run(model: Path | None, options: Options) -> int:
     """Load the model, write the replies and print them."""
-    from vidya.generation.finished_replies import finished_replies
     from vidya.generation.generator import Generator
-    from vidya.generation.replies import MOST_TOGETHER
+    from vidya.generation.replies import MOST_TOGETHER, finished_replies
     from vidya.generation.sampling_settings import SamplingSettings
     from vidya.storage.pretrained import load_pretrained
     from vidya.training.samples import PROMPTS

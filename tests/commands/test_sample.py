@@ -12,8 +12,8 @@ from support.chat_runs import babbling_model, meta_of
 from vidya import sample
 from vidya.errors import run_command
 from vidya.generation.chat_tokens import TextStream, chat_prompt
-from vidya.generation.replies import finished_replies
 from vidya.generation.generator import Generator
+from vidya.generation.replies import finished_replies
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.storage import checkpoint
 from vidya.training.samples import PROMPTS, TEMPERATURES, sample_replies

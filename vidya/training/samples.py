@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from vidya.errors import UserError
-from vidya.generation.replies import finished_replies
 from vidya.generation.generator import Generator
+from vidya.generation.replies import finished_replies
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.system.atomic_file import atomic_write
 from vidya.text.tokenizer import Tokenizer

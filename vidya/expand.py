@@ -10,10 +10,9 @@ done to the weights stands in `vidya/model/growth.py`.
 
 import dataclasses
 import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vidya.errors import UserError, run_command
 from vidya.model.config import ModelConfig, describe
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from vidya.measuring.held_out_loss import HeldOutLoss
     from vidya.model.transformer import Model
     from vidya.storage.pretrained import Pretrained
-    from vidya.text.batch_plan import Tokens
+    from vidya.text.token_documents import TokenDocuments
     from vidya.text.tokenizer import Tokenizer
     from vidya.text.vocabulary_match import Spelling
 
@@ -172,14 +171,6 @@ def _rows(old: "Tokenizer", new: "Tokenizer", spelling: "Spelling") -> str:
 # ---- the check on held-out text ---------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Held:
-    """Documents as token ids (`vidya.text.batch_plan.Tokens`)."""
-
-    tokens: Any
-    offsets: Any
-
-
 def _check(small: "Pretrained", big: "Model", tokenizer: "Tokenizer", options: Options) -> None:
     """Print the held-out loss of both models; `UserError` if it rose though it must not."""
     from vidya.measuring.held_out_loss import held_out_loss
@@ -191,7 +182,7 @@ def _check(small: "Pretrained", big: "Model", tokenizer: "Tokenizer", options: O
         )
         return
     same = tokenizer.hash == small.tokenizer.hash
-    respelled = held_out if same else _encoded(_texts(held_out, small.tokenizer), tokenizer)
+    respelled = held_out if same else _respelled(held_out, small.tokenizer, tokenizer)
     old, new = small.model.config.context, big.config.context
     before = held_out_loss(small.model, small.tokenizer, held_out)
     after = held_out_loss(big, tokenizer, respelled, context=old)
@@ -217,52 +208,44 @@ def _result(held_out: "HeldOutLoss", context: int, precision: str) -> str:
     )
 
 
-def _held_out(small: "Pretrained", options: Options) -> "Tokens | None":
+def _held_out(small: "Pretrained", options: Options) -> "TokenDocuments | None":
     """The first held-out documents that fit --eval-tokens, in the trained model's tokens."""
     import numpy as np
 
     from vidya.text.corpus_file import read_documents, require_documents
     from vidya.text.token_cache import TokenCache
+    from vidya.text.token_documents import TokenDocuments, encode_each
 
-    cache: Tokens
+    cache: TokenDocuments
+    most = options.eval_tokens
     if options.val is not None:
         documents = require_documents(read_documents(options.val), str(options.val))
-        cache = _encoded(documents, small.tokenizer, options.eval_tokens)
+        encoded, tokens = [], 0
+        for ids in encode_each(documents, small.tokenizer):
+            encoded.append(ids)
+            tokens += len(ids) - 1
+            if tokens > most:
+                break
+        cache = TokenDocuments.joined(encoded)
     else:
         try:
-            kept = TokenCache.open(small.checkpoint_path.parent / "val.tokens")
+            path = small.checkpoint_path.parent / "val.tokens"
+            cache = TokenCache.open_of(path, small.tokenizer, "give --val FILE")
         except UserError:
             return None
-        if kept.tokenizer_hash != small.tokenizer.hash:
-            return None
-        cache = kept
-    # a prediction less than a document has tokens
-    predictions = cache.offsets[1:] - np.arange(1, len(cache.offsets))
-    count = max(1, int(np.searchsorted(predictions, options.eval_tokens, side="right")))
-    return _Held(cache.tokens[: cache.offsets[count]], cache.offsets[: count + 1])
+    return cache.first(max(1, int(np.searchsorted(cache.predictions_so_far, most, side="right"))))
 
 
-def _texts(held_out: "Tokens", tokenizer: "Tokenizer") -> Iterator[str]:
-    """The text of each document, the bos around it taken away."""
-    from itertools import pairwise
+def _respelled(documents: "TokenDocuments", old: "Tokenizer", new: "Tokenizer") -> "TokenDocuments":
+    """The same text in the tokens of another tokenizer."""
+    from vidya.text.token_documents import TokenDocuments, encode_each
 
-    for begin, end in pairwise(held_out.offsets.tolist()):
-        yield tokenizer.decode(held_out.tokens[begin + 1 : end - 1].tolist())
-
-
-def _encoded(
-    documents: Iterator[str], tokenizer: "Tokenizer", enough: int | None = None
-) -> "Tokens":
-    """Documents as token ids; no more are read when `enough` tokens are there."""
-    import numpy as np
-
-    offsets, parts = [0], []
-    for document in documents:
-        parts.append(np.array(tokenizer.encode_document(document), np.uint16))
-        offsets.append(offsets[-1] + len(parts[-1]))
-        if enough is not None and offsets[-1] > enough + len(parts):
-            break
-    return _Held(np.concatenate(parts), np.array(offsets, np.int64))
+    # the text of each document is what stands between its two bos
+    texts = (
+        old.decode(documents.document(number)[1:-1].tolist())
+        for number in range(documents.documents)
+    )
+    return TokenDocuments.joined(list(encode_each(texts, new)))
 
 
 # ---- what is written --------------------------------------------------------------------

@@ -26,7 +26,7 @@ from vidya.posttraining.finetuning.options import (
     TEXT_PATIENCE,
     FinetuneOptions,
 )
-from vidya.posttraining.finetuning.persona import read_persona
+from vidya.posttraining.finetuning.persona import mean_loss, read_persona
 from vidya.posttraining.replay_corpus import open_replay_corpus
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_format import read_digest, read_meta
@@ -181,7 +181,7 @@ def test_loss_on_all_words_learns_the_questions_too(command, run, persona):
         tuned(command, persona, "--model", run / NAME, *FAST, "--loss", whose)
         pretrained = load_pretrained(run)
         text = read_persona([persona], pretrained.tokenizer, loss="all", val_fraction=0)
-        losses[whose] = text.taught.loss(pretrained.model)
+        losses[whose] = mean_loss(pretrained.model, text.taught)
     assert losses["all"] < losses["assistant"]
 
 
@@ -273,7 +273,7 @@ def test_patience_keeps_the_best_weights(command, run, tmp_path):
     assert f"of which those of step {4 * least} are kept" in out
     pretrained = load_pretrained(run)
     held_out = read_persona([path], pretrained.tokenizer, val_fraction=0.3).held_out
-    assert held_out.loss(pretrained.model) == min(losses)
+    assert mean_loss(pretrained.model, held_out) == min(losses)
     assert read_meta(run / TRAINED)["finetuning"]["steps"] == 4 * least
 
 

@@ -1,7 +1,6 @@
 """The held-out loss against the whole model in NumPy float64, a window at a time."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -16,15 +15,10 @@ from vidya.model.config import ModelConfig
 from vidya.model.presets import PRESETS
 from vidya.model.transformer import Model
 from vidya.text.batch_plan import BatchPlan
+from vidya.text.token_documents import TokenDocuments
 from vidya.text.tokenizer import Tokenizer
 
 CONTEXT = 16
-
-
-@dataclass(frozen=True)
-class Cache:
-    tokens: np.ndarray
-    offsets: np.ndarray
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +39,6 @@ def model(tokenizer):
     model.init(5)
     model.flat *= 1.5  # far from uniform
     return model
-
-
-def cache_of(documents):
-    return Cache(np.concatenate(documents), np.cumsum([0, *map(len, documents)]))
 
 
 def windows(documents):
@@ -95,7 +85,7 @@ def plain_nats(model, inputs, targets):
 
 
 def test_against_plain_numpy(model, tokenizer, documents):
-    result = held_out_loss(model, tokenizer, cache_of(documents))
+    result = held_out_loss(model, tokenizer, TokenDocuments.joined(documents))
     pieces = list(windows(documents))
     nats = sum(plain_nats(model, *piece) for piece in pieces)
     predictions = sum(len(document) - 1 for document in documents)
@@ -113,7 +103,7 @@ def test_a_limit_takes_whole_windows_from_the_front(model, tokenizer, documents,
             break
         taken.append((inputs, targets))
         count += len(targets)
-    result = held_out_loss(model, tokenizer, cache_of(documents), max_tokens=limit)
+    result = held_out_loss(model, tokenizer, TokenDocuments.joined(documents), max_tokens=limit)
     assert result.tokens == count
     nats = sum(plain_nats(model, *piece) for piece in taken)
     assert result.loss == pytest.approx(nats / count, rel=1e-5)
@@ -126,21 +116,25 @@ def test_a_limit_takes_whole_windows_from_the_front(model, tokenizer, documents,
 def test_the_size_of_batches_changes_nothing_to_speak_of(model, tokenizer, documents):
     small = Model(model.config, max_tokens=CONTEXT)
     small.flat[:] = model.flat
-    one, other = (held_out_loss(m, tokenizer, cache_of(documents)) for m in (model, small))
+    one, other = (
+        held_out_loss(m, tokenizer, TokenDocuments.joined(documents)) for m in (model, small)
+    )
     assert one.tokens == other.tokens
     assert one.loss == pytest.approx(other.loss, rel=1e-6)
 
 
 def test_no_dropout_and_no_change(model, tokenizer, documents):
     before = model.flat.copy()
-    first, second = (held_out_loss(model, tokenizer, cache_of(documents)) for _ in range(2))
+    first, second = (
+        held_out_loss(model, tokenizer, TokenDocuments.joined(documents)) for _ in range(2)
+    )
     assert first == second and np.array_equal(model.flat, before)
 
 
 def test_an_interruption_between_two_batches(model, tokenizer, documents):
     calls = iter([False, True])
     assert held_out_loss(
-        model, tokenizer, cache_of(documents), interrupted=lambda: next(calls)
+        model, tokenizer, TokenDocuments.joined(documents), interrupted=lambda: next(calls)
     ) is None  # fmt: skip
     assert next(calls, None) is None  # it went past the first batch
 
@@ -148,7 +142,7 @@ def test_an_interruption_between_two_batches(model, tokenizer, documents):
 def test_documents_without_a_byte_of_text(model, tokenizer):
     """Two markers: a loss, and bits over no byte, which must not divide by zero."""
     markers = [np.array([tokenizer.bos_id, tokenizer.bos_id], np.uint16)]
-    result = held_out_loss(model, tokenizer, cache_of(markers))
+    result = held_out_loss(model, tokenizer, TokenDocuments.joined(markers))
     assert result.tokens == 1 and math.isfinite(result.bits_per_byte)
 
 
@@ -156,7 +150,7 @@ def test_documents_without_a_byte_of_text(model, tokenizer):
 
 
 def test_measuring_sees_what_training_sees(model, tokenizer, documents):
-    cache = cache_of(documents)
+    cache = TokenDocuments.joined(documents)
     expected = held_out_loss(model, tokenizer, cache)
     measured = measure_text(Decoder(model, slots=4), tokenizer, cache)
     assert measured.tokens == expected.tokens
@@ -177,7 +171,7 @@ def test_accuracy_against_plain_numpy(model, tokenizer):
             ids.append(likeliest if rng.random() < 0.4 else int(rng.integers(3, 200)))
             right += ids[-1] == likeliest
         documents.append(np.array(ids, np.uint16))
-    measured = measure_text(Decoder(model, slots=2), tokenizer, cache_of(documents))
+    measured = measure_text(Decoder(model, slots=2), tokenizer, TokenDocuments.joined(documents))
     assert 5 < right < measured.tokens - 5
     assert measured.accuracy == right / measured.tokens
     told = sum(len(tokenizer.decode_bytes(d, skip_special=True)) for d in documents)
@@ -187,7 +181,7 @@ def test_accuracy_against_plain_numpy(model, tokenizer):
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
 def test_slots_and_calls_change_nothing(model, tokenizer, documents, precision, monkeypatch):
     """One window at a time, several, and windows cut into calls of a few tokens."""
-    cache = cache_of(documents)
+    cache = TokenDocuments.joined(documents)
     one, several = (measure_text(Decoder(model, precision, n), tokenizer, cache) for n in (1, 3))
     cut = Decoder(model, precision, 2)
     monkeypatch.setattr(cut, "rows", 7)  # below the context
@@ -198,7 +192,9 @@ def test_slots_and_calls_change_nothing(model, tokenizer, documents, precision, 
 
 def test_progress_adds_up(model, tokenizer, documents):
     seen = []
-    measured = measure_text(Decoder(model), tokenizer, cache_of(documents), on_tokens=seen.append)
+    measured = measure_text(
+        Decoder(model), tokenizer, TokenDocuments.joined(documents), on_tokens=seen.append
+    )
     assert sum(seen) == measured.tokens and len(seen) > 1
 
 
@@ -206,7 +202,7 @@ def test_weights_that_are_no_good(model, tokenizer, documents):
     broken = Model(model.config)
     broken.flat[:] = np.nan
     with pytest.raises(UserError, match="not a number"):
-        measure_text(Decoder(broken), tokenizer, cache_of(documents))
+        measure_text(Decoder(broken), tokenizer, TokenDocuments.joined(documents))
 
 
 @pytest.fixture(scope="module")
@@ -218,12 +214,12 @@ def trained():
     model = Model(config, max_tokens=512)
     model.init(1)
     adam = Adam(model)
-    plan = BatchPlan(cache_of(tokenizer.encode_documents(lines[100:])), config.context,
+    plan = BatchPlan(TokenDocuments.joined(tokenizer.encode_documents(lines[100:])), config.context,
                      tokens_per_step=512, seed=1)  # fmt: skip
     for step in range(60):
         model.loss_and_gradients(plan.batch(step))
         adam.update(2e-3 * min(1, (step + 1) / 10), adam.gradient_norm())
-    return model, tokenizer, cache_of(tokenizer.encode_documents(lines[:100]))
+    return model, tokenizer, TokenDocuments.joined(tokenizer.encode_documents(lines[:100]))
 
 
 @pytest.mark.parametrize(("precision", "most"), [("bf16", 0.005), ("int8", 0.01)])

@@ -1,8 +1,6 @@
 import time
 import tracemalloc
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,21 +16,16 @@ from vidya.text.batch_plan import (
     pack_by_tokens,
     permutation,
 )
+from vidya.text.token_documents import TokenDocuments
 
 
-@dataclass(frozen=True)
-class Cache:
-    tokens: Any
-    offsets: Any
-
-
-def cache_of(lengths: list[int]) -> Cache:
+def cache_of(lengths: list[int]) -> TokenDocuments:
     """Documents of these lengths; token i of the corpus is i."""
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return Cache(np.arange(offsets[-1], dtype=np.uint16), offsets)
+    return TokenDocuments(np.arange(offsets[-1], dtype=np.uint16), offsets)
 
 
-def expected_windows(cache: Cache, context: int) -> list[tuple[list[int], list[int]]]:
+def expected_windows(cache: TokenDocuments, context: int) -> list[tuple[list[int], list[int]]]:
     """Inputs and targets of every window, the obvious way."""
     windows = []
     for begin, end in pairwise(cache.offsets.tolist()):
@@ -86,7 +79,7 @@ def test_every_token_but_the_first_is_predicted_once(lengths, context):
 
 @pytest.mark.parametrize("lengths", [[], [0], [1], [1, 0, 1]])
 def test_nothing_to_predict(lengths):
-    cache = Cache(np.zeros(5, np.uint16), np.cumsum([0, *lengths]))
+    cache = TokenDocuments(np.zeros(5, np.uint16), np.cumsum([0, *lengths]))
     with pytest.raises(UserError, match="no document has two tokens"):
         BatchPlan(cache, 4, tokens_per_step=4)
     with pytest.raises(UserError, match="no document has two tokens"):
@@ -216,7 +209,7 @@ def test_limits_are_checked():
 def test_planning_a_large_corpus_is_quick():
     lengths = np.random.Generator(np.random.Philox(0)).integers(2, 600, 500_000)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    cache = Cache(np.broadcast_to(np.uint16(0), offsets[-1]), offsets)
+    cache = TokenDocuments(np.broadcast_to(np.uint16(0), offsets[-1]), offsets)
     start = time.process_time()
     plan = BatchPlan(cache, 512, tokens_per_step=1024)
     steps = plan.steps_in_epoch(0)
@@ -244,7 +237,7 @@ def test_evaluation_takes_the_first_windows(lengths, context, limit, most):
 def test_pages_are_released_after_each_batch():
     released = []
 
-    class Counting(Cache):
+    class Counting(TokenDocuments):
         def release(self) -> None:
             released.append(None)
 
@@ -272,9 +265,9 @@ def test_windows_do_not_depend_on_how_many_documents_are_cut_at_a_time(lengths, 
 def test_what_memory_holds_of_a_corpus():
     """16 bytes a window and 8 a batch, as the module says, and no more than 32 on the way."""
     offsets = np.arange(1_000_001, dtype=np.int64) * 20
-    plan = BatchPlan(Cache(np.zeros(1, np.uint16), offsets), 256, tokens_per_step=512)
+    plan = BatchPlan(TokenDocuments(np.zeros(1, np.uint16), offsets), 256, tokens_per_step=512)
     tracemalloc.start()
-    plan = BatchPlan(Cache(np.zeros(1, np.uint16), offsets), 256, tokens_per_step=512)
+    plan = BatchPlan(TokenDocuments(np.zeros(1, np.uint16), offsets), 256, tokens_per_step=512)
     plan.steps_in_epoch(0)
     now, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -88,7 +88,7 @@ def test_files_follow_each_other(run, options, tmp_path):
 def test_chitchat_is_the_default_corpus(monkeypatch):
     """The first 400 of its conversations here: all of them take seconds."""
     everything = list(itertools.islice(chitchat_documents(), 400))
-    monkeypatch.setattr(run_corpora.corpus, "chitchat_documents", lambda: iter(everything))
+    monkeypatch.setattr(run_corpora.chitchat, "chitchat_documents", lambda: iter(everything))
     sources = survey(TrainOptions())
     held_out = [text for text in everything if is_held_out(text, 0.02)]
     assert sources.train.summary.documents == 400 - len(held_out)

@@ -17,7 +17,8 @@ import numpy as np
 from vidya import kernels
 from vidya.errors import UserError
 from vidya.model.transformer import Model
-from vidya.text.batch_plan import Batch, Tokens, eval_batches
+from vidya.text.batch_plan import Batch, eval_batches
+from vidya.text.token_documents import TokenDocuments
 from vidya.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class HeldOutLoss:
 def held_out_loss(
     model: Model,
     tokenizer: Tokenizer,
-    cache: Tokens,
+    cache: TokenDocuments,
     *,
     max_tokens: int | None = None,
     context: int | None = None,
@@ -83,7 +84,7 @@ class MeasuredText(HeldOutLoss):
 def measure_text(
     decoder: Decoder,
     tokenizer: Tokenizer,
-    cache: Tokens,
+    cache: TokenDocuments,
     *,
     on_tokens: Callable[[int], None] = lambda tokens: None,
 ) -> MeasuredText:

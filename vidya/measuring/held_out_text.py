@@ -7,7 +7,6 @@ numbers of tokens. Texts are encoded in memory; nothing is written.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,33 +18,17 @@ from vidya.storage.pretrained import Pretrained
 from vidya.text import corpus_file
 from vidya.text.batch_plan import cut_windows
 from vidya.text.token_cache import TokenCache
+from vidya.text.token_documents import TokenDocuments, encode_each
 from vidya.text.tokenizer import Tokenizer
 
-_CHUNK = 100_000
-"""Characters that are encoded at one time."""
 
+@dataclass(frozen=True, kw_only=True)
+class HeldOutText(TokenDocuments):
+    """Documents as one model's tokens."""
 
-@dataclass(frozen=True)
-class HeldOutText:
-    """Documents as one model's tokens (a `vidya.text.batch_plan.Tokens`)."""
-
-    tokens: NDArray[np.uint16]
-    """All documents end to end, each from bos to bos."""
-    offsets: NDArray[np.int64]
-    """[documents + 1] where each starts in `tokens`, and the end."""
     name: str
     corpus_hash: str
     """The same for the same text, whatever the tokenizer."""
-
-    @property
-    def documents(self) -> int:
-        """Number of documents."""
-        return len(self.offsets) - 1
-
-    @property
-    def predictions(self) -> int:
-        """Tokens that are predicted: all but the first of each document."""
-        return int(np.maximum(np.diff(self.offsets) - 1, 0).sum())
 
     def first_messages(self, tokenizer: Tokenizer, count: int) -> list[str]:
         """What the user says first in the first `count` conversations, or in all there are.
@@ -53,10 +36,10 @@ class HeldOutText:
         Documents that are no conversations do not count.
         """
         messages: list[str] = []
-        for begin, end in itertools.pairwise(self.offsets.tolist()):
+        for number in range(self.documents):
             if len(messages) == count:
                 break
-            if message := first_message(self.tokens[begin:end], tokenizer):
+            if message := first_message(self.document(number), tokenizer):
                 messages.append(message)
         return messages
 
@@ -103,14 +86,14 @@ class HeldOutTexts:
             documents = itertools.islice(documents, self._counts[name])
         taken: list[NDArray[np.uint16]] = []
         tokens = 0
-        for ids in _encoded(documents, pretrained.tokenizer):
+        for ids in encode_each(documents, pretrained.tokenizer):
             taken.append(ids)
             tokens += len(ids) - 1
             if self._limit and name not in self._counts and tokens >= self._limit:
                 break
         self._counts[name] = len(taken)
-        offsets = np.cumsum([0, *map(len, taken)])
-        return HeldOutText(np.concatenate(taken), offsets, name, name)
+        joined = TokenDocuments.joined(taken)
+        return HeldOutText(joined.tokens, joined.offsets, name=name, corpus_hash=name)
 
     def _of_run(self, pretrained: Pretrained) -> HeldOutText:
         path = pretrained.checkpoint_path.parent / "val.tokens"
@@ -119,26 +102,15 @@ class HeldOutTexts:
                 f"there is no held-out text beside {pretrained.checkpoint_path} (val.tokens): "
                 "give --data FILE"
             )
-        cache = TokenCache.open(path)
-        if cache.tokenizer_hash != pretrained.tokenizer.hash:
-            raise UserError(
-                f"{path} was made with another tokenizer than {pretrained.checkpoint_path} uses: "
-                "give --data FILE"
-            )
+        cache = TokenCache.open_of(path, pretrained.tokenizer, "give --data FILE")
         key = cache.corpus_hash
         if key not in self._counts:
             self._counts[key] = self._documents_of(cache)
-        offsets = cache.offsets[: self._counts[key] + 1]
-        return HeldOutText(cache.tokens[: offsets[-1]], offsets, str(path), key)
+        first = cache.first(self._counts[key])
+        return HeldOutText(first.tokens, first.offsets, name=str(path), corpus_hash=key)
 
     def _documents_of(self, cache: TokenCache) -> int:
         """How many documents from the front have `limit` predictions."""
         if not self._limit:
             return cache.documents
-        predictions = np.cumsum(np.maximum(np.diff(cache.offsets) - 1, 0))
-        return min(cache.documents, int(np.searchsorted(predictions, self._limit)) + 1)
-
-
-def _encoded(documents: Iterator[str], tokenizer: Tokenizer) -> Iterator[NDArray[np.uint16]]:
-    for chunk in corpus_file.in_chunks(documents, _CHUNK):
-        yield from tokenizer.encode_documents(chunk)
+        return min(cache.documents, int(np.searchsorted(cache.predictions_so_far, self._limit)) + 1)

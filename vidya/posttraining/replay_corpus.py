@@ -40,7 +40,8 @@ def open_replay_corpus(folder: Path, tokenizer: Tokenizer) -> ReplayCorpus | Non
     if not train.exists():
         return None
     return ReplayCorpus(
-        _open(train, tokenizer), _open(held_out, tokenizer) if held_out.exists() else None
+        TokenCache.open_of(train, tokenizer, "delete it"),
+        TokenCache.open_of(held_out, tokenizer, "delete it") if held_out.exists() else None,
     )
 
 
@@ -76,10 +77,3 @@ def corpus_of_file(path: Path, run: RunFolder, tokenizer: Tokenizer) -> ReplayCo
     if train is None:
         raise UserError(f"{path} holds no document to replay: put text into it, a document a line")
     return ReplayCorpus(train, cache("replay_val", True))
-
-
-def _open(path: Path, tokenizer: Tokenizer) -> TokenCache:
-    cache = TokenCache.open(path)
-    if cache.tokenizer_hash != tokenizer.hash:
-        raise UserError(f"{path} is of another tokenizer than the model: delete it")
-    return cache

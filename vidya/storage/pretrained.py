@@ -50,7 +50,13 @@ def load_pretrained(
 
         tokenizer = Tokenizer.load(tokenizer_path)
         config = _config(file.meta, checkpoint_path)
-        _require_tokenizer(file.meta, config, tokenizer, checkpoint_path)
+        if config.vocab_size != tokenizer.vocab_size:
+            raise CheckpointError(
+                f"{checkpoint_path} has a vocabulary of {config.vocab_size}, the tokenizer.json "
+                f"beside it {tokenizer.vocab_size}: copy the one it was trained with there"
+            )
+        wanted = str(file.meta.get("tokenizer_hash", "unknown"))
+        require_own_tokenizer(tokenizer, tokenizer_path, wanted, checkpoint_path.name)
         model = Model(config, max_tokens=max_tokens)
         tensors = read_tensors(file, is_weight, into=model.parameters)
     _require_all(model, tensors, checkpoint_path)
@@ -66,18 +72,15 @@ def _config(meta: dict[str, Any], path: Path) -> ModelConfig:
         ) from error
 
 
-def _require_tokenizer(
-    meta: dict[str, Any], config: ModelConfig, tokenizer: Tokenizer, path: Path
+def require_own_tokenizer(
+    tokenizer: Tokenizer, path: Path, wanted_hash: str, checkpoint: str = "the checkpoint"
 ) -> None:
-    if config.vocab_size != tokenizer.vocab_size:
+    """`CheckpointError` unless the tokenizer at `path` has the hash that a checkpoint names."""
+    if tokenizer.hash != wanted_hash:
         raise CheckpointError(
-            f"{path} has a vocabulary of {config.vocab_size}, the tokenizer.json beside it "
-            f"{tokenizer.vocab_size}: copy the one it was trained with there"
-        )
-    if meta.get("tokenizer_hash") != tokenizer.hash:
-        raise CheckpointError(
-            f"{path} was trained with tokenizer {meta.get('tokenizer_hash', 'unknown')}, beside "
-            f"it is {tokenizer.hash}: copy the tokenizer.json it was trained with there"
+            f"{path} is not the tokenizer that {checkpoint} was trained with: its hash is "
+            f"{tokenizer.hash[:12]}, not {wanted_hash[:12]}: put that one back, or start another "
+            "run"
         )
 
 

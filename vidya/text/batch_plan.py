@@ -17,32 +17,16 @@ import bisect
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidya.errors import UserError
+from vidya.text.token_documents import TokenDocuments
 
 _DOCUMENTS = 1 << 18
 """Taken at a time where memory would grow with all of them."""
-
-
-class Tokens(Protocol):
-    """What batches need of a token cache.
-
-    One that has a method `release`, as a mapped file does, is told after each batch that
-    what was looked at may be forgotten. One that has `counted`, bool [tokens], says which
-    tokens count where they are predicted; without it all do.
-    """
-
-    @property
-    def tokens(self) -> NDArray[np.uint16]:
-        """All documents end to end."""
-
-    @property
-    def offsets(self) -> NDArray[np.int64]:
-        """[documents + 1], where each document starts, and the end."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +90,7 @@ class BatchPlan:
 
     def __init__(
         self,
-        cache: Tokens,
+        cache: TokenDocuments,
         context: int,
         *,
         tokens_per_step: int | None = None,
@@ -253,7 +237,7 @@ def pack_by_tokens(lengths: NDArray[Any], limit: int) -> NDArray[np.int64]:
 
 
 def eval_batches(
-    cache: Tokens, context: int, tokens_per_step: int, max_tokens: int | None = None
+    cache: TokenDocuments, context: int, tokens_per_step: int, max_tokens: int | None = None
 ) -> Iterator[Batch]:
     """The first windows of a corpus in their order, for a loss that can be compared.
 
@@ -279,7 +263,7 @@ def eval_batches(
         yield _gather(cache, windows, np.arange(begin, end))
 
 
-def _gather(cache: Tokens, windows: Windows, chosen: NDArray[Any]) -> Batch:
+def _gather(cache: TokenDocuments, windows: Windows, chosen: NDArray[Any]) -> Batch:
     """The batch of the windows numbered by `chosen`."""
     lengths = windows.lengths[chosen]
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
@@ -287,10 +271,7 @@ def _gather(cache: Tokens, windows: Windows, chosen: NDArray[Any]) -> Batch:
     index = shift + np.arange(offsets[-1])
     tokens = cache.tokens
     batch = Batch(tokens[index].astype(np.int32), tokens[index + 1].astype(np.int32), offsets)
-    counted = getattr(cache, "counted", None)
-    if counted is not None:
-        batch.targets[~counted[index + 1]] = -1
-    release = getattr(cache, "release", None)
-    if release is not None:
-        release()
+    if cache.counted is not None:
+        batch.targets[~cache.counted[index + 1]] = -1
+    cache.release()
     return batch

@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from vidya.errors import UserError
 from vidya.system.atomic_file import atomic_write
 from vidya.text.corpus_file import in_chunks, require_documents
+from vidya.text.token_documents import TokenDocuments
 from vidya.text.tokenizer import Tokenizer
 
 FORMAT_VERSION = 1
@@ -51,19 +52,15 @@ _LINE_SECONDS = 10.0
 _AT_ONCE = 2
 
 
-@dataclass(frozen=True)
-class TokenCache:
-    """A corpus as token ids."""
+@dataclass(frozen=True, kw_only=True)
+class TokenCache(TokenDocuments):
+    """A corpus as token ids, memory-mapped, read-only."""
 
-    tokens: NDArray[np.uint16]
-    """All documents end to end, memory-mapped, read-only."""
-    offsets: NDArray[np.int64]
-    """[documents + 1] where each document starts in `tokens`, and the end."""
     tokenizer_hash: str
     """Hash of the tokenizer that made the ids."""
     corpus_hash: str
     """Hash of the corpus that they were made of."""
-    mapping: mmap.mmap | None = None
+    mapping: mmap.mmap
     """What `tokens` lies in."""
 
     def release(self) -> None:
@@ -72,13 +69,8 @@ class TokenCache:
         They stay in the system's own cache for as long as it has room. Without this a
         training would come to hold the whole file.
         """
-        if self.mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+        if hasattr(mmap, "MADV_DONTNEED"):
             self.mapping.madvise(mmap.MADV_DONTNEED)
-
-    @property
-    def documents(self) -> int:
-        """Number of documents."""
-        return len(self.offsets) - 1
 
     @staticmethod
     def open(path: str | os.PathLike[str]) -> TokenCache:
@@ -97,9 +89,24 @@ class TokenCache:
             raise UserError(f"cannot use the token cache {name} ({error}): delete it") from error
         tokens = np.frombuffer(mapping, np.uint16, header.tokens, _HEADER_BYTES)
         offsets = np.frombuffer(mapping, np.int64, header.documents + 1, header.offsets_at).copy()
-        hashes = header.tokenizer_hash, header.corpus_hash
-        cache = TokenCache(tokens, offsets, *hashes, mapping)
+        cache = TokenCache(
+            tokens, offsets, tokenizer_hash=header.tokenizer_hash,
+            corpus_hash=header.corpus_hash, mapping=mapping,
+        )  # fmt: skip
         cache.release()
+        return cache
+
+    @staticmethod
+    def open_of(path: str | os.PathLike[str], tokenizer: Tokenizer, mend: str) -> TokenCache:
+        """`open` a cache that must be one of `tokenizer`; `mend` says what to do otherwise.
+
+        Raises:
+            UserError: as `open`; it was made with another tokenizer.
+        """
+        cache = TokenCache.open(path)
+        if cache.tokenizer_hash != tokenizer.hash:
+            name = os.fspath(path)
+            raise UserError(f"{name} was made with another tokenizer than the model's: {mend}")
         return cache
 
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from vidya.errors import UserError
 from vidya.storage import file_stamp_cache
+from vidya.storage.pretrained import require_own_tokenizer
 from vidya.storage.run_folder import RunFolder
 from vidya.text import chitchat, corpus_file, corpus_summary, held_out_split
 from vidya.text.token_cache import TokenCache, open_or_build
@@ -189,12 +190,7 @@ def prepare(
         )
     else:
         tokenizer = Tokenizer.load(run.tokenizer)
-        if tokenizer.hash != tokenizer_hash:
-            raise UserError(
-                f"{run.tokenizer} is not the tokenizer that the checkpoint was trained with: "
-                f"its hash is {tokenizer.hash[:12]}, not {tokenizer_hash[:12]}: put that one "
-                "back, or start another run with --out"
-            )
+        require_own_tokenizer(tokenizer, run.tokenizer, tokenizer_hash)
     train_cache = open_or_build(
         run.cache("train"), train, tokenizer, summary.hash, progress=show, total_bytes=summary.bytes
     )

@@ -6,7 +6,7 @@ from support.chat_runs import babbling_model
 from support.training_runs import conversations
 
 from vidya.errors import UserError
-from vidya.posttraining.finetuning.persona import read_persona
+from vidya.posttraining.finetuning.persona import mean_loss, read_persona
 from vidya.text.batch_plan import BatchPlan, eval_batches
 from vidya.text.conversation_format import ASSISTANT, BOS, USER
 from vidya.text.held_out_split import is_held_out
@@ -113,7 +113,9 @@ def test_loss_of_what_counts(tmp_path, tokenizer):
         losses.append(model.losses(type(batch)(batch.tokens, whole, batch.offsets)))
     counted = np.concatenate(targets) >= 0
     assert 0 < counted.sum() < len(counted)
-    assert taught.loss(model) == pytest.approx(np.concatenate(losses)[counted].mean(), rel=1e-5)
+    assert mean_loss(model, taught) == pytest.approx(
+        np.concatenate(losses)[counted].mean(), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize(

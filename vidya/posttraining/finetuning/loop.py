@@ -25,7 +25,7 @@ from vidya.posttraining.answer_batches import joined
 from vidya.posttraining.finetuning.evaluation import PersonaEvaluation, evaluation_cells
 from vidya.posttraining.finetuning.mixture import Mixture
 from vidya.posttraining.finetuning.options import EVALUATIONS, FinetuneOptions
-from vidya.posttraining.finetuning.persona import Persona
+from vidya.posttraining.finetuning.persona import Persona, mean_loss
 from vidya.posttraining.replay_corpus import ReplayCorpus
 from vidya.posttraining.trained_run import TrainedRun
 from vidya.posttraining.weighted_objectives import (
@@ -210,7 +210,7 @@ class FineTuning:
         """Measure the model as it is; a signal cuts it short and nothing is told."""
         start = time.perf_counter()
         held_out, model = self.persona.held_out, self.student.model
-        loss = None if held_out is None else held_out.loss(model)
+        loss = None if held_out is None else mean_loss(model, held_out)
         base = None
         if self.base is not None and self.base.held_out is not None:
             base = held_out_loss(

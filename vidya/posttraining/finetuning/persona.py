@@ -7,8 +7,9 @@ is plain text, such as a book: passages of which every token counts.
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,11 +20,12 @@ from vidya.errors import UserError
 from vidya.measuring.taught_recall import Question, questions_of
 from vidya.model.transformer import Model
 from vidya.text import corpus_file, corpus_summary
-from vidya.text.batch_plan import Batch, eval_batches
+from vidya.text.batch_plan import eval_batches
 from vidya.text.conversation_format import ASSISTANT, LINE_BREAK
 from vidya.text.corpus_file import require_documents
 from vidya.text.held_out_split import is_held_out
 from vidya.text.plain_text import text_documents
+from vidya.text.token_documents import TokenDocuments
 from vidya.text.tokenizer import Tokenizer
 
 Loss = Literal["assistant", "all"]
@@ -31,39 +33,11 @@ Loss = Literal["assistant", "all"]
 
 
 @dataclass(frozen=True)
-class PersonaTokens:
-    """Documents end to end (a `vidya.text.batch_plan.Tokens`), each from bos to bos."""
-
-    tokens: NDArray[np.uint16]
-    """All documents end to end."""
-    offsets: NDArray[np.int64]
-    """[documents + 1] where each starts in `tokens`, and the end."""
-    counted: NDArray[np.bool_]
-    """[tokens] which of them count where they are predicted."""
-
-    @property
-    def documents(self) -> int:
-        """Number of documents."""
-        return len(self.offsets) - 1
-
-    def loss(self, model: Model) -> float:
-        """Mean loss of the tokens that count, in nats, without dropout."""
-        nats, tokens = 0.0, 0
-        for batch in self._batches(model):
-            nats += float(model.losses(batch).sum(dtype=np.float64))
-            tokens += int(np.count_nonzero(batch.targets >= 0))
-        return nats / max(1, tokens)
-
-    def _batches(self, model: Model) -> Iterator[Batch]:
-        return eval_batches(self, model.config.context, model.max_tokens)
-
-
-@dataclass(frozen=True)
 class Persona:
     """All that was given: what is taught, what is held out, and what can be asked."""
 
-    taught: PersonaTokens
-    held_out: PersonaTokens | None
+    taught: TokenDocuments
+    held_out: TokenDocuments | None
     """None where nothing was held out."""
     questions: list[Question]
     """That the taught conversations answer."""
@@ -119,6 +93,15 @@ def read_persona(
     )
 
 
+def mean_loss(model: Model, documents: TokenDocuments) -> float:
+    """Mean loss of the tokens that count, in nats, without dropout."""
+    nats, tokens = 0.0, 0
+    for batch in eval_batches(documents, model.config.context, model.max_tokens):
+        nats += float(model.losses(batch).sum(dtype=np.float64))
+        tokens += int(np.count_nonzero(batch.targets >= 0))
+    return nats / max(1, tokens)
+
+
 def _read(path: str | os.PathLike[str], loss: Loss) -> tuple[list[str], str]:
     """The documents of a file, and what it was taken for."""
     name = os.fspath(path)
@@ -135,16 +118,15 @@ def _read(path: str | os.PathLike[str], loss: Loss) -> tuple[list[str], str]:
     return lines, f"{what}; {whose}"
 
 
-def _encode(documents: Sequence[str], tokenizer: Tokenizer, loss: Loss) -> PersonaTokens:
+def _encode(documents: Sequence[str], tokenizer: Tokenizer, loss: Loss) -> TokenDocuments:
     if len(tokenizer.encode_text(LINE_BREAK)) > 1:
         # of a corpus without lines: it would spell the sign in bytes
         documents = [document.replace(LINE_BREAK, " ") for document in documents]
     encoded = tokenizer.encode_documents(documents) if documents else []
     counted = [_counted(ids, tokenizer, loss) for ids in encoded]
-    return PersonaTokens(
-        np.concatenate([np.zeros(0, np.uint16), *encoded]),
-        np.cumsum([0, *map(len, encoded)], dtype=np.int64),
-        np.concatenate([np.zeros(0, np.bool_), *counted]),
+    return dataclasses.replace(
+        TokenDocuments.joined(encoded),
+        counted=np.concatenate([np.zeros(0, np.bool_), *counted]),
     )
 
 
@@ -161,9 +143,10 @@ def _counted(ids: NDArray[np.uint16], tokenizer: Tokenizer, loss: Loss) -> NDArr
     return np.concatenate([[False], speaking[:-1]])
 
 
-def _counts(taught: PersonaTokens, held_out: PersonaTokens, questions: list[Question]) -> str:
+def _counts(taught: TokenDocuments, held_out: TokenDocuments, questions: list[Question]) -> str:
     """How much is taught and held out, and what that means for the questions."""
     held = f"{held_out.documents:,} held out" if held_out.documents else "nothing held out"
+    assert taught.counted is not None
     line = (
         f"taught: {taught.documents:,} documents, {np.count_nonzero(taught.counted):,} tokens "
         f"that count, {len(questions):,} questions; {held}"

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from vidya.errors import UserError
 from vidya.measuring.held_out_text import first_message
-from vidya.text.batch_plan import Tokens, permutation
+from vidya.text.batch_plan import permutation
 from vidya.text.conversation_format import LINE_BREAK, turns_of
 from vidya.text.corpus_file import read_documents
+from vidya.text.token_documents import TokenDocuments
 from vidya.text.tokenizer import Tokenizer
 
 Turns = list[str]
@@ -40,7 +41,7 @@ def in_random_order(prompts: list[Turns], seed: int) -> Iterator[Turns]:
     return _endless(lambda number: prompts[number], len(prompts), seed)
 
 
-def first_messages(corpus: Tokens, tokenizer: Tokenizer, seed: int) -> Iterator[Turns]:
+def first_messages(corpus: TokenDocuments, tokenizer: Tokenizer, seed: int) -> Iterator[Turns]:
     """What users say first in the conversations of a corpus, in a random order, without end.
 
     Raises:
@@ -48,11 +49,10 @@ def first_messages(corpus: Tokens, tokenizer: Tokenizer, seed: int) -> Iterator[
     """
 
     def of(number: int) -> Turns | None:
-        begin, end = corpus.offsets[number : number + 2].tolist()
-        message = first_message(corpus.tokens[begin:end], tokenizer)
+        message = first_message(corpus.document(number), tokenizer)
         return [message.replace(LINE_BREAK, "\n")] if message else None
 
-    return _endless(of, len(corpus.offsets) - 1, seed)
+    return _endless(of, corpus.documents, seed)
 
 
 def _endless(prompt_of: Callable[[int], Turns | None], count: int, seed: int) -> Iterator[Turns]:

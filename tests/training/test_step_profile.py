@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from support.training_runs import TINY, curve, train, weights, write_corpus
 
 from vidya import kernels
+from vidya.model import batch_passes, transformer
 from vidya.model.adam import Adam
 from vidya.model.config import ModelConfig
 from vidya.model.transformer import Model
 from vidya.text.batch_plan import Batch
 from vidya.training import step_profile
-from vidya.training.step_profile import PYTHON, Call, StepFacts, profile_steps, steps_to_watch
+from vidya.training.step_profile import PYTHON, Call, StepFacts, StepProfiler, steps_to_watch
 
 CONFIG = ModelConfig(32, 3, 2, 40, 300, dropout=0.1)
 LENGTHS = (40, 7, 1, 30)
@@ -25,6 +26,14 @@ def batch_of(lengths, seed=0):
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     ids = np.random.default_rng(seed).integers(0, CONFIG.vocab_size, (2, offsets[-1]), np.int32)
     return Batch(ids[0].copy(), ids[1].copy(), offsets)
+
+
+def profile_steps(model, step, batches):
+    profiler = StepProfiler(model)
+    for batch in batches:
+        with profiler.watching(batch):
+            step(batch)
+    return profiler.profile()
 
 
 @pytest.fixture
@@ -90,10 +99,33 @@ def test_the_arithmetic_of_a_step_is_six_for_each_parameter_and_token(profile):
     multiplied = 12 * d * d * CONFIG.n_layer + CONFIG.vocab_size * d
     products = sum(row.work.flops for row in profile.rows if row.multiplies)
     assert products == 6 * multiplied * T
-    pairs = sum(key <= query for n in LENGTHS for query in range(n) for key in range(n))
-    attention = [row for row in profile.rows if row.label.startswith("attention")]
-    # two products of a head's columns in forward; five in backward, the scores' again
-    assert sum(row.work.flops for row in attention) == 14 * pairs * d * CONFIG.n_layer
+    assert attention_flops(profile) == 14 * pairs_of(LENGTHS) * d * CONFIG.n_layer
+
+
+def pairs_of(lengths):
+    return sum(key <= query for n in lengths for query in range(n) for key in range(n))
+
+
+def attention_flops(profile):
+    """Two products of a head's columns in forward; five in backward, the scores' again."""
+    rows = [row for row in profile.rows if row.label.startswith("attention")]
+    return sum(row.work.flops for row in rows)
+
+
+@pytest.mark.parametrize("lengths", [(40, 7, 1, 30), (40,) * 5, (3, 40, 40, 1, 1, 39, 25)])
+def test_the_attention_of_all_passes_adds_up_to_that_of_the_batch(lengths, monkeypatch):
+    """A pass attends over its own documents, not over those of the whole batch."""
+    monkeypatch.setattr(transformer, "PASS_TOKENS", CONFIG.context)
+    model = Model(CONFIG, max_tokens=sum(lengths))
+    model.init(0)
+    batch = batch_of(lengths)
+    profile = profile_steps(model, model.loss_and_gradients, [batch])
+    passes = len(list(batch_passes.passes(batch, model.max_tokens)))
+    calls = {row.label: row.calls for row in profile.rows}
+    assert passes > 1
+    assert calls["attention_forward"] == calls["attention_backward"] == passes * CONFIG.n_layer
+    expected = 14 * pairs_of(lengths) * CONFIG.n_embd * CONFIG.n_layer
+    assert attention_flops(profile) == expected
 
 
 def test_every_kernel_of_a_step_has_a_rate(profile):
@@ -133,20 +165,20 @@ def test_the_optimizers_kernels_are_seen(profile):
 )
 def test_bytes_that_are_read_and_written(name, arguments, traffic):
     call = step_profile._as_call("vidya_" + name, arguments, 1.0)
-    work = step_profile._work(call, StepFacts(4, 0, {}))
+    work = step_profile._work(call, StepFacts(4, {}))
     assert (work.flops, work.traffic) == (0, traffic)
 
 
 def test_a_function_that_nobody_described_is_timed_without_a_rate():
     roles = {(96, 32): "attn_qkv"}
-    work = step_profile._work(Call("sparkle", (5, 8), 2, 1.0), StepFacts(4, 0, roles))
+    work = step_profile._work(Call("sparkle", (5, 8), 2, 1.0), StepFacts(4, roles))
     assert (work.flops, work.traffic) == (0, 0)
     # products are known by their names: integers first are m, n, k
     fused = Call("linear_gelu_forward", (10, 96, 32, 1), 3, 1.0)
-    assert step_profile._label(fused, StepFacts(4, 0, roles)) == "attn_qkv gelu forward"
-    assert step_profile._work(fused, StepFacts(4, 0, roles)).flops == 2 * 10 * 96 * 32
+    assert step_profile._label(fused, StepFacts(4, roles)) == "attn_qkv gelu forward"
+    assert step_profile._work(fused, StepFacts(4, roles)).flops == 2 * 10 * 96 * 32
     other = Call("matmul_forward", (10, 7, 32), 3, 1.0)
-    assert step_profile._label(other, StepFacts(4, 0, roles)) == "[7, 32] forward"
+    assert step_profile._label(other, StepFacts(4, roles)) == "[7, 32] forward"
 
 
 # ---------------------------------------------------------------- nothing is changed

@@ -11,7 +11,7 @@ in it is timed all the same, and shown without a rate.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -53,6 +53,8 @@ class Call:
     arrays: int
     """Pointers among its arguments that are not NULL."""
     seconds: float
+    pairs: int = 0
+    """Of attention: pairs of a token and one that it attends to, itself included."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,6 @@ class StepFacts:
 
     real_bytes: int
     """Of a number: 4, or 8 in double."""
-    pairs: int
-    """Pairs of a token and one that it attends to, itself included, over the batch."""
     roles: dict[tuple[int, int], str]
     """What a weight matrix of a shape [out, in] is called."""
 
@@ -90,10 +90,8 @@ def _each_array(call: Call, facts: StepFacts) -> Work:
 
 
 def _attention(products: int) -> Describe:
-    """So many products of [tokens, hd] for each head; the integers are n_docs, H, hd."""
-    return lambda call, facts: Work(
-        flops=2 * products * call.sizes[1] * call.sizes[2] * facts.pairs
-    )
+    """So many products of hd columns for each pair and head; the integers are n_docs, H, hd."""
+    return lambda call, _: Work(flops=2 * products * call.sizes[1] * call.sizes[2] * call.pairs)
 
 
 def _rmsnorm_backward(call: Call, facts: StepFacts) -> Work:
@@ -248,25 +246,16 @@ class StepProfiler:
 
         A step that raises is not counted.
         """
-        calls: list[tuple[str, tuple[Any, ...], float]] = []
+        calls: list[Call] = []
         with _standing_in(self._model, calls):
             start = time.perf_counter()
             yield
             seconds = time.perf_counter() - start
-        self._count(batch, seconds, calls)
-
-    def _count(
-        self, batch: Batch, seconds: float, calls: list[tuple[str, tuple[Any, ...], float]]
-    ) -> None:
-        lengths = np.diff(batch.offsets)
-        pairs = int((lengths * (lengths + 1) // 2).sum())
-        facts = StepFacts(self._model.dtype.itemsize, pairs, self._roles)
-        outside = seconds
-        for name, arguments, taken in calls:
-            call = _as_call(name, arguments, taken)
+        facts = StepFacts(self._model.dtype.itemsize, self._roles)
+        for call in calls:
             matmul = is_matmul(call.function) or "cross_entropy" in call.function
-            self._add(Row(_label(call, facts), 1, taken, _work(call, facts), matmul))
-            outside -= taken
+            self._add(Row(_label(call, facts), 1, call.seconds, _work(call, facts), matmul))
+        outside = seconds - sum(call.seconds for call in calls)
         self._add(Row(PYTHON, 1, outside, Work(), False))
         self._seconds += seconds
         self._tokens += len(batch.tokens)
@@ -296,21 +285,10 @@ class StepProfiler:
         return Profile(n, self._tokens / n, self._seconds / n, rows)
 
 
-def profile_steps(
-    model: Model, step: Callable[[Batch], object], batches: Iterable[Batch]
-) -> Profile:
-    """The profile of `step(batch)` over some batches; the caller has warmed up."""
-    profiler = StepProfiler(model)
-    for batch in batches:
-        with profiler.watching(batch):
-            step(batch)
-    return profiler.profile()
-
-
 class _StandIn:
-    """A library of C functions that notes its calls: name, arguments, seconds."""
+    """A library of C functions that notes its calls."""
 
-    def __init__(self, library: Any, calls: list[tuple[str, tuple[Any, ...], float]]) -> None:
+    def __init__(self, library: Any, calls: list[Call]) -> None:
         self._library, self._calls = library, calls
 
     def __getattr__(self, name: str) -> Any:
@@ -321,7 +299,7 @@ class _StandIn:
         def noted(*arguments: Any) -> Any:
             start = clock()
             result = function(*arguments)
-            calls.append((name, arguments, clock() - start))
+            calls.append(_as_call(name, arguments, clock() - start))
             return result
 
         setattr(self, name, noted)  # asked once
@@ -329,7 +307,7 @@ class _StandIn:
 
 
 @contextmanager
-def _standing_in(model: Model, calls: list[tuple[str, tuple[Any, ...], float]]) -> Iterator[None]:
+def _standing_in(model: Model, calls: list[Call]) -> Iterator[None]:
     """Put stand-ins before the model's library and before the one of the flat buffers."""
     own, library = model._c, kernels.library
     model._c = _StandIn(own, calls)
@@ -347,4 +325,16 @@ def _as_call(name: str, arguments: tuple[Any, ...], seconds: float) -> Call:
         tuple(int(value) for value in arguments if isinstance(value, (int, np.integer))),
         sum(not isinstance(value, numbers) and bool(value) for value in arguments),
         seconds,
+        _pairs(arguments) if "attention" in name else 0,
     )
+
+
+def _pairs(arguments: tuple[Any, ...]) -> int:
+    """Pairs of tokens in one call of attention, which may be over a part of the batch.
+
+    Its offsets stand before the first integer, the number of documents. They are read now:
+    after the call their memory may hold something else.
+    """
+    first = next(i for i, value in enumerate(arguments) if isinstance(value, int))
+    lengths = np.diff(list(arguments[first - 1][0 : arguments[first] + 1]))
+    return int((lengths * (lengths + 1) // 2).sum())

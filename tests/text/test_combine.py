@@ -1,10 +1,13 @@
 """Mixing corpora: weights, parts, what is counted, and what is left on the disk."""
 
+import contextlib
 import itertools
 import os
 import random
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -208,6 +211,17 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path):
     assert peaks[1] - peaks[0] < 25, peaks
 
 
+def pipe_to(process, path):
+    """The writing end of a named pipe that the process reads; it may have died before it did."""
+    while True:
+        with contextlib.suppress(OSError):  # nobody reads there yet
+            pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+            os.set_blocking(pipe, True)
+            return open(pipe, "wb")
+        assert process.poll() is None, "ended before it read anything"
+        time.sleep(0.005)
+
+
 def test_a_killed_process_leaves_no_parts(tmp_path):
     path = tmp_path / "in.txt"
     os.mkfifo(path)  # reading it never ends
@@ -218,10 +232,10 @@ from vidya.text.combine import combine_corpora
 combine_corpora([Path({str(path)!r})], Path({str(tmp_path / "out" / "o.txt")!r}))
 """
     process = subprocess.Popen([sys.executable, "-c", code])
-    with open(path, "wb") as pipe:
+    with pipe_to(process, path) as pipe:
         pipe.write(b"a document\n" * 300_000)
         pipe.flush()
         process.kill()
-        process.wait()
+    assert process.wait() == -signal.SIGKILL
     left = sum(file.stat().st_size for file in (tmp_path / "out").iterdir())
     assert left == 0

@@ -12,22 +12,23 @@
 
 import contextlib
 import json
+import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from vidya.errors import UserError, run_command
+from vidya.errors import run_command
+from vidya.generation.precision import WEIGHT_PRECISIONS, WeightPrecision
+from vidya.generation.sampling_settings import SamplingSettings
 from vidya.terminal.command_line import parse
-from vidya.training import thread_choice
-
-Precision = Literal["fp32", "bf16", "int8"]
-PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
+from vidya.terminal.common_options import SamplingOptions, ThreadsOption, require_at_least
+from vidya.terminal.streams import replace_unknown_characters, say
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class EvalOptions(ThreadsOption, SamplingOptions):
     """What `python -m vidya.eval` is asked to do."""
 
     data: Path | None = None
@@ -35,69 +36,61 @@ class Options:
     tokens: int = 100_000
     """Take documents from the front of the text until they have so many tokens (by the first
     model's tokenizer; all models see the same documents); 0 takes all."""
-    precision: Literal["fp32", "bf16", "int8", "all"] = "fp32"
-    """Of the weights; all measures each model in all three."""
+    precision: Literal[WeightPrecision, "all"] = "fp32"
+    """Numbers that the weights are kept in; all measures each model in all three."""
     replies: int = 64
-    """Replies to sample; 0 samples none."""
+    """Number of replies to sample; 0 samples none."""
     max_tokens: int = 60
     """Tokens after which a reply is cut off."""
-    temperature: float = 0.7
-    """Of the replies."""
-    top_k: int = 40
-    """Of the replies: draw from this many of the likeliest tokens; 0 draws from all."""
-    seed: int = 0
-    """Of the replies."""
-    threads: Literal["auto"] | int = "auto"
-    """Threads to use; auto: as many as there are cores that this process may use."""
     json: bool = False
     """Print JSON instead of a table."""
 
     def check(self) -> None:
         """`UserError` for a number that makes no sense."""
-        for name, least in (("tokens", 0), ("replies", 0), ("max_tokens", 1)):
-            if (value := getattr(self, name)) < least:
-                flag = "--" + name.replace("_", "-")
-                raise UserError(f"{flag} must be at least {least}, not {value}")
-        thread_choice.check(self.threads)
+        require_at_least(0, self, "tokens", "replies")
+        require_at_least(1, self, "max_tokens")
+        super().check()
 
 
 def main() -> int | None:
     """Run `python -m vidya.eval`."""
     import tyro
 
-    @dataclass(frozen=True)
-    class Arguments(Options):
+    @dataclass(frozen=True, kw_only=True)
+    class Arguments(EvalOptions):
         models: tyro.conf.Positional[tuple[Path, ...]] = ()
         """Checkpoints or run folders; by default the newest run in runs/."""
 
     arguments = parse(Arguments, "eval", description=__doc__)
-    return run(arguments.models, arguments)
+    return evaluate(arguments.models, arguments)
 
 
-def run(models: Sequence[Path], options: Options) -> int:
+def evaluate(models: tuple[Path, ...], options: EvalOptions) -> int:
     """Measure the models one after another and print what came out."""
-    from vidya.generation.sampling_settings import SamplingSettings
-    from vidya.measuring.held_out_text import HeldOutTexts
-    from vidya.measuring.model_scores import score, tables
-    from vidya.storage.find_model import resolve_model
-
     options.check()
-    sampling = SamplingSettings(options.temperature, options.top_k, options.seed)
+    sampling = SamplingSettings.of(options)
+    from vidya.measuring.held_out_text import HeldOutTextSource
+    from vidya.measuring.model_scores import score_model
+    from vidya.reporting.score_table import score_table
+    from vidya.storage.find_model import resolve_model
+    from vidya.storage.pretrained import load_pretrained
+    from vidya.training import thread_choice
+
     paths: list[Path | None] = [*models] or [None]
     for path in paths:  # so that a wrong name is told before the work begins
         resolve_model(path)
-    texts = HeldOutTexts(options.data, options.tokens)
+    texts = HeldOutTextSource(options.data, options.tokens)
     thread_choice.use(options.threads)
     results = []
     for path in paths:
-        pretrained = _load(path)
+        pretrained = load_pretrained(path)
         text = texts.of(pretrained)
-        precisions = PRECISIONS if options.precision == "all" else (options.precision,)
+        precisions = WEIGHT_PRECISIONS if options.precision == "all" else (options.precision,)
         for precision in precisions:
             name = f"{pretrained.checkpoint_path.name} in {precision}"
             with _progress(name, text.predictions) as on_tokens:
                 results.append(
-                    score(
+                    score_model(
                         pretrained, text, precision, sampling=sampling, count=options.replies,
                         max_tokens=options.max_tokens, on_tokens=on_tokens,
                     )
@@ -105,39 +98,18 @@ def run(models: Sequence[Path], options: Options) -> int:
     if options.json:
         print(json.dumps({"models": [result.as_json() for result in results]}, indent=2))
     else:
-        _print(tables(results, _columns()))
+        replace_unknown_characters(sys.stdout)
+        print("\n".join(score_table(results, shutil.get_terminal_size().columns)))
     if len({result.corpus_hash for result in results}) > 1:
-        print(
-            "warning: the models were measured on different texts: give --data FILE to compare",
-            file=sys.stderr,
-        )
+        say("warning: the models were measured on different texts: give --data FILE to compare")
     return 0
-
-
-def _load(path: Path | None) -> Any:
-    from vidya.storage.pretrained import load_pretrained
-
-    return load_pretrained(path)
-
-
-def _columns() -> int:
-    import shutil
-
-    return shutil.get_terminal_size().columns
-
-
-def _print(lines: Sequence[str]) -> None:
-    # A terminal that cannot show a character gets a question mark, not a crash.
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
-    for line in lines:
-        print(line)
 
 
 @contextlib.contextmanager
 def _progress(name: str, tokens: int) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal, else a line when a measurement begins."""
     if not sys.stderr.isatty():
-        print(f"measuring {name}: {tokens:,} tokens", file=sys.stderr, flush=True)
+        say(f"measuring {name}: {tokens:,} tokens")
         yield lambda count: None
         return
     from rich.console import Console

@@ -12,7 +12,7 @@ from support.training_runs import conversations
 from vidya import eval
 from vidya.errors import run_command
 from vidya.measuring.held_out_loss import held_out_loss
-from vidya.measuring.held_out_text import HeldOutTexts
+from vidya.measuring.held_out_text import HeldOutTextSource
 from vidya.storage import checkpoint
 from vidya.storage.pretrained import load_pretrained
 from vidya.text import token_cache
@@ -108,12 +108,12 @@ def test_a_limit_takes_the_fewest_documents(runs):
     pretrained = load_pretrained(runs[0])
     lengths = np.diff(TokenCache.open(runs[0] / "val.tokens").offsets) - 1
     for limit in (1, int(lengths[0]), int(lengths[0]) + 1, int(lengths.sum()), 10**9):
-        text = HeldOutTexts(None, limit).of(pretrained)
+        text = HeldOutTextSource(None, limit).of(pretrained)
         n = text.documents
         assert n == len(lengths) or lengths[:n].sum() >= limit
         assert lengths[: n - 1].sum() < limit
         assert text.predictions == lengths[:n].sum()
-    assert HeldOutTexts(None, 0).of(pretrained).documents == len(lengths)
+    assert HeldOutTextSource(None, 0).of(pretrained).documents == len(lengths)
 
 
 def test_first_messages(runs, tmp_path):
@@ -121,7 +121,7 @@ def test_first_messages(runs, tmp_path):
     path.write_text("plain text\n<|user|> hé? <|assistant|> b <|user|> c <|assistant|> d\n"
                     "<|user|> no reply\n<|user|> two <|assistant|>\n")  # fmt: skip
     pretrained = load_pretrained(runs[0])
-    text = HeldOutTexts(path, 0).of(pretrained)
+    text = HeldOutTextSource(path, 0).of(pretrained)
     assert text.first_messages(pretrained.tokenizer, 9) == ["hé?", "two"]
     assert text.first_messages(pretrained.tokenizer, 1) == ["hé?"]
     assert text.first_messages(pretrained.tokenizer, 0) == []

@@ -9,7 +9,8 @@ from support.training_runs import conversations
 
 from vidya.errors import UserError
 from vidya.generation.decoder import Decoder
-from vidya.measuring.held_out_loss import held_out_loss, measure_text
+from vidya.measuring.held_out_loss import held_out_loss
+from vidya.measuring.held_out_scores import held_out_scores
 from vidya.model.adam import Adam
 from vidya.model.config import ModelConfig
 from vidya.model.presets import PRESETS
@@ -152,7 +153,7 @@ def test_documents_without_a_byte_of_text(model, tokenizer):
 def test_measuring_sees_what_training_sees(model, tokenizer, documents):
     cache = TokenDocuments.joined(documents)
     expected = held_out_loss(model, tokenizer, cache)
-    measured = measure_text(Decoder(model, slots=4), tokenizer, cache)
+    measured = held_out_scores(Decoder(model, slots=4), tokenizer, cache)
     assert measured.tokens == expected.tokens
     assert measured.loss == pytest.approx(expected.loss, rel=1e-6)
     assert measured.bits_per_byte == pytest.approx(expected.bits_per_byte, rel=1e-6)
@@ -171,7 +172,7 @@ def test_accuracy_against_plain_numpy(model, tokenizer):
             ids.append(likeliest if rng.random() < 0.4 else int(rng.integers(3, 200)))
             right += ids[-1] == likeliest
         documents.append(np.array(ids, np.uint16))
-    measured = measure_text(Decoder(model, slots=2), tokenizer, TokenDocuments.joined(documents))
+    measured = held_out_scores(Decoder(model, slots=2), tokenizer, TokenDocuments.joined(documents))
     assert 5 < right < measured.tokens - 5
     assert measured.accuracy == right / measured.tokens
     told = sum(len(tokenizer.decode_bytes(d, skip_special=True)) for d in documents)
@@ -182,17 +183,17 @@ def test_accuracy_against_plain_numpy(model, tokenizer):
 def test_slots_and_calls_change_nothing(model, tokenizer, documents, precision, monkeypatch):
     """One window at a time, several, and windows cut into calls of a few tokens."""
     cache = TokenDocuments.joined(documents)
-    one, several = (measure_text(Decoder(model, precision, n), tokenizer, cache) for n in (1, 3))
+    one, several = (held_out_scores(Decoder(model, precision, n), tokenizer, cache) for n in (1, 3))
     cut = Decoder(model, precision, 2)
     monkeypatch.setattr(cut, "rows", 7)  # below the context
-    for other in (several, measure_text(cut, tokenizer, cache)):
+    for other in (several, held_out_scores(cut, tokenizer, cache)):
         assert other.loss == pytest.approx(one.loss, rel=1e-12)
         assert other.accuracy == one.accuracy and other.tokens == one.tokens
 
 
 def test_progress_adds_up(model, tokenizer, documents):
     seen = []
-    measured = measure_text(
+    measured = held_out_scores(
         Decoder(model), tokenizer, TokenDocuments.joined(documents), on_tokens=seen.append
     )
     assert sum(seen) == measured.tokens and len(seen) > 1
@@ -202,7 +203,7 @@ def test_weights_that_are_no_good(model, tokenizer, documents):
     broken = Model(model.config)
     broken.flat[:] = np.nan
     with pytest.raises(UserError, match="not a number"):
-        measure_text(Decoder(broken), tokenizer, TokenDocuments.joined(documents))
+        held_out_scores(Decoder(broken), tokenizer, TokenDocuments.joined(documents))
 
 
 @pytest.fixture(scope="module")
@@ -225,9 +226,9 @@ def trained():
 @pytest.mark.parametrize(("precision", "most"), [("bf16", 0.005), ("int8", 0.01)])
 def test_fewer_bytes_cost_little_of_a_trained_model(trained, precision, most):
     model, tokenizer, held_out = trained
-    exact = measure_text(Decoder(model, slots=32), tokenizer, held_out)
+    exact = held_out_scores(Decoder(model, slots=32), tokenizer, held_out)
     assert exact.loss < 0.6 * math.log(tokenizer.vocab_size)  # it has learnt something
-    rounded = measure_text(Decoder(model, precision, 32), tokenizer, held_out)
+    rounded = held_out_scores(Decoder(model, precision, 32), tokenizer, held_out)
     assert rounded.loss != exact.loss
     assert rounded.loss == pytest.approx(exact.loss, rel=most)
     assert rounded.accuracy == pytest.approx(exact.accuracy, abs=0.02)

@@ -1,5 +1,6 @@
 """Command lines from dataclasses: values, help, and errors of one line."""
 
+import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,19 @@ def error_of(parsed, line):
 )
 def test_values(parsed, line, expected):
     assert parsed(line) == expected
+
+
+def test_help_shows_what_a_command_alone_has_before_what_it_shares(monkeypatch, capsys):
+    @dataclass(frozen=True, kw_only=True)
+    class Teapot(Options):
+        lid: bool = True
+
+    monkeypatch.setattr(sys, "argv", ["vidya brew", "--help"])
+    with pytest.raises(SystemExit):
+        parse(Teapot, "brew")
+    out = capsys.readouterr().out
+    assert 0 < out.index("--lid") < out.index("--sort") < out.index("--cups") < out.index("--milk")
+    assert [field.name for field in dataclasses.fields(Teapot)][-1] == "lid"
 
 
 def test_what_is_not_given_is_the_default_that_is_passed(parsed):

@@ -1,8 +1,8 @@
-"""Held-out loss, in nats per token and in bits per byte, and next-token accuracy.
+"""Held-out loss by the passes of training: nats per token and bits per byte.
 
-`evaluate` is what a training run does at every evaluation: the loss alone, by the passes of
-training. `measure` runs the weights as generation has them, in any of its precisions, and
-looks at the logits too; in fp32 the two see the same numbers.
+Every evaluation of a training run measures it. The weights as generation has them, in any of
+its precisions, are measured by vidya/measuring/held_out_scores.py; in fp32 the two see the
+same numbers.
 """
 
 from __future__ import annotations
@@ -10,23 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from vidya import kernels
-from vidya.errors import UserError
 from vidya.model.transformer import Model
-from vidya.text.batch_plan import Batch, eval_batches
+from vidya.text.batch_plan import eval_batches
 from vidya.text.token_documents import TokenDocuments
 from vidya.text.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from vidya.generation.decoder import Decoder
-
-MOST_WINDOWS = 32
-"""Slots that a decoder needs at most for the windows of a call: short documents come so many
-at a time."""
 
 
 @dataclass(frozen=True)
@@ -64,76 +53,3 @@ def held_out_loss(
         tokens += len(batch.tokens)
         text_bytes += tokenizer.byte_length(batch.targets)
     return HeldOutLoss(nats / tokens, nats / math.log(2) / max(1, text_bytes), tokens)
-
-
-@dataclass(frozen=True)
-class MeasuredText(HeldOutLoss):
-    """The loss on held-out text, and how often the likeliest token is the right one."""
-
-    accuracy: float
-    """Share of the predictions whose largest logit is the token that follows."""
-    text_bytes: int
-    """UTF-8 bytes of the predicted text."""
-
-    @property
-    def perplexity(self) -> float:
-        """exp(loss): as unsure as an even choice among so many tokens."""
-        return math.exp(self.loss) if self.loss < 700 else math.inf
-
-
-def measure_text(
-    decoder: Decoder,
-    tokenizer: Tokenizer,
-    cache: TokenDocuments,
-    *,
-    on_tokens: Callable[[int], None] = lambda tokens: None,
-) -> MeasuredText:
-    """Loss and accuracy over a whole corpus, in the precision of the decoder's weights.
-
-    Documents are cut into the windows of `evaluate`. What the decoder's slots hold is lost.
-
-    Args:
-        decoder: the model; more slots (up to `MOST_WINDOWS`) take more windows at a time.
-        tokenizer: the model's.
-        cache: the corpus.
-        on_tokens: called with the number of predictions that were made since.
-
-    Raises:
-        UserError: no document has two tokens, or the model's weights are no good.
-    """
-    nats, right, tokens, text_bytes = 0.0, 0, 0, 0
-    for batch in eval_batches(cache, decoder.window, decoder.rows):
-        for begin, end in _calls(batch, decoder):
-            targets = batch.targets[begin:end]
-            logits = decoder.run(*_placed(batch, decoder.slots, begin, end), range(end - begin))
-            lse = kernels.log_sum_exp(logits)
-            nats += float((lse - logits[np.arange(end - begin), targets]).sum())
-            right += int(np.count_nonzero(logits.argmax(axis=1) == targets))
-            on_tokens(end - begin)
-        tokens += len(batch.tokens)
-        text_bytes += tokenizer.byte_length(batch.targets)
-    if not math.isfinite(nats):
-        raise UserError("the model's output is not a number: its weights are no good, use others")
-    return MeasuredText(
-        nats / tokens, nats / math.log(2) / max(1, text_bytes), tokens, right / tokens, text_bytes
-    )
-
-
-def _calls(batch: Batch, decoder: Decoder) -> list[tuple[int, int]]:
-    """Stretches of a batch that a call takes: as many windows as slots, `rows` tokens."""
-    calls = []
-    for first in range(0, len(batch.offsets) - 1, decoder.slots):
-        last = min(first + decoder.slots, len(batch.offsets) - 1)
-        begin, end = int(batch.offsets[first]), int(batch.offsets[last])
-        calls += [(at, min(at + decoder.rows, end)) for at in range(begin, end, decoder.rows)]
-    return calls
-
-
-def _placed(
-    batch: Batch, slots: int, begin: int, end: int
-) -> tuple[list[int], list[int], list[int]]:
-    """Tokens, slots and positions of a stretch: window i of the batch lies in slot i % slots."""
-    at = np.arange(begin, end)
-    windows = np.searchsorted(batch.offsets, at, side="right") - 1
-    positions = at - batch.offsets[windows]
-    return batch.tokens[begin:end].tolist(), (windows % slots).tolist(), positions.tolist()

@@ -52,7 +52,7 @@ def first_message(ids: NDArray[np.uint16], tokenizer: Tokenizer) -> str:
     return tokenizer.decode(ids[2 : replies[0]].tolist()).strip()
 
 
-class HeldOutTexts:
+class HeldOutTextSource:
     """Gives every model its tokens of the same documents."""
 
     def __init__(self, data: Path | None, tokens: int) -> None:

@@ -1,4 +1,4 @@
-"""What models are worth, in numbers: measured by `score`, shown side by side by `tables`."""
+"""What a model is worth in numbers: on held-out text, and by the replies it writes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vidya.generation.precision import WeightPrecision
 from vidya.generation.replies import MOST_TOGETHER, finished_replies
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.measuring.diversity import distinct, repetition, words
-from vidya.measuring.held_out_loss import MOST_WINDOWS, MeasuredText, measure_text
+from vidya.measuring.held_out_scores import MOST_WINDOWS, HeldOutScores, held_out_scores
 from vidya.measuring.held_out_text import HeldOutText
 from vidya.storage.pretrained import Pretrained
 
@@ -32,7 +32,7 @@ class ReplyScores:
     cut_off: int
     """Replies that had not ended when they had as many tokens as allowed."""
     words: float
-    """Of a reply, in the mean."""
+    """Mean number of words of a reply."""
     distinct_1: float | None
     distinct_2: float | None
     distinct_3: float | None
@@ -44,8 +44,8 @@ class ReplyScores:
 
 
 @dataclass(frozen=True)
-class Scores:
-    """One model in one precision."""
+class ModelScores:
+    """What one model is worth in one precision of its weights."""
 
     checkpoint: str
     preset: str | None
@@ -55,9 +55,9 @@ class Scores:
     data: str
     corpus_hash: str
     documents: int
-    held_out: MeasuredText
+    held_out: HeldOutScores
     tokens_per_s: float
-    """Of the measurement of the loss."""
+    """Speed of the measurement of the loss."""
     replies: ReplyScores | None
     """None where none were wanted, or the text holds no conversation to reply to."""
 
@@ -77,7 +77,7 @@ class Scores:
         }
 
 
-def score(
+def score_model(
     pretrained: Pretrained,
     text: HeldOutText,
     precision: WeightPrecision,
@@ -86,8 +86,8 @@ def score(
     count: int,
     max_tokens: int,
     on_tokens: Callable[[int], None] = lambda tokens: None,
-) -> Scores:
-    """Measure a model.
+) -> ModelScores:
+    """Measure a model on held-out text and by its replies.
 
     Args:
         pretrained: the model.
@@ -101,11 +101,11 @@ def score(
     model, tokenizer, meta = pretrained.model, pretrained.tokenizer, pretrained.meta
     decoder = Decoder(model, precision, MOST_WINDOWS)
     start = time.perf_counter()
-    measured = measure_text(decoder, tokenizer, text, on_tokens=on_tokens)
+    measured = held_out_scores(decoder, tokenizer, text, on_tokens=on_tokens)
     seconds = time.perf_counter() - start
     del decoder  # its cache, before another is made
     messages = text.first_messages(tokenizer, count)
-    return Scores(
+    return ModelScores(
         str(pretrained.checkpoint_path), meta.get("preset"), meta.get("step"),
         model.config.parameter_count(), precision, text.name, text.corpus_hash, text.documents,
         measured, measured.tokens / seconds,
@@ -139,64 +139,3 @@ def _score_replies(
         together=together,
         tokens_per_s=sum(reply.tokens for reply in replies) / seconds,
     )
-
-
-# ---- the table ---------------------------------------------------------------------------
-
-
-def tables(results: Sequence[Scores], width: int) -> list[str]:
-    """Lines that show the models as numbered columns, as many beside each other as fit."""
-    lines = []
-    for number, result in enumerate(results, 1):
-        step = "" if result.step is None else f", step {result.step:,}"
-        lines.append(
-            f"{number}: {result.checkpoint}, {result.parameters / 1e6:.1f} M parameters{step}, "
-            f"{result.precision}"
-        )
-    for name in dict.fromkeys(result.data for result in results):
-        lines.append(f"held-out text: {name}")
-    columns = [_column(number, result) for number, result in enumerate(results, 1)]
-    labels = [label for label, _ in columns[0]]
-    label_width = max(map(len, labels))
-    widths = [max(len(value) for _, value in column) for column in columns]
-    first = 0
-    while first < len(columns):
-        last, taken = first, label_width
-        while last < len(columns) and (last == first or taken + 2 + widths[last] <= width):
-            taken += 2 + widths[last]
-            last += 1
-        lines.append("")
-        for row, label in enumerate(labels):
-            values = (columns[i][row][1].rjust(widths[i] + 2) for i in range(first, last))
-            lines.append(label.ljust(label_width) + "".join(values))
-        first = last
-    return lines
-
-
-def _column(number: int, result: Scores) -> list[tuple[str, str]]:
-    """Labels, which are the same for all, and values."""
-    held_out, replies = result.held_out, result.replies
-
-    def of_replies(name: str, form: str) -> str:
-        value = None if replies is None else getattr(replies, name)
-        return "-" if value is None else format(value, form)
-
-    return [
-        ("", str(number)),
-        ("documents", f"{result.documents:,}"),
-        ("tokens", f"{held_out.tokens:,}"),
-        ("loss, nats a token", f"{held_out.loss:.4f}"),
-        ("bits per byte", f"{held_out.bits_per_byte:.4f}"),
-        ("perplexity", f"{held_out.perplexity:.2f}"),
-        ("accuracy", f"{held_out.accuracy:.1%}"),
-        ("tokens/s", f"{result.tokens_per_s:,.0f}"),
-        ("replies", of_replies("count", ",d")),
-        ("  empty", of_replies("empty", ",d")),
-        ("  cut off", of_replies("cut_off", ",d")),
-        ("  words", of_replies("words", ".1f")),
-        ("  distinct-1", of_replies("distinct_1", ".3f")),
-        ("  distinct-2", of_replies("distinct_2", ".3f")),
-        ("  distinct-3", of_replies("distinct_3", ".3f")),
-        ("  seq-rep-4", of_replies("seq_rep_4", ".3f")),
-        ("  tokens/s", of_replies("tokens_per_s", ",.0f")),
-    ]

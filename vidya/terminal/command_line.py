@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import inspect
 import io
 import sys
 import types
@@ -40,7 +41,7 @@ def parse(
     import tyro
 
     _refuse_repeated(target, command, sys.argv[1:])
-    with _errors_in_one_line(command):
+    with _errors_in_one_line(command), _own_options_first(target):
         return tyro.cli(
             target,
             prog=f"python -m vidya.{command}",
@@ -99,6 +100,22 @@ def _refuse_repeated(target: Any, command: str, arguments: Sequence[str]) -> Non
                 f"{flag} is given {given.count(flag)} times: give it once, with all its values "
                 f"after it (python -m vidya.{command} --help lists all)"
             )
+
+
+@contextlib.contextmanager
+def _own_options_first(target: Any) -> Iterator[None]:
+    """Let --help show what a command alone has before what it inherits, as from common_options."""
+    if not dataclasses.is_dataclass(target):
+        yield
+        return
+    command: Any = target
+    fields = command.__dataclass_fields__
+    names = dict.fromkeys(n for c in command.__mro__ for n in inspect.get_annotations(c))
+    command.__dataclass_fields__ = {name: fields[name] for name in names if name in fields}
+    try:
+        yield
+    finally:
+        command.__dataclass_fields__ = fields
 
 
 @contextlib.contextmanager

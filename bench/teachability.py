@@ -29,7 +29,8 @@ from vidya.generation.replies import opening, write_replies
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.measuring.held_out_loss import held_out_loss
 from vidya.measuring.taught_recall import ENOUGH, Question, best_f1, measure_recall, questions_of
-from vidya.model.transformer import PASS_TOKENS, Model
+from vidya.model.micro_batches import MICRO_BATCH_TOKENS
+from vidya.model.transformer import Model
 from vidya.posttraining.replay_corpus import ReplayCorpus, open_replay_corpus
 from vidya.posttraining.teaching.learner import Learner
 from vidya.posttraining.teaching.lesson import Candidate, Lesson
@@ -206,7 +207,7 @@ def main() -> int:
     parser.add_argument("--picture", type=Path)
     given = parser.parse_args()
     kernels.set_num_threads(given.threads)
-    pretrained = load_pretrained(given.run, max_tokens=PASS_TOKENS)
+    pretrained = load_pretrained(given.run, max_tokens=MICRO_BATCH_TOKENS)
     corpus = open_replay_corpus(pretrained.checkpoint_path.parent, pretrained.tokenizer)
     if corpus is None:
         parser.error(f"{given.run} has no train.tokens: name a run folder of a training")

@@ -11,7 +11,8 @@ from support.models import Documents, draw_batch, draw_model
 from vidya.errors import UserError
 from vidya.model.config import ModelConfig
 from vidya.model.growth import blocks_from, grow, require_growth, respell
-from vidya.model.transformer import Model, parameter_shapes
+from vidya.model.parameters import parameter_shapes
+from vidya.model.transformer import Model
 
 VOCAB = 11
 SMALL = ModelConfig(n_embd=12, n_layer=2, n_head=2, context=8, vocab_size=VOCAB)

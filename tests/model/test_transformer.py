@@ -7,14 +7,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from support.models import Documents, draw_batch, draw_model
 from support.reference.check import normal, relative_error
 
 from vidya import kernels
-from vidya.model.batch_passes import passes
 from vidya.model.config import ModelConfig
+from vidya.model.micro_batches import micro_batches
 from vidya.model.transformer import Model
 
 LIMITS = {np.float32: 1e-5, np.float64: 1e-10}
@@ -83,11 +81,11 @@ def test_token_losses_agree_with_pytorch(case):
     assert relative_error(model.losses(batch), expected.numpy()) <= 1e-10
 
 
-# ---- in several passes -----------------------------------------------------------
+# ---- in several micro-batches -----------------------------------------------------------
 
 
-def in_passes(case, dtype, max_tokens):
-    """The same model and batch, with room for `max_tokens` in a pass."""
+def in_micro_batches(case, dtype, max_tokens):
+    """The same model and batch, with room for `max_tokens` in a micro-batch."""
     whole, batch = prepared(case, dtype)
     parts = Model(whole.config, dtype=dtype, max_tokens=max_tokens)
     parts.flat[...] = whole.flat
@@ -100,9 +98,9 @@ SPLIT = {"several documents": 64, "empty documents": 9, "odd sizes": 77, "many s
 
 @pytest.mark.parametrize("case", SPLIT)
 @pytest.mark.parametrize("dtype", LIMITS)
-def test_several_passes_give_the_loss_and_gradients_of_one(case, dtype):
-    whole, parts, batch = in_passes(case, dtype, SPLIT[case])
-    assert len(list(passes(batch, parts.max_tokens))) > 1
+def test_several_micro_batches_give_the_loss_and_gradients_of_one(case, dtype):
+    whole, parts, batch = in_micro_batches(case, dtype, SPLIT[case])
+    assert len(list(micro_batches(batch, parts.max_tokens))) > 1
     loss = parts.loss_and_gradients(batch)
     assert loss == pytest.approx(whole.loss_and_gradients(batch), rel=LIMITS[dtype])
     for name, gradient in parts.gradients.items():
@@ -113,8 +111,8 @@ def test_several_passes_give_the_loss_and_gradients_of_one(case, dtype):
     assert np.array_equal(parts.flat_gradient, first)
 
 
-def test_every_pass_draws_masks_of_its_own():
-    """The same document four times: in one pass or in four, no two losses are the same."""
+def test_every_micro_batch_draws_masks_of_its_own():
+    """The same document four times: in one micro-batch or in four, no two losses are the same."""
     config = ModelConfig(32, 2, 2, 30, 61, dropout=0.5)
     one = draw_batch(np.random.default_rng(4), 61, [30])
     four = Documents(np.tile(one.tokens, 4), np.tile(one.targets, 4), np.arange(0, 121, 30))
@@ -124,30 +122,6 @@ def test_every_pass_draws_masks_of_its_own():
     first = model.loss_and_gradients(one, dropout_seed=6, step=0)
     assert model.loss_and_gradients(four, dropout_seed=6, step=0) != pytest.approx(first, rel=1e-6)
     assert model.loss_and_gradients(four) == pytest.approx(model.loss_and_gradients(one), rel=1e-12)
-
-
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=30), st.integers(9, 40))
-def test_passes_hold_every_document_once_and_fit(lengths, most):
-    total = sum(lengths)
-    ids = np.arange(total, dtype=np.int32)
-    batch = Documents(ids, ids + 1, np.cumsum([0, *lengths]).astype(np.int64))
-    parts = list(passes(batch, most))
-    if total:
-        assert np.array_equal(np.concatenate([part.tokens for part in parts]), ids)
-        assert np.array_equal(np.concatenate([part.targets for part in parts]), ids + 1)
-    for part in parts:
-        assert len(part.tokens) == len(part.targets) == part.offsets[-1] <= most
-    kept = [length for part in parts for length in np.diff(part.offsets) if length]
-    assert kept == [length for length in lengths if length]
-    # first-fit never leaves two passes that would have fitted into one
-    sizes = [len(part.tokens) for part in parts]
-    assert len(sizes) <= max(1, 2 * -(-total // most))
-
-
-def test_a_document_longer_than_a_pass_is_refused():
-    ids = np.zeros(20, np.int32)
-    with pytest.raises(ValueError, match="longer than a pass, 8 tokens"):
-        list(passes(Documents(ids, ids, np.array([0, 3, 20])), 8))
 
 
 # ---- without PyTorch -----------------------------------------------------------

@@ -12,9 +12,8 @@ from support.training_runs import write_corpus
 
 from vidya import kernels, preflight
 from vidya.errors import run_command
-from vidya.model import presets, transformer
+from vidya.model import backbone, presets
 from vidya.model.adam import Adam
-from vidya.model.config import ModelConfig
 from vidya.model.presets import preset
 from vidya.model.transformer import Model
 from vidya.planning import preflight_checks, trial_run
@@ -157,14 +156,14 @@ def test_tokenizer_that_has_learned_less_than_the_one_before(fly, monkeypatch):
 
 
 def test_parameters_of_a_model_that_lacks_a_matrix(fly, monkeypatch):
-    right = transformer.parameter_shapes
+    right = backbone.parameter_shapes
 
     def without(config):
         shapes = right(config)
         shapes["layers.1.ffn_up"] = (1, 1)
         return shapes
 
-    monkeypatch.setattr(transformer, "parameter_shapes", without)
+    monkeypatch.setattr(backbone, "parameter_shapes", without)
     breaks(fly, "parameters", "of them named; the arithmetic says")
 
 
@@ -298,26 +297,3 @@ def test_every_check_is_broken_above():
     source = open(__file__, encoding="utf-8").read()
     for name in NAMES:
         assert f'breaks(fly, "{name}"' in source.replace("breaks(\n        fly, ", "breaks(fly, ")
-
-
-# ---------------------------------------------------------------- where the loss begins
-
-
-@pytest.mark.parametrize(
-    "size",
-    [
-        ModelConfig(64, 2, 2, 32, 320), ModelConfig(128, 4, 4, 64, 1259),
-        ModelConfig(256, 3, 8, 64, 2259),
-    ],
-)  # fmt: skip
-def test_the_first_loss_is_where_it_is_reckoned(size):
-    made = Model(size, max_tokens=512)
-    made.init(3)
-    ids = np.random.default_rng(0).integers(0, size.vocab_size, 513).astype(np.int32)
-    offsets = np.append(np.arange(0, 512, 64 if size.context == 64 else 32), 512).astype(np.int64)
-    batch = preflight_checks.Batch(ids[:-1].copy(), ids[1:].copy(), offsets)
-    loss = made.loss_and_gradients(batch, dropout_seed=0)
-    assert loss == pytest.approx(preflight_checks.first_loss(size), abs=0.6)
-    assert preflight_checks.first_loss(preset("10m").model(2259, 0.1)) == pytest.approx(
-        10.7, abs=0.3
-    )

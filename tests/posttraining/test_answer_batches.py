@@ -6,8 +6,8 @@ from support.chat_runs import small_tokenizer
 from support.models import draw_batch, draw_model
 
 from vidya.model import objectives
-from vidya.model.batch_passes import passes
 from vidya.model.config import ModelConfig
+from vidya.model.micro_batches import micro_batches
 from vidya.posttraining.answer_batches import Answer, answer_batch, reply_ids, reply_starts
 
 pytestmark = pytest.mark.usefixtures("kernel_settings")
@@ -50,8 +50,8 @@ def test_a_reply_is_laid_out_as_in_the_corpus():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("max_tokens", [48, 2048])
 def test_cross_entropy_as_an_objective_is_cross_entropy(dtype, max_tokens, monkeypatch):
-    """The same loss and gradients by way of the logits, in one pass and in several."""
-    monkeypatch.setattr("vidya.model.transformer.PASS_TOKENS", 48)
+    """The same loss and gradients by way of the logits, in one micro-batch and in several."""
+    monkeypatch.setattr("vidya.model.micro_batches.MICRO_BATCH_TOKENS", 48)
     model = draw_model(CONFIG, dtype, 2, max_tokens)
     batch = draw_batch(np.random.default_rng(4), 61, [30, 1, 48, 2, 17], 0.4)
     counted = np.count_nonzero(batch.targets >= 0)
@@ -74,7 +74,7 @@ def test_cross_entropy_as_an_objective_is_cross_entropy(dtype, max_tokens, monke
     logits = model.logits(batch)
     assert logits.shape == (counted, 61) and logits.dtype == dtype
     logprobs = objectives.token_logprobs(objectives.log_softmax(logits), targets)
-    losses = np.concatenate([model.losses(part) for part in passes(batch, model.max_tokens)])
+    losses = np.concatenate([model.losses(part) for part in micro_batches(batch, model.max_tokens)])
     losses = losses[batch.targets >= 0]
     assert np.allclose(-logprobs, losses, rtol=1e-5, atol=1e-5)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.training_runs import TINY, curve, train, weights, write_corpus
 
 from vidya import kernels
-from vidya.model import batch_passes, transformer
+from vidya.model import micro_batches
 from vidya.model.adam import Adam
 from vidya.model.config import ModelConfig
 from vidya.model.transformer import Model
@@ -113,17 +113,17 @@ def attention_flops(profile):
 
 
 @pytest.mark.parametrize("lengths", [(40, 7, 1, 30), (40,) * 5, (3, 40, 40, 1, 1, 39, 25)])
-def test_the_attention_of_all_passes_adds_up_to_that_of_the_batch(lengths, monkeypatch):
-    """A pass attends over its own documents, not over those of the whole batch."""
-    monkeypatch.setattr(transformer, "PASS_TOKENS", CONFIG.context)
+def test_the_attention_of_all_micro_batches_adds_up_to_that_of_the_batch(lengths, monkeypatch):
+    """A micro-batch attends over its own documents, not over those of the whole batch."""
+    monkeypatch.setattr(micro_batches, "MICRO_BATCH_TOKENS", CONFIG.context)
     model = Model(CONFIG, max_tokens=sum(lengths))
     model.init(0)
     batch = batch_of(lengths)
     profile = profile_steps(model, model.loss_and_gradients, [batch])
-    passes = len(list(batch_passes.passes(batch, model.max_tokens)))
+    parts = len(list(micro_batches.micro_batches(batch, model.max_tokens)))
     calls = {row.label: row.calls for row in profile.rows}
-    assert passes > 1
-    assert calls["attention_forward"] == calls["attention_backward"] == passes * CONFIG.n_layer
+    assert parts > 1
+    assert calls["attention_forward"] == calls["attention_backward"] == parts * CONFIG.n_layer
     expected = 14 * pairs_of(lengths) * CONFIG.n_embd * CONFIG.n_layer
     assert attention_flops(profile) == expected
 

@@ -6,7 +6,6 @@ functions (vidya/kernels explains the two ways to call them).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,37 +14,11 @@ from numpy.typing import DTypeLike, NDArray
 from vidya import kernels
 from vidya.kernels.allocation import aligned_zeros
 from vidya.model.config import ModelConfig
+from vidya.model.parameters import ParameterPointers
 
 Array = NDArray[Any]
 CROSS_ENTROPY_BYTES = 8 << 20
 """Logits that exist at one time: about what the last-level cache holds."""
-
-
-@dataclass
-class Pointers:
-    """C pointers to the parameters (or to their gradients), by role and layer."""
-
-    wte: Any
-    embed_norm: Any
-    final_norm: Any
-    attn_norm: list[Any]
-    attn_qkv: list[Any]
-    attn_out: list[Any]
-    ffn_norm: list[Any]
-    ffn_up: list[Any]
-    ffn_down: list[Any]
-
-    @classmethod
-    def of(cls, views: dict[str, Array], n_layer: int) -> Pointers:
-        """Pointers to named parameters (or gradients) of so many layers."""
-
-        def layers(role: str) -> list[Any]:
-            return [kernels.pointer(views[f"layers.{i}.{role}"]) for i in range(n_layer)]
-
-        return cls(
-            *(kernels.pointer(views[name]) for name in ("wte", "embed_norm", "final_norm")),
-            *map(layers, ("attn_norm", "attn_qkv", "attn_out", "ffn_norm", "ffn_up", "ffn_down")),
-        )
 
 
 class Activations:
@@ -60,7 +33,7 @@ class Activations:
     """
 
     def __init__(
-        self, config: ModelConfig, max_tokens: int, dtype: DTypeLike, w: Pointers,
+        self, config: ModelConfig, max_tokens: int, dtype: DTypeLike, w: ParameterPointers,
         workspace: Any, *, training: bool, half: bool = False,
     ) -> None:  # fmt: skip
         self.max_tokens = max_tokens
@@ -69,43 +42,45 @@ class Activations:
         self.half = half and training
         self.workspace = workspace
         self.arrays: list[Array] = []
-        d, heads = config.n_embd, config.n_head
-        layers = config.n_layer
+        # T tokens, d columns, L layers, H heads, V vocabulary; of a list the first is its length
+        d, L, H, V = config.n_embd, config.n_layer, config.n_head, config.vocab_size
 
-        self.embedded, self.embed_rstd = self._buffer(d), self._buffer(1)
-        # the residual stream: before each block's attention and before its FFN
-        self.x_attn = (
-            self._per_layer(d, layers + 1) if training else [self._buffer(d)] * (layers + 1)
+        self.embedded = self._buffer(d)  # (T, d)
+        self.embed_rstd = self._buffer(1)  # (T)
+        # the residual stream: before each block's attention and after the last, before its FFN
+        self.x_attn = (  # (L + 1, T, d)
+            self._per_layer(d, L + 1) if training else [self._buffer(d)] * (L + 1)
         )
-        self.x_ffn = self._per_layer(d, layers)
-        self.attn_rstd, self.ffn_rstd = self._per_layer(1, layers), self._per_layer(1, layers)
-        self.qkv_arrays: list[Array] = []
-        self.qkv = self._per_layer(3 * d, layers, self.qkv_arrays, half=self.half)
-        self.attended = self._per_layer(d, layers, half=self.half)
-        self.lse = self._per_layer(heads, layers)
-        self.ffn_pre = self._per_layer(4 * d, layers, half=self.half)
-        self.final_rstd = self._buffer(1)
+        self.x_ffn = self._per_layer(d, L)  # (L, T, d)
+        self.attn_rstd = self._per_layer(1, L)  # (L, T)
+        self.ffn_rstd = self._per_layer(1, L)  # (L, T)
+        self.qkv = self._per_layer(3 * d, L, half=self.half)  # (L, T, 3d)
+        self.attended = self._per_layer(d, L, half=self.half)  # (L, T, d)
+        self.lse = self._per_layer(H, L)  # (L, T, H), logarithms of the sums of softmax
+        self.ffn_pre = self._per_layer(4 * d, L, half=self.half)  # (L, T, 4d), before GELU
+        self.final_rstd = self._buffer(1)  # (T)
         # scratch
-        self.hidden_array = self._array(d)
+        self.hidden_array = self._array(d)  # (T, d)
         self.hidden = kernels.pointer(self.hidden_array)
-        self.chunk = min(
-            max_tokens,
-            max(64, CROSS_ENTROPY_BYTES // (config.vocab_size * self.dtype.itemsize)),
+        self.chunk = min(  # tokens whose logits exist at one time
+            max_tokens, max(64, CROSS_ENTROPY_BYTES // (V * self.dtype.itemsize))
         )
-        self.logits = self._buffer(config.vocab_size, self.chunk)
-        self.losses_array = self._array(1)[:, 0]
+        self.logits = self._buffer(V, self.chunk)  # (chunk, V)
+        self.losses_array = self._array(1)[:, 0]  # (T)
         self.losses = kernels.pointer(self.losses_array)
-        self.positions_array = np.zeros(max_tokens, np.int32)
+        self.positions_array = np.zeros(max_tokens, np.int32)  # (T)
         self.positions = kernels.pointer(self.positions_array)
         if training:
-            self.dx, self.dbranch_array = self._buffer(d), self._array(d)
+            self.dx = self._buffer(d)  # (T, d), of the residual stream
+            self.dbranch_array = self._array(d)  # (T, d), of a sublayer's output or input
             self.dbranch = kernels.pointer(self.dbranch_array)
-            self.dattended, self.dqkv = self._buffer(d), self._buffer(3 * d)
-            self.dpre = self._buffer(4 * d, half=self.half)
-            self.delta = self._buffer(heads)
+            self.dattended = self._buffer(d)  # (T, d)
+            self.dqkv = self._buffer(3 * d)  # (T, 3d)
+            self.dpre = self._buffer(4 * d, half=self.half)  # (T, 4d)
+            self.delta = self._buffer(H)  # (T, H), Σ dattended·attended of each head
         self._describe_products(w)
 
-    def _describe_products(self, w: Pointers) -> None:
+    def _describe_products(self, w: ParameterPointers) -> None:
         """Inputs and outputs of the products of every layer."""
         half = int(self.half)
 
@@ -147,17 +122,17 @@ class Activations:
     def _buffer(self, width: int, rows: int | None = None, *, half: bool = False) -> Any:
         return kernels.pointer(self._array(width, rows, half=half))
 
-    def _per_layer(
-        self, width: int, layers: int, keep: list[Array] | None = None, *, half: bool = False
-    ) -> list[Any]:
+    def _per_layer(self, width: int, layers: int, *, half: bool = False) -> list[Any]:
         """A pointer a layer: to a buffer of its own in training, else to one for all."""
         if self.training:
-            arrays = [self._array(width, half=half) for _ in range(layers)]
-        else:
-            arrays = [self._array(width)] * layers
-        if keep is not None:
-            keep.extend(arrays)
-        return [kernels.pointer(array) for array in arrays]
+            return [self._buffer(width, half=half) for _ in range(layers)]
+        return [self._buffer(width)] * layers
+
+    def set_masks(self, p: float, seed: int, stream: range) -> None:
+        """Tell the products that end in a dropout which masks this pass draws."""
+        for i, results in enumerate(zip(self.x_ffn_out, self.x_attn_out, strict=True)):
+            for site, result in enumerate(results, 2 * i + 1):
+                result.p, result.seed, result.stream = p, seed, stream[site]
 
     def nbytes(self) -> int:
         """Bytes that all buffers take when they are in use."""

@@ -52,6 +52,7 @@ from numpy.typing import NDArray
 
 from vidya.errors import UserError
 from vidya.model.config import ModelConfig
+from vidya.model.initialisation import INIT_STD
 
 Array = NDArray[Any]
 COMPOSED = 0.5
@@ -60,8 +61,6 @@ COMPOSED = 0.5
 `embed_norm` divides it away at the input. At the output it draws the logits of tokens that
 never were a target towards zero: at 1 they take too much from those that were (docs/TRAINING.md).
 """
-NEW_STD = 0.08
-"""Of new rows and columns that are random: what `Model.init` draws with."""
 ROLES = ("attn_norm", "attn_qkv", "attn_out", "ffn_norm", "ffn_up", "ffn_down")
 
 
@@ -93,7 +92,7 @@ def grow(
     """The parameters of a model of `new` dimensions that computes what the `old` one does.
 
     Args:
-        parameters: of the old model, by name, shapes as `vidya.model.transformer.parameter_shapes`.
+        parameters: of the old model, by name, shapes as `vidya.model.parameters.parameter_shapes`.
         old: its architecture.
         new: the bigger one; the same vocabulary.
         seed: of what is random.
@@ -169,7 +168,7 @@ class _Widening:
 
     def _random(self, rows: int, columns: int, dtype: Any) -> Array:
         drawn: Array = self._rng.standard_normal((rows, columns), np.float32)
-        drawn *= np.float32(NEW_STD)
+        drawn *= np.float32(INIT_STD)
         return drawn.astype(dtype)
 
 

@@ -7,20 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vidya.model.config import ModelConfig
 from vidya.storage import checkpoint_folder
 from vidya.training.options import TrainOptions
-
-
-def parameter_parts(config: ModelConfig) -> dict[str, int]:
-    """Trained numbers by component."""
-    d, layers = config.n_embd, config.n_layer
-    return {
-        "embedding (tied)": config.vocab_size * d,
-        "attention": layers * 4 * d * d,
-        "feed-forward": layers * 8 * d * d,
-        "norms": d * (2 * layers + 2),
-    }
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ import numpy as np
 from vidya import kernels
 from vidya.errors import UserError
 from vidya.model import config, presets, transformer
-from vidya.model.config import ModelConfig
+from vidya.model.initialisation import INIT_STD, expected_first_loss, initial_std
+from vidya.model.parameters import parameter_parts
 from vidya.model.precision import resolve_precision
 from vidya.planning import cost_estimate, trial_run
 from vidya.storage import checkpoint
@@ -142,7 +143,7 @@ def _characters_per_token(made: Tokenizer, texts: list[str]) -> float:
 
 def parameters(site: Site) -> str:
     """As many numbers as the arithmetic says, each of them in a named matrix."""
-    made, parts = site.trainer.model, cost_estimate.parameter_parts(site.trainer.model.config)
+    made, parts = site.trainer.model, parameter_parts(site.trainer.model.config)
     named, expected = sum(view.size for view in made.parameters.values()), sum(parts.values())
     require(
         named == made.flat.size == expected,
@@ -156,13 +157,13 @@ def parameters(site: Site) -> str:
 def initialisation(site: Site) -> str:
     """Residual outputs have std 0.08/√(2L), all other matrices 0.08, gains are 1."""
     made = site.trainer.model
-    residual_std = transformer.INIT_STD / math.sqrt(2 * made.config.n_layer)
-    found: dict[float, list[float]] = {residual_std: [], transformer.INIT_STD: []}
+    residual_std = initial_std("attn_out", made.config.n_layer)
+    found: dict[float, list[float]] = {residual_std: [], INIT_STD: []}
     for name, values in made.parameters.items():
         if name.endswith("norm"):
             require(bool((values == 1).all()), f"{name} is not 1 everywhere")
             continue
-        wanted = residual_std if name.endswith(("attn_out", "ffn_down")) else transformer.INIT_STD
+        wanted = initial_std(name, made.config.n_layer)
         std, mean = float(values.std(dtype=np.float64)), float(values.mean(dtype=np.float64))
         slack = SIGMAS / math.sqrt(2 * values.size)
         require(
@@ -170,7 +171,7 @@ def initialisation(site: Site) -> str:
             f"{name} has std {std:.5f} and mean {mean:.5f}, not {wanted:.5f} and 0",
         )
         found[wanted].append(std)
-    residual, others = (np.mean(found[std]) for std in (residual_std, transformer.INIT_STD))
+    residual, others = (np.mean(found[std]) for std in (residual_std, INIT_STD))
     return f"residual std {residual:.5f} (0.08/√(2L) = {residual_std:.5f}), others {others:.4f}"
 
 
@@ -229,34 +230,11 @@ def memory_of_a_step(site: Site) -> str:
     )
 
 
-def first_loss(config: ModelConfig) -> float:
-    """Nats per token of a fresh model, roughly.
-
-    The embedding is tied, so the model first predicts its own input. With s² = 0.08²·d the
-    logits of all other tokens are normal with variance s². Each block adds to the residual
-    stream, which begins at variance 1, what follows from the stds of its matrices; the
-    input is what is left of the direction of the final hidden state, and its own logit
-    0.08·d·cos. The loss is the logarithm of the sum of both, since the target is neither.
-    """
-    d, layers = config.n_embd, config.n_layer
-    variance = transformer.INIT_STD**2 * d
-    nodes, weights = np.polynomial.hermite_e.hermegauss(64)
-    u = nodes * math.sqrt(variance)
-    activated = 0.5 * u * (1 + np.tanh(math.sqrt(2 / math.pi) * (u + 0.044715 * u**3)))
-    ffn = 4 * variance / (2 * layers) * float((weights * activated**2).sum() / weights.sum())
-    scores = np.exp(np.random.default_rng(0).standard_normal((200, 64)) * variance)
-    concentration = (np.cumsum(scores**2, axis=1) / np.cumsum(scores, axis=1) ** 2).mean()
-    attention = variance**2 / (2 * layers) * float(concentration)
-    own = transformer.INIT_STD * d / math.sqrt(1 + layers * (ffn + attention))
-    others = math.log(config.vocab_size) + variance / 2
-    return float(np.logaddexp(own, others))
-
-
 def loss_at_step_0(site: Site) -> str:
     """Finite, and where this initialisation puts it."""
     made = site.trainer
     batch = made.plan.batch(0)
-    loss, expected = _pass(made, batch), first_loss(made.model.config)
+    loss, expected = _pass(made, batch), expected_first_loss(made.model.config)
     uniform = math.log(made.model.config.vocab_size)
     require(
         math.isfinite(loss) and abs(loss - expected) <= FIRST_LOSS_BAND,

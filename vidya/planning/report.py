@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Callable
 from typing import Any
 
-from vidya.planning import cost_estimate
+from vidya.model.parameters import parameter_parts
 from vidya.planning.run_plan import RunPlan
 from vidya.storage import checkpoint_folder
 from vidya.terminal.formatting import byte_size, duration
@@ -57,7 +57,7 @@ def _row(
 
 def _parameters(plans: list[RunPlan]) -> list[str]:
     rows = [_header("parameters", plans, _ROAD_PARAMETERS)]
-    for part in cost_estimate.parameter_parts(plans[0].config):
+    for part in parameter_parts(plans[0].config):
         rows.append(
             _row(part, plans, lambda plan, part=part: f"{_parts(plan)[part]:,}", _ROAD_PARAMETERS)  # type: ignore[misc]
         )
@@ -78,7 +78,7 @@ def _parameters(plans: list[RunPlan]) -> list[str]:
 
 
 def _parts(plan: RunPlan) -> dict[str, int]:
-    return cost_estimate.parameter_parts(plan.config)
+    return parameter_parts(plan.config)
 
 
 def _corpus(plans: list[RunPlan]) -> list[str]:

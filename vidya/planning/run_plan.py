@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vidya.model.config import ModelConfig
+from vidya.model.parameters import parameter_parts
 from vidya.planning import cost_estimate
 from vidya.planning.trial_run import Trial
 from vidya.storage.run_folder import RunFolder
@@ -124,7 +125,7 @@ class RunPlan:
         return {
             "options": self.options.plain(),
             "parameters": {
-                **cost_estimate.parameter_parts(self.config),
+                **parameter_parts(self.config),
                 "total": self.config.parameter_count(),
             },
             "prepared": dataclasses.asdict(self.prepared),

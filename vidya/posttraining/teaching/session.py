@@ -30,7 +30,7 @@ from vidya.generation.chat_tokens import chat_prompt
 from vidya.generation.generator import Generator
 from vidya.generation.replies import Reply, write_replies
 from vidya.generation.sampling_settings import SamplingSettings
-from vidya.model.transformer import PASS_TOKENS
+from vidya.model.micro_batches import MICRO_BATCH_TOKENS
 from vidya.posttraining.teaching import journal
 from vidya.posttraining.teaching.journal import Journal
 from vidya.posttraining.teaching.learner import Learner, Outcome
@@ -247,7 +247,7 @@ def open_teaching(path: str | os.PathLike[str] | None, slots: int, say: Say) -> 
     Raises:
         UserError: as `open_student`; the journal is damaged, or its base model is missing.
     """
-    with open_trained_run(path, max_tokens=PASS_TOKENS) as student:
+    with open_trained_run(path, max_tokens=MICRO_BATCH_TOKENS) as student:
         teaching = _opened(student, slots, say)
         try:
             yield teaching

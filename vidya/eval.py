@@ -28,7 +28,7 @@ from vidya.terminal.streams import replace_unknown_characters, say
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalOptions(ThreadsOption, SamplingOptions):
+class EvalOptions(SamplingOptions, ThreadsOption):
     """What `python -m vidya.eval` is asked to do."""
 
     data: Path | None = None

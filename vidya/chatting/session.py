@@ -10,16 +10,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator as Stream
-from typing import TYPE_CHECKING
 
 from vidya.generation.chat_tokens import conversation_ids, message_ids
 from vidya.generation.generator import Generator
+from vidya.generation.precision import WeightPrecision
 from vidya.generation.replies import Reply, write_replies
-
-if TYPE_CHECKING:
-    from vidya.generation.precision import WeightPrecision
-    from vidya.generation.sampling_settings import SamplingSettings
-    from vidya.storage.pretrained import Pretrained
+from vidya.generation.sampling_settings import SamplingSettings
+from vidya.storage.pretrained import Pretrained
 
 
 class Conversation:
@@ -33,7 +30,7 @@ class Conversation:
         sampling: how replies are drawn; may be replaced between two of them.
         last: the last reply, with its times; None before the first.
         window: tokens that the model sees at a time.
-        precision: of the weights.
+        precision: of the weights that it is run with.
     """
 
     def __init__(

@@ -9,15 +9,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vidya.errors import UserError
 from vidya.system.atomic_file import write_bytes
 from vidya.text.conversation_format import long_conversation, turns_of
 from vidya.text.corpus_file import prepare_output, read_documents
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass

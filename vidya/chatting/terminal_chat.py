@@ -15,7 +15,6 @@ import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vidya.chatting.session import Conversation
 from vidya.chatting.session_file import ConversationFile
@@ -32,9 +31,6 @@ from vidya.terminal.line_editor import (
 )
 from vidya.terminal.wrapped_output import WrappedOutput
 
-if TYPE_CHECKING:
-    from vidya.generation.replies import Reply
-
 YOU, MODEL = "you> ", "vidya> "
 HELP = """\
 /reset      begin a new conversation
@@ -46,12 +42,6 @@ HELP = """\
 /quit       leave (so does Ctrl-D)
 Ctrl-C stops a reply. Alt-Enter begins a new line. A space before a / makes it text.
 The model sees the last {context} tokens of the conversation, replies included."""
-
-
-def describe_speed(reply: Reply) -> str:
-    """One line about a reply: its tokens, how soon they came, how fast."""
-    speed = f", {reply.tokens_per_s:,.0f} tokens/s after it" if reply.tokens > 1 else ""
-    return f"{reply.tokens} tokens, the first after {reply.first - reply.begun:.2f} s{speed}"
 
 
 class TerminalChat:
@@ -109,7 +99,7 @@ class TerminalChat:
                         break
             print("(no reply)" if empty else "", flush=True)
             if self._stats and self._conversation.last is not None:
-                print(f"({describe_speed(self._conversation.last)})")
+                print(f"({self._conversation.last.speed()})")
             self._write()
 
     def _write(self) -> None:
@@ -182,7 +172,7 @@ class TerminalChat:
             f"{c.window:,} tokens"
         )
         if c.last is not None:
-            lines.append(f"the last reply: {describe_speed(c.last)}")
+            lines.append(f"the last reply: {c.last.speed()}")
         if self._file is not None:
             lines.append(f"kept in {self._file.path}")
         return "\n".join(lines)

@@ -60,6 +60,11 @@ class Reply:
         """Speed after the first token; 0 where there is nothing to measure."""
         return (self.tokens - 1) / (self.last - self.first) if self.last > self.first else 0.0
 
+    def speed(self) -> str:
+        """One line that says how many tokens it has, how soon they came, and how fast."""
+        after = f", {self.tokens_per_s:,.0f} tokens/s after it" if self.tokens > 1 else ""
+        return f"{self.tokens} tokens, the first after {self.first - self.begun:.2f} s{after}"
+
 
 def opening(generator: Generator, tokenizer: Tokenizer, message: str, max_tokens: int) -> list[int]:
     """Ids of a conversation of one message, up to where the reply to it comes.

@@ -27,6 +27,15 @@ class Pretrained:
     """The checkpoint's metadata: kind, preset, config, step, tokens, seed, …"""
     checkpoint_path: Path
 
+    def describe(self, *more: str) -> str:
+        """One line that says which model this is; `more` stands before its path."""
+        meta, parameters = self.meta, self.model.config.parameter_count()
+        words = [
+            meta.get("preset", "model"), f"{parameters / 1e6:.1f} M parameters",
+            f"after {meta.get('step', 0):,} steps", *more,
+        ]  # fmt: skip
+        return f"{', '.join(words)} ({self.checkpoint_path})"
+
 
 def load_pretrained(
     path: str | os.PathLike[str] | None = None, *, max_tokens: int | None = None

@@ -56,7 +56,7 @@ def test_another_tokenizer_of_the_same_size_is_refused(tmp_path, tokenizer):
     other = Tokenizer.train(["<|user|> entirely different words again and again"] * 9, 30)
     assert other.vocab_size == tokenizer.vocab_size
     path = save_beside_tokenizer(tmp_path, other, model.parameters, meta_of(model, tokenizer))
-    with pytest.raises(CheckpointError, match="is not the tokenizer that .* was trained with"):
+    with pytest.raises(CheckpointError, match=r"is not the tokenizer that .* was trained with"):
         load_pretrained(path)
 
 

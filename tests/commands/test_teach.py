@@ -9,8 +9,8 @@ from support.teaching_runs import TAUGHT, teach, teachable_run
 from support.training_runs import snapshot
 
 from vidya.errors import UserError
+from vidya.posttraining.teaching.options import TeachOptions
 from vidya.storage.checkpoint_format import read_meta
-from vidya.teach import Options
 
 QUICK = ("--max-tokens", 6, "--replay", 16, "--lr", "1e-3", "--threads", 1)
 
@@ -107,9 +107,9 @@ def test_lines_from_a_pipe(run):
     ],
 )  # fmt: skip
 def test_options_that_make_no_sense(given, saying):
-    options = Options(**given)
+    options = TeachOptions(**given)
     with pytest.raises(UserError, match=re.escape(saying)):
-        options.check(), options.offering()
+        options.check()
 
 
 def test_errors(run, tmp_path):

@@ -34,7 +34,8 @@ KEPT = ("preset", "config", "step", "tokens", "tokenizer_hash", "corpus_hash", "
 class TrainedRun:
     """The model, what belongs to it, and where it lives."""
 
-    run: RunFolder
+    folder: RunFolder
+    """Where it lives; locked."""
     base: str
     """Stem of the names of its checkpoints."""
     model: Model
@@ -49,7 +50,7 @@ class TrainedRun:
     @property
     def path(self) -> Path:
         """Where its changed weights go: `BASE_train.bin`."""
-        return self.run.finetuned(self.base)
+        return self.folder.finetuned(self.base)
 
     def save(
         self, kind: str, details: Mapping[str, object], state: Mapping[str, Any] | None = None
@@ -90,13 +91,13 @@ def open_trained_run(
         CheckpointError: the checkpoint is damaged or of another tokenizer.
     """
     chosen, _ = resolve_model(path)
-    with RunFolder(chosen.parent) as run:
+    with RunFolder(chosen.parent) as folder:
         # only now does nobody else write: what is best may have changed
         loaded = load_pretrained(path, max_tokens=max_tokens)
         name = loaded.checkpoint_path
         yield TrainedRun(
-            run, base_of(name), loaded.model, loaded.tokenizer,
-            open_replay_corpus(run.path, loaded.tokenizer), loaded.meta,
+            folder, base_of(name), loaded.model, loaded.tokenizer,
+            open_replay_corpus(folder.path, loaded.tokenizer), loaded.meta,
             {
                 "name": name.name,
                 "kind": str(loaded.meta.get("kind", "")),

@@ -49,19 +49,28 @@ def gradients_of(model: Model, parts: Sequence[WeightedObjective]) -> float:
     return model.objective_and_gradients(joined([part.batch for part in parts]), objective)
 
 
-def mean_cross_entropy(batch: Batch) -> Objective:
-    """Of the targets that count, nats a token."""
+def mean_cross_entropy(batch: Batch, seen: list[float] | None = None) -> Objective:
+    """Mean cross-entropy of the targets that count, in nats.
+
+    Args:
+        batch: whose targets are learnt.
+        seen: when the objective is called, its value is appended.
+    """
     targets = batch.targets[batch.targets >= 0]
 
     def objective(first: int, logits: Array) -> tuple[float, Array]:
         weights = np.full(len(logits), 1 / len(targets), logits.dtype)
-        logprobs = objectives.log_softmax(logits)
-        return objectives.weighted_logprob(logprobs, targets[first : first + len(logits)], weights)
+        value, gradient = objectives.weighted_logprob(
+            objectives.log_softmax(logits), targets[first : first + len(logits)], weights
+        )
+        if seen is not None:
+            seen.append(value)
+        return value, gradient
 
     return objective
 
 
-def held_to(base: Model, window: Batch, seen: list[float]) -> Objective:
+def held_to(base: Model, window: Batch, seen: list[float] | None = None) -> Objective:
     """KL(base || model), the mean over the window's tokens that count, in nats.
 
     Its gradient is 0 where nothing has changed, so it does not add the noise that the
@@ -70,7 +79,7 @@ def held_to(base: Model, window: Batch, seen: list[float]) -> Objective:
     Args:
         base: the model to stay near to, which is run here.
         window: of its corpus.
-        seen: when the objective is called, these rows' share of the window's mean
+        seen: when the objective is called, its rows' share of the window's mean
             cross-entropy is appended.
     """
     expected = objectives.log_softmax(base.logits(window))
@@ -79,7 +88,9 @@ def held_to(base: Model, window: Batch, seen: list[float]) -> Objective:
     def objective(first: int, logits: Array) -> tuple[float, Array]:
         some = slice(first, first + len(logits))
         logprobs = objectives.log_softmax(logits)
-        seen.append(-float(objectives.token_logprobs(logprobs, targets[some]).sum()) / len(targets))
+        if seen is not None:
+            nats = -float(objectives.token_logprobs(logprobs, targets[some]).sum())
+            seen.append(nats / len(targets))
         divergence, pull = objectives.kl_from(expected[some], logprobs)
         return float(divergence.sum()) / len(targets), pull / len(targets)
 

@@ -12,8 +12,9 @@ from vidya.generation.sampling_settings import SamplingSettings
 from vidya.posttraining.teaching import journal
 from vidya.posttraining.teaching.journal import Journal
 from vidya.posttraining.teaching.lesson import Candidate
-from vidya.posttraining.teaching.session import BASE_NAME, Offering, open_teaching
+from vidya.posttraining.teaching.session import Offering
 from vidya.posttraining.teaching.settings import LessonSettings
+from vidya.posttraining.teaching.start import BASE_NAME, open_teaching
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_format import read_digest, read_meta
 

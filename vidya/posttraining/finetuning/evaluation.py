@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from vidya.measuring.held_out_loss import HeldOutLoss
 from vidya.measuring.taught_recall import Recall
-
-# ---------------------------------------------------------------- evaluations
+from vidya.terminal.tables import aligned_rows
 
 
 @dataclass(frozen=True)
@@ -42,20 +41,12 @@ def evaluation_table(
     evaluations: Sequence[PersonaEvaluation], kept: PersonaEvaluation | None
 ) -> list[str]:
     """Lines that show what changed; the row of the weights that were saved is marked."""
-    first = evaluations[0]
-    rows = [("", "persona loss", "base bits per byte", "answered as taught")]
+    rows = [["", "persona loss", "base bits per byte", "answered as taught"]]
     for one in evaluations:
-        rows.append((f"step {one.step:,}" if one.step else "before", *evaluation_cells(one, first)))
-    marks = ["", *("  <- saved" if one is kept else "" for one in evaluations)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        (
-            row[0].ljust(widths[0])
-            + "".join(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
-            + mark
-        ).rstrip()
-        for row, mark in zip(rows, marks, strict=True)
-    ]
+        when = f"step {one.step:,}" if one.step else "before"
+        rows.append([when, *evaluation_cells(one, evaluations[0])])
+    marks = ["", *("  <- saved" * (one is kept) for one in evaluations)]
+    return [line + mark for line, mark in zip(aligned_rows(rows, ""), marks, strict=True)]
 
 
 def evaluation_cells(one: PersonaEvaluation, first: PersonaEvaluation) -> tuple[str, str, str]:

@@ -6,26 +6,30 @@ dropout masks from seed and step, and the kernels give the same numbers for any 
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from numpy.typing import NDArray
-
+from vidya import kernels
 from vidya.errors import UserError
 from vidya.generation.generator import Generator
 from vidya.generation.replies import MOST_TOGETHER
-from vidya.measuring.held_out_loss import held_out_loss
 from vidya.measuring.taught_recall import Recall, measure_recall
 from vidya.model import config, learning_rate
 from vidya.model.adam import Adam
 from vidya.model.transformer import Model
 from vidya.posttraining.answer_batches import joined
-from vidya.posttraining.finetuning.evaluation import PersonaEvaluation, evaluation_cells
+from vidya.posttraining.evaluated_loop import EvaluatedLoop
+from vidya.posttraining.finetuning.evaluation import (
+    PersonaEvaluation,
+    evaluation_cells,
+    evaluation_table,
+)
 from vidya.posttraining.finetuning.mixture import Mixture
 from vidya.posttraining.finetuning.options import EVALUATIONS, FinetuneOptions
 from vidya.posttraining.finetuning.persona import Persona, mean_loss
+from vidya.posttraining.finite_update import update_if_finite
+from vidya.posttraining.kept_weights import frozen_copy
 from vidya.posttraining.replay_corpus import ReplayCorpus
 from vidya.posttraining.trained_run import TrainedRun
 from vidya.posttraining.weighted_objectives import (
@@ -34,10 +38,8 @@ from vidya.posttraining.weighted_objectives import (
     held_to,
     mean_cross_entropy,
 )
-from vidya.storage import metrics_log
+from vidya.storage import run_description
 from vidya.system import process_memory
-from vidya.system.stop_signal import StopSignal
-from vidya.terminal.progress_display import ProgressDisplay
 from vidya.text.batch_plan import Batch, BatchPlan
 from vidya.training import thread_choice
 
@@ -45,36 +47,27 @@ MOST_QUESTIONS = 200
 """Asked at an evaluation; of more, so many are taken at even distances."""
 
 
-# ---------------------------------------------------------------- the loop
-
-
-class FineTuning:
-    """A student that learns a persona.
+class FineTuning(EvaluatedLoop):
+    """A trained model that learns a persona.
 
     Attributes:
-        total: steps there are to make.
-        step: how many are made.
         tokens: trained on so far, replay included.
         evaluations: made so far, the first before any step.
         kept: the evaluation of the weights that were saved, where there is one.
-        saved_step: the step of the weights that were saved; None where none were.
-        stopped_early: whether patience ran out.
     """
 
     def __init__(
-        self,
-        student: TrainedRun,
-        persona: Persona,
-        base: ReplayCorpus | None,
-        options: FinetuneOptions,
-    ) -> None:
+        self, trained_run: TrainedRun, persona: Persona, corpus: ReplayCorpus | None,
+        options: FinetuneOptions, files: Sequence[Path],
+    ) -> None:  # fmt: skip
         """Plan the steps.
 
         Args:
-            student: the model; it changes.
+            trained_run: the model; it changes.
             persona: what it learns.
-            base: to replay and to measure on; may be None only without replay.
+            corpus: to replay and to measure on; may be None only without replay.
             options: resolved.
+            files: that the persona was read from, for the log.
 
         Raises:
             UserError: nothing was held out that patience could look at.
@@ -86,38 +79,40 @@ class FineTuning:
                 "the persona is so small that nothing of it was held out: give a larger "
                 "--val-fraction, or --patience 0"
             )
-        self.student, self.persona, self.base, self.options = student, persona, base, options
+        self.persona, self.options, self._files = persona, options, files
         self._patience, self._peak = options.patience, options.lr
         self._dropout_seed = options.seed if options.dropout else None
-        context, share = student.model.config.context, options.replay
+        model, share = trained_run.model, options.replay
         plan = BatchPlan(
-            persona.taught, context, seed=options.seed,
+            persona.taught, model.config.context, seed=options.seed,
             tokens_per_step=max(1, round(options.tokens_per_step * (1 - share))),
         )  # fmt: skip
-        self.total = sum(plan.steps_in_epoch(epoch) for epoch in range(options.epochs))
-        replay = base.replay(context, options.seed) if base is not None and share else None
+        total = sum(plan.steps_in_epoch(epoch) for epoch in range(options.epochs))
+        super().__init__(
+            trained_run, corpus, total=total, eval_tokens=options.eval_tokens,
+            eval_every=options.eval_every or -(-total // EVALUATIONS),
+        )  # fmt: skip
+        replay = None
+        if corpus is not None and share:
+            replay = corpus.replay(model.config.context, options.seed)
         self.mixture = Mixture(plan, replay, share)
+        self._steps = self.mixture.steps()
         self._base_model: Model | None = None
         if replay is not None and options.replay_loss == "kl":
-            self._base_model = Model(student.model.config, max_tokens=student.model.max_tokens)
-            self._base_model.flat[...] = student.model.flat
-        self.optimizer = Adam(student.model)
-        self.interrupted = StopSignal()
+            self._base_model = frozen_copy(model)
+        self.optimizer = Adam(model)
         every = -(-len(persona.questions) // MOST_QUESTIONS)
         self._questions = persona.questions[:: max(1, every)]
         self._generator: Generator | None = None
-        self._least: tuple[float, NDArray[Any] | None, PersonaEvaluation] | None = None
+        self._lowest: PersonaEvaluation | None = None
         self._without_better = 0
-        self.step = self.tokens = 0
-        self.time_s = 0.0
+        self.tokens = 0
         self.evaluations: list[PersonaEvaluation] = []
         self.kept: PersonaEvaluation | None = None
-        self.saved_step: int | None = None
-        self.stopped_early = False
 
     def choose_threads(self, say: Callable[[str], None]) -> None:
         """Set the kernels' threads: as told, or as a step turns out fastest."""
-        model, (own, windows) = self.student.model, next(self.mixture.steps())
+        model, (own, windows) = self.trained_run.model, next(self.mixture.steps())
         tokens = self.mixture.tokens(own, windows)
         work = thread_choice.Workload(config.describe(model.config), tokens, model.precision)
 
@@ -127,171 +122,138 @@ class FineTuning:
 
         thread_choice.choose(self.options.threads, work, step, say)
 
-    def run(self, log: metrics_log.MetricsWriter, display: ProgressDisplay) -> None:
-        """Train to the last step, to a signal, or until patience runs out; then save.
-
-        Raises:
-            UserError: the loss or a gradient is not finite, patience saw no evaluation that
-                was better than the first, or the weights could not be written.
-        """
-        every = self.options.eval_every or -(-self.total // EVALUATIONS)
-        self._evaluate(log, display)
-        steps = self.mixture.steps()
-        while self.step < self.total and not self.interrupted() and not self.stopped_early:
-            self._take_step(*next(steps), log, display)
-            if self.step % every == 0 or self.step == self.total:
-                self._evaluate(log, display)
-        self._finish(log)
+    def description(self) -> dict[str, object]:
+        """The first line of the log."""
+        trained_run = self.trained_run
+        described = run_description.describe_run(
+            config=config.describe(trained_run.model.config),
+            options=self.options.plain(),
+            seed=self.options.seed,
+            threads=kernels.get_num_threads(),
+            precision=trained_run.model.precision,
+            tokenizer_hash=trained_run.tokenizer.hash,
+            corpus_hash=self.persona.hash,
+            openblas=kernels.openblas_config(),
+            init=trained_run.origin,
+        )
+        return {**described, "kind": "finetune", "files": [str(path) for path in self._files]}
 
     # ---- steps -------------------------------------------------------------------
 
     def _gradients(self, own: Batch, windows: Batch | None) -> float:
         """Gradients of a step; returns what it minimises."""
-        model = self.student.model
+        model = self.trained_run.model
         if windows is None or self._base_model is None:
             batch = own if windows is None else joined([own, windows])
             return model.loss_and_gradients(batch, dropout_seed=self._dropout_seed, step=self.step)
-        held = held_to(self._base_model, windows, [])
-        return gradients_of(
-            model,
-            [
-                WeightedObjective(own, 1.0, mean_cross_entropy(own)),
-                WeightedObjective(windows, self.options.anchor, held),
-            ],
-        )
+        held = held_to(self._base_model, windows)
+        return gradients_of(model, [
+            WeightedObjective(own, 1.0, mean_cross_entropy(own)),
+            WeightedObjective(windows, self.options.anchor, held),
+        ])  # fmt: skip
 
-    def _take_step(
-        self,
-        own: Batch,
-        windows: Batch | None,
-        log: metrics_log.MetricsWriter,
-        display: ProgressDisplay,
-    ) -> None:
-        start = time.perf_counter()
-        options = self.options
+    def take_step(self) -> None:
+        """Learn from the next documents of the persona and their replay."""
+        start, (own, windows) = time.perf_counter(), next(self._steps)
         loss = self._gradients(own, windows)
-        norm = self.optimizer.gradient_norm()
-        self._require_finite(loss, norm)
         rate = learning_rate.learning_rate(
             self.step,
             total_steps=self.total,
             peak=self._peak,
-            warmup_steps=learning_rate.fit_warmup(options.warmup, self.total),
-            floor=1.0 if options.schedule == "constant" else 0.0,
+            warmup_steps=learning_rate.fit_warmup(self.options.warmup, self.total),
+            floor=1.0 if self.options.schedule == "constant" else 0.0,
         )
-        self.optimizer.update(rate, norm)
+        norm = update_if_finite(self.optimizer, loss, rate)
         seconds = time.perf_counter() - start
         tokens, rss = self.mixture.tokens(own, windows), process_memory.resident_bytes()
         self.step, self.tokens = self.step + 1, self.tokens + tokens
-        self.time_s += seconds
-        log.write({
+        self.log.write({
             "step": self.step, "tokens": self.tokens, "loss": loss, "lr": rate,
             "grad_norm": norm, "tokens_per_s": tokens / seconds, "time_s": self.time_s,
             "rss_bytes": rss,
         })  # fmt: skip
-        display.step(self.step, loss, tokens, seconds, rss)
-
-    def _require_finite(self, loss: float, norm: float) -> None:
-        """Stop before the step changes anything, unless both are finite."""
-        if math.isfinite(loss) and math.isfinite(norm):
-            return
-        name, then = self.student.path.name, "nothing was saved"
-        if self._keep_least():
-            self._save()
-            then = f"the best so far, of step {self.saved_step}, is saved as {name}"
-        elif self.student.path.exists():
-            then += f", {name} is what it was"
-        what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient norm is {norm}"
-        raise UserError(f"stopped at step {self.step + 1}: {what}; {then}: give a lower --lr")
+        self.display.step(self.step, loss, tokens, seconds, rss)
 
     # ---- evaluations ---------------------------------------------------------------
 
-    def _evaluate(self, log: metrics_log.MetricsWriter, display: ProgressDisplay) -> None:
+    def evaluate(self) -> None:
         """Measure the model as it is; a signal cuts it short and nothing is told."""
-        start = time.perf_counter()
-        held_out, model = self.persona.held_out, self.student.model
+        held_out, model = self.persona.held_out, self.trained_run.model
         loss = None if held_out is None else mean_loss(model, held_out)
-        base = None
-        if self.base is not None and self.base.held_out is not None:
-            base = held_out_loss(
-                model, self.student.tokenizer, self.base.held_out,
-                max_tokens=self.options.eval_tokens, interrupted=self.interrupted,
-            )  # fmt: skip
-        recall = self._measure_recall()
-        if self.interrupted():
+        one = PersonaEvaluation(self.step, loss, self.measure_corpus(), self._measure_recall())
+        if self.stop_signal():
             return
-        one = PersonaEvaluation(self.step, loss, base, recall)
         self.evaluations.append(one)
         self._watch(one)
-        self.time_s += time.perf_counter() - start
-        log.write({**one.line(), "time_s": self.time_s})
+        self.log.write({**one.line(), "time_s": self.time_s})
         persona_loss, bits, answered = evaluation_cells(one, self.evaluations[0])
         when = f"step {one.step:,}" if one.step else "before"
-        display.say(
+        self.display.say(
             f"{when}: persona, held-out loss {persona_loss}; base corpus {bits.strip()} bits per "
             f"byte; answered as taught: {answered}"
         )
 
+    def table(self) -> list[str]:
+        """Lines that show how the evaluations changed, and which weights were saved."""
+        return evaluation_table(self.evaluations, self.kept)
+
     def _measure_recall(self) -> Recall | None:
         if not self._questions:
             return None
-        tokenizer = self.student.tokenizer
+        tokenizer = self.trained_run.tokenizer
         if self._generator is None:
             slots = min(MOST_TOGETHER, len(self._questions))
             self._generator = Generator(
-                self.student.model, slots=slots, turn_starts=[tokenizer.user_id]
+                self.trained_run.model, slots=slots, turn_starts=[tokenizer.user_id]
             )
         self._generator.refresh()
         return measure_recall(
-            self._generator, tokenizer, self._questions, interrupted=self.interrupted
+            self._generator, tokenizer, self._questions, interrupted=self.stop_signal
         )
 
     def _watch(self, one: PersonaEvaluation) -> None:
-        """Remember the weights of the lowest persona loss, and lose patience without it."""
+        """Keep the weights of the lowest persona loss, and lose patience without it."""
         if not self._patience or one.persona_loss is None:
             return
-        if self._least is None or one.persona_loss < self._least[0]:
-            weights = self.student.model.flat.copy() if one.step else None
-            self._least, self._without_better = (one.persona_loss, weights, one), 0
+        if self._lowest is None or one.persona_loss < (self._lowest.persona_loss or 0.0):
+            self._lowest, self._without_better = one, 0
+            if one.step:
+                self.good_weights.keep(one.step)
         else:
             self._without_better += 1
         self.stopped_early = self._without_better >= self._patience
 
     # ---- the end -------------------------------------------------------------------
 
-    def _finish(self, log: metrics_log.MetricsWriter) -> None:
+    def finish(self) -> None:
         """Save the weights that are wanted: those of the lowest loss, or the last ones."""
-        if not self._keep_least():
-            if self.step and self._patience and self.evaluations[-1].step:
-                raise UserError(
-                    "the held-out loss of the persona never fell below what it was before: "
-                    "nothing was saved; give a lower --lr, more text, or --patience 0"
-                )
-            if self.step:
-                self.saved_step = self.step
-                last = self.evaluations[-1]
-                self.kept = last if last.step == self.step else None
-        if self.saved_step is not None:
-            log.sync()
-            self._save()
+        if self.good_weights.step is not None:
+            self.save_before_error()
+        elif self.step and self._patience and self.evaluations[-1].step:
+            raise UserError(
+                "the held-out loss of the persona never fell below what it was before: "
+                "nothing was saved; give a lower --lr, more text, or --patience 0"
+            )
+        elif self.step:
+            last = self.evaluations[-1]
+            self._save(self.step, last if last.step == self.step else None)
 
-    def _keep_least(self) -> bool:
-        """Go back to the weights of the lowest loss; False where there are none."""
-        if self._least is None or self._least[1] is None:
-            return False
-        self.student.model.flat[...] = self._least[1]
-        self.kept = self._least[2]
-        self.saved_step = self.kept.step
-        return True
+    def save_before_error(self) -> None:
+        """Save the weights of the lowest loss, where patience has kept some."""
+        if self.good_weights.step is not None:
+            self._save(self.good_weights.take_back(), self._lowest)
 
-    def _save(self) -> None:
+    def _save(self, step: int, evaluation: PersonaEvaluation | None) -> None:
+        """Save the weights as they are, which are those of `step`."""
+        self.log.sync()
         details: dict[str, object] = {
-            "steps": self.saved_step,
+            "steps": step,
             "options": self.options.plain(),
             "persona_hash": self.persona.hash,
         }
-        if self.kept is not None:
+        if evaluation is not None:
             details["evaluation"] = {
-                name: value for name, value in self.kept.line().items() if value is not None
+                name: value for name, value in evaluation.line().items() if value is not None
             }
-        self.student.save("finetuned", {"finetuning": details})
+        self.trained_run.save("finetuned", {"finetuning": details})
+        self.saved_step, self.kept = step, evaluation

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from vidya.posttraining.answer_batches import joined
 from vidya.text.batch_plan import Batch, BatchPlan
 
-# ---------------------------------------------------------------- batches
-
 
 class Mixture:
     """Steps that take a share of their tokens from another corpus.

@@ -3,18 +3,23 @@
 No heavy imports here, so that `--help` is quick.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: tyro reads the annotations.
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from vidya.errors import UserError
 from vidya.model.presets import PRESETS
-from vidya.training.thread_choice import Threads
-from vidya.training.thread_choice import check as check_threads
+from vidya.terminal.common_options import (
+    MeasuredThreadsOption,
+    Options,
+    SeedOption,
+    require_at_least,
+    require_positive,
+    require_share,
+)
 
 EVALUATIONS = 8
 """In a fine-tuning whose options do not say how often."""
@@ -25,9 +30,9 @@ TEXT_EPOCHS = 4
 TEXT_PATIENCE = 2
 
 
-@dataclass(frozen=True)
-class FinetuneOptions:
-    """Give a trained model a personality."""
+@dataclass(frozen=True, kw_only=True)
+class _OwnOptions(Options):
+    """What no other command has; in --help and in the log it comes before the shared options."""
 
     model: Path | None = None
     """A checkpoint or a run folder; by default the newest run in runs/. Of a folder it is
@@ -41,9 +46,9 @@ class FinetuneOptions:
     """Share of a step's tokens that come from the corpus that the model was trained on, against
     forgetting; 0: none."""
     replay_loss: Literal["kl", "text"] = "kl"
-    """What is asked of them. kl: say what the model said there before; text: learn the text."""
+    """What replay asks for. kl: say what the model said there before; text: learn the text."""
     anchor: float = 3.0
-    """Weight of that beside the persona, with kl."""
+    """Weight of the replay beside the persona, with --replay-loss kl."""
     replay_data: Path | None = None
     """Corpus file to replay, a document a line, where the run folder has no token cache."""
     lr: float | None = None
@@ -66,41 +71,29 @@ class FinetuneOptions:
     """Steps between evaluations. Default: an eighth of all."""
     eval_tokens: int = 16384
     """Most held-out tokens of the base corpus in an evaluation."""
-    seed: int = 0
-    """Of the order, and of dropout: the same seed gives the same weights, bit for bit."""
-    threads: Threads = "auto"
-    """How many. auto: steps are timed and the choice is remembered; measure: timed again.
-    Results do not depend on it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneOptions(MeasuredThreadsOption, SeedOption, _OwnOptions):
+    """Give a trained model a personality."""
 
     def check(self) -> None:
         """Raise `UserError` for a value that cannot work, before anything is read."""
-        for name in ("epochs", "tokens_per_step", "eval_every", "eval_tokens"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"{_flag(name)} must be at least 1, not {value}")
-        for name in ("replay", "val_fraction"):
-            value = getattr(self, name)
-            if not 0 <= value < 1:
-                raise UserError(f"{_flag(name)} must be in [0, 1), not {value}")
-        if self.lr is not None and not (self.lr > 0 and math.isfinite(self.lr)):
-            raise UserError(f"--lr must be a positive number, not {self.lr}")
-        if not (self.anchor > 0 and math.isfinite(self.anchor)):
-            raise UserError(f"--anchor must be a positive number, not {self.anchor}")
+        super().check()
+        require_at_least(1, self, "epochs", "tokens_per_step", "eval_every", "eval_tokens")
+        require_share(self, "replay", "val_fraction")
+        require_positive(self, "lr", "anchor")
+        require_at_least(0, self, "warmup")
         if self.dropout and self.replay and self.replay_loss == "kl":
             raise UserError("--dropout needs --replay-loss text, or --replay 0")
-        if self.warmup < 0:
-            raise UserError(f"--warmup must be at least 0, not {self.warmup}")
         if self.patience != "auto" and self.patience < 0:
             raise UserError(f"--patience must be auto or at least 0, not {self.patience}")
         if self.patience not in ("auto", 0) and not self.val_fraction:
             raise UserError("--patience looks at held-out text: give a --val-fraction above 0")
         if self.replay_data is not None and not self.replay:
             raise UserError("--replay-data is for replay, which --replay 0 switches off: give one")
-        if not 0 <= self.seed < 2**63:
-            raise UserError(f"--seed must be in [0, 2**63), not {self.seed}")
-        check_threads(self.threads)
 
-    def resolved(self, *, conversations: bool, preset: object) -> FinetuneOptions:
+    def resolved(self, *, conversations: bool, preset: object) -> "FinetuneOptions":
         """The options with what their defaults mean for such a persona and such a model.
 
         Args:
@@ -124,7 +117,3 @@ class FinetuneOptions:
         return {
             name: str(value) if isinstance(value, Path) else value for name, value in values.items()
         }
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")

@@ -23,10 +23,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vidya.errors import UserError
 from vidya.generation.chat_tokens import TextStream, chat_prompt
@@ -37,27 +35,11 @@ from vidya.model import objectives
 from vidya.model.adam import Adam
 from vidya.model.transformer import Model
 from vidya.posttraining.answer_batches import Answer, answer_batch
+from vidya.posttraining.clipped_policy import ClippedPolicy
+from vidya.posttraining.finite_update import update_if_finite
+from vidya.posttraining.kept_weights import frozen_copy
+from vidya.posttraining.reinforcement.options import RlOptions
 from vidya.text.tokenizer import Tokenizer
-
-Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How replies are drawn and learnt from."""
-
-    group: int = 8
-    """Replies to each prompt."""
-    max_tokens: int = 60
-    """After which a reply is cut off."""
-    lr: float = 5e-5
-    kl: float = 0.1
-    """Weight of the divergence from the base model."""
-    clip: float = 0.2
-    """How far r may go from 1."""
-    inner_steps: int = 1
-    """Updates from the same replies."""
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,53 +64,6 @@ class Attempt:
         return len(self.ids) - self.ended
 
 
-class GroupObjective:
-    """What is minimised, as `Model.objective_and_gradients` takes it.
-
-    Attributes:
-        divergence: sum of KL(model || base) over the tokens that it was called for.
-        clipped: tokens of these that the clipping leaves out.
-    """
-
-    def __init__(
-        self, targets: Array, old: Array, advantages: Array, reference: Array, *,
-        kl: float, clip: float,
-    ) -> None:  # fmt: skip
-        """All tokens of all replies, in order.
-
-        Args:
-            targets: ids [T].
-            old: log-probabilities of these when they were drawn, [T].
-            advantages: of each token's reply, [T].
-            reference: log-probabilities of the base model, [T, V].
-            kl: weight of the divergence.
-            clip: how far a ratio of probabilities may go from 1.
-        """
-        self._targets, self._old, self._reference = targets, old, reference
-        self._advantages = advantages / max(1, len(targets))
-        self._kl = kl / max(1, len(targets))
-        self._clip = clip
-        self.divergence, self.clipped = 0.0, 0
-
-    def __call__(self, before: int, logits: Array) -> tuple[float, Array]:
-        """Value and gradient [R, V] for the logits [R, V] after the first `before` tokens."""
-        rows = slice(before, before + len(logits))
-        targets, old, advantages = self._targets[rows], self._old[rows], self._advantages[rows]
-        logprobs = objectives.log_softmax(logits)
-        now = objectives.token_logprobs(logprobs, targets)
-        ratio = np.exp(now - old)
-        inside = np.clip(ratio, 1 - self._clip, 1 + self._clip)
-        gain = float(np.minimum(ratio * advantages, inside * advantages).sum())
-        weights = objectives.clipped_weights(now, old, advantages, self._clip)
-        _, gradient = objectives.weighted_logprob(logprobs, targets, weights)
-        divergence, pull = objectives.kl_divergence(logprobs, self._reference[rows])
-        gradient += self._kl * pull
-        total = float(divergence.sum())
-        self.divergence += total
-        self.clipped += int(np.count_nonzero((weights == 0) & (advantages != 0)))
-        return -gain + self._kl * total, gradient
-
-
 @dataclass(frozen=True)
 class GroupUpdate:
     """What a step of learning did."""
@@ -149,32 +84,26 @@ class GroupLearner:
         updates: made so far.
     """
 
-    def __init__(
-        self, model: Model, tokenizer: Tokenizer, settings: Settings, *, replies: int
-    ) -> None:
+    def __init__(self, model: Model, tokenizer: Tokenizer, options: RlOptions) -> None:
         """The base model is `model` as it is now.
 
         Args:
             model: in float32 or, to check, float64.
             tokenizer: the model's.
-            settings: how to draw and learn.
-            replies: most that a step draws.
+            options: how to draw and learn.
 
         Raises:
             UserError: the context is too short for such replies.
         """
-        if settings.max_tokens > model.config.context // 2:
+        if options.max_tokens > model.config.context // 2:
             raise UserError(
                 f"--max-tokens must be at most {model.config.context // 2}, half the model's "
-                f"context, not {settings.max_tokens}"
+                f"context, not {options.max_tokens}"
             )
-        self.model, self._tokenizer, self._settings = model, tokenizer, settings
-        self._base = Model(
-            model.config, dtype=model.dtype, max_tokens=model.max_tokens, precision=model.precision
-        )
-        self._base.flat[...] = model.flat
+        self.model, self._tokenizer, self._options = model, tokenizer, options
+        self._base_model = frozen_copy(model)
         self._adam = Adam(model)
-        self._generator = Generator(model, slots=min(MOST_TOGETHER, replies))
+        self._generator = Generator(model, slots=min(MOST_TOGETHER, options.replies))
 
     @property
     def updates(self) -> int:
@@ -187,17 +116,17 @@ class GroupLearner:
         Raises:
             UserError: the model's output is not a number.
         """
-        group = self._settings.group
-        room = self._generator.window - self._settings.max_tokens
+        options, group = self._options, self._options.group
+        room = self._generator.window - options.max_tokens
         ids = [chat_prompt(self._tokenizer, turns, room) for turns in prompts]
         count = group * len(prompts)
-        sampling = SamplingSettings(temperature=1.0, top_k=0, seed=self._settings.seed)
+        sampling = SamplingSettings(temperature=1.0, top_k=0, seed=options.seed)
         self._generator.refresh()
         drawn: list[list[int]] = [[] for _ in range(count)]
         logprobs: list[list[float]] = [[] for _ in range(count)]
         for token in self._generator.batch(
             [ids[number // group] for number in range(count)],
-            max_new_tokens=self._settings.max_tokens, sampling=sampling,
+            max_new_tokens=options.max_tokens, sampling=sampling,
             stop=self._tokenizer.special_ids,
             rngs=[sampling.rng(step * count + number + 1) for number in range(count)],
         ):  # fmt: skip
@@ -216,33 +145,32 @@ class GroupLearner:
         said = [stream.add(token) for token in ids[: len(ids) - ended]]
         return Attempt(turns, prompt, ids, logprobs, "".join([*said, stream.end()]), ended)
 
-    def learn(self, attempts: Sequence[Attempt], rewards: Sequence[float]) -> GroupUpdate | None:
+    def learn(self, attempts: Sequence[Attempt], rewards: Sequence[float]) -> GroupUpdate:
         """Update the weights from replies, as `draw` gave them, and their rewards.
 
-        Returns None, the weights unchanged by that update, if a gradient is not finite.
+        Raises:
+            NotFiniteError: an update would have spoilt the weights, and was not made.
         """
-        settings, dtype = self._settings, self.model.dtype
+        options, dtype = self._options, self.model.dtype
         batch = answer_batch(
             [Answer(one.prompt, one.ids) for one in attempts], self.model.config.context
         )
         lengths = [len(one.ids) for one in attempts]
-        groups = np.asarray(rewards, np.float64).reshape(-1, settings.group)
+        groups = np.asarray(rewards, np.float64).reshape(-1, options.group)
         advantages = np.concatenate([objectives.group_advantages(group) for group in groups])
         targets = batch.targets[batch.targets >= 0]
+        tokens = len(targets)
         old = np.array([logprob for one in attempts for logprob in one.logprobs], dtype)
-        of_tokens = np.repeat(advantages, lengths).astype(dtype)
-        reference = objectives.log_softmax(self._base.logits(batch))
+        of_tokens = np.repeat(advantages, lengths).astype(dtype) / tokens
+        reference = objectives.log_softmax(self._base_model.logits(batch))
         divergence, clipped, norm = 0.0, 0, 0.0
-        for number in range(settings.inner_steps):
-            objective = GroupObjective(
-                targets, old, of_tokens, reference, kl=settings.kl, clip=settings.clip
+        for number in range(options.inner_steps):
+            objective = ClippedPolicy(
+                targets, old, of_tokens, reference, kl=options.kl / tokens, clip=options.clip
             )
             value = self.model.objective_and_gradients(batch, objective)
-            norm = self._adam.gradient_norm()
-            if not np.isfinite([value, norm]).all():
-                return None
+            norm = update_if_finite(self._adam, value, options.lr)
             if number == 0:
-                divergence = objective.divergence / len(targets)
+                divergence = objective.divergence / tokens
             clipped += objective.clipped
-            self._adam.update(settings.lr, norm)
-        return GroupUpdate(divergence, clipped / (len(targets) * settings.inner_steps), norm)
+        return GroupUpdate(divergence, clipped / (tokens * options.inner_steps), norm)

@@ -14,35 +14,26 @@ threads.
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import os
-import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Generator as Stream
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from vidya.errors import UserError
 from vidya.generation.chat_tokens import chat_prompt
 from vidya.generation.generator import Generator
 from vidya.generation.replies import Reply, write_replies
 from vidya.generation.sampling_settings import SamplingSettings
-from vidya.model.micro_batches import MICRO_BATCH_TOKENS
 from vidya.posttraining.teaching import journal
 from vidya.posttraining.teaching.journal import Journal
-from vidya.posttraining.teaching.learner import Learner, Outcome
+from vidya.posttraining.teaching.learner import Learner, LessonOutcome
 from vidya.posttraining.teaching.lesson import Candidate, Lesson
 from vidya.posttraining.teaching.settings import LessonSettings
-from vidya.posttraining.trained_run import TrainedRun, open_trained_run
-from vidya.storage import checkpoint
-from vidya.storage.checkpoint_format import CheckpointError, read_digest
-from vidya.storage.pretrained import load_pretrained
+from vidya.posttraining.trained_run import TrainedRun
+from vidya.storage.checkpoint_format import read_digest
+from vidya.terminal.formatting import plural
 
-BASE_NAME = "teach_base.safetensors"
 Say = Callable[[str], None]
+"""Takes lines that tell the teacher what happens."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +48,10 @@ class Offering:
 
 
 class Teaching:
-    """A student with its learner, its journal and its generator; made by `open_teaching`.
+    """A trained run with its learner, journal and generator; `open_teaching` makes it.
 
     Attributes:
-        student: the model and where it lives.
+        trained_run: the model and where it lives.
         journal: all lessons so far.
         learner: what learns them.
         generator: what offers candidates, with the weights as they are.
@@ -68,10 +59,12 @@ class Teaching:
             that was interrupted.
     """
 
-    def __init__(self, student: TrainedRun, learner: Learner, book: Journal, slots: int) -> None:
-        self.student, self.learner, self.journal = student, learner, book
+    def __init__(
+        self, trained_run: TrainedRun, learner: Learner, book: Journal, slots: int
+    ) -> None:
+        self.trained_run, self.learner, self.journal = trained_run, learner, book
         self.generator = Generator(
-            student.model, slots=slots, turn_starts=[student.tokenizer.user_id]
+            trained_run.model, slots=slots, turn_starts=[trained_run.tokenizer.user_id]
         )
         self.whole = True
         self._asked = 0
@@ -89,12 +82,12 @@ class Teaching:
         """
         window = self.generator.window
         prompt = chat_prompt(
-            self.student.tokenizer, turns, window - min(how.max_tokens, window // 4)
+            self.trained_run.tokenizer, turns, window - min(how.max_tokens, window // 4)
         )
         first = how.count * (self.journal.taught * 1_000_003 + self._asked)
         self._asked += 1
         return write_replies(
-            self.generator, self.student.tokenizer, [prompt] * how.count,
+            self.generator, self.trained_run.tokenizer, [prompt] * how.count,
             max_tokens=how.max_tokens, sampling=how.sampling,
             rngs=[how.sampling.rng(first + number) for number in range(how.count)],
         )  # fmt: skip
@@ -104,7 +97,7 @@ class Teaching:
     def lesson(
         self, turns: Sequence[str], candidates: Sequence[Candidate], settings: LessonSettings,
         *, pick: int | None = None, answer: str | None = None,
-    ) -> Outcome:  # fmt: skip
+    ) -> LessonOutcome:  # fmt: skip
         """Write a lesson down, learn it, and begin to save what came of it.
 
         Raises:
@@ -117,7 +110,7 @@ class Teaching:
             tuple(candidates),
             pick,
             answer,
-            settings.resolved(self.student.meta.get("preset")),
+            settings.resolved(self.trained_run.meta.get("preset")),
         )
         self.learner.check(settings)
         self.journal.add(lesson)
@@ -154,7 +147,7 @@ class Teaching:
             Whether `BASE_train.bin` had the same bytes before.
         """
         self.wait()
-        path = self.student.path
+        path = self.trained_run.path
         before = read_digest(path) if path.exists() else None
         self._rebuild(say)
         self._changed()
@@ -189,11 +182,11 @@ class Teaching:
         lessons = self.journal.lessons
         missing = len(lessons) - known
         if missing:
-            say(f"learning {_lessons(missing)} of {journal.NAME} again")
+            say(f"learning {plural(missing, 'lesson')} of {journal.NAME} again")
         for number in range(known, len(lessons)):
             self.learner.learn(lessons[number], lessons[:number])
             if (number + 1 - known) % 20 == 0:
-                say(f"  {number + 1 - known} of {_lessons(missing)}")
+                say(f"  {number + 1 - known} of {plural(missing, 'lesson')}")
         self.whole = True
 
     # ---- saving --------------------------------------------------------------------------
@@ -210,7 +203,7 @@ class Teaching:
 
         def save() -> None:
             try:
-                self.student.save("taught", details, {"adam_m": adam.m, "adam_v": adam.v})
+                self.trained_run.save("taught", details, {"adam_m": adam.m, "adam_v": adam.v})
             except BaseException as error:  # told where it can be shown
                 self._failure = error
 
@@ -229,107 +222,3 @@ class Teaching:
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
-
-
-def _lessons(count: int) -> str:
-    return "1 lesson" if count == 1 else f"{count:,} lessons"
-
-
-@contextlib.contextmanager
-def open_teaching(path: str | os.PathLike[str] | None, slots: int, say: Say) -> Iterator[Teaching]:
-    """Open a model for teaching: go on where its journal ends, or begin one.
-
-    Args:
-        path: a checkpoint, a run folder, or None for the newest run.
-        slots: candidates that are written at one time.
-        say: takes lines for the teacher.
-
-    Raises:
-        UserError: as `open_student`; the journal is damaged, or its base model is missing.
-    """
-    with open_trained_run(path, max_tokens=MICRO_BATCH_TOKENS) as student:
-        teaching = _opened(student, slots, say)
-        try:
-            yield teaching
-        finally:
-            teaching.wait()
-
-
-def _opened(student: TrainedRun, slots: int, say: Say) -> Teaching:
-    folder = student.run.path
-    if student.path.exists() and student.path.name != student.origin["name"]:
-        raise UserError(
-            f"{student.path} is there and would be replaced: teach goes on with that one, or move "
-            f"it away to begin with {student.origin['name']}"
-        )
-    book = Journal.open(folder / journal.NAME) if (folder / journal.NAME).exists() else None
-    known: str | None = None
-    taught_here = student.origin["kind"] == "taught"
-    if book is not None:
-        base = student.meta["origin"] if taught_here else student.origin
-        if base.get("digest") != book.base["digest"]:
-            _set_aside(folder, say)
-            book, taught_here = None, False
-        elif taught_here:
-            known = str(student.meta.get("journal"))
-    if book is None:
-        _keep_base(folder / student.origin["name"], folder / BASE_NAME)
-        book = Journal.begin(folder / journal.NAME, student.origin, student.tokenizer.hash)
-    reference = _reference(folder / BASE_NAME, book)
-    # what is saved tells of the base, not of the checkpoint of the session before
-    student = dataclasses.replace(student, meta=reference[1], origin=book.base)
-    learner = Learner(student.model, reference[0], student.tokenizer, student.corpus)
-    teaching = Teaching(student, learner, book, slots)
-    if known is not None:
-        _restore_moments(student, learner)
-    teaching.catch_up(known, say)
-    return teaching
-
-
-def _reference(path: Path, book: Journal) -> tuple[Any, Mapping[str, Any]]:
-    """The model that the lessons began with, and its metadata."""
-    if not path.exists() or read_digest(path) != book.base["digest"]:
-        raise UserError(
-            f"{path} is not the {book.base['name']} that the lessons of {book.path} began with: "
-            "put that one there, or move the journal away to begin another"
-        )
-    loaded = load_pretrained(path)
-    return loaded.model, loaded.meta
-
-
-def _restore_moments(student: TrainedRun, learner: Learner) -> None:
-    adam = learner.optimizer
-    tensors, meta = checkpoint.load(student.path, names=("adam_m", "adam_v"))
-    for name, values in (("adam_m", adam.m), ("adam_v", adam.v)):
-        if tensors[name].shape != values.shape:
-            raise CheckpointError(
-                f"{student.path}: {name} should be {values.shape} but is {tensors[name].shape}: "
-                "delete it, and it is rebuilt from the journal"
-            )
-        values[...] = tensors[name]
-    adam.steps = int(meta["adam_steps"])
-
-
-def _keep_base(source: Path, target: Path) -> None:
-    """Give the base model a name that no training or lesson writes to."""
-    temporary = target.with_name(f".{target.name}.new")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:  # a file system without links
-        shutil.copyfile(source, temporary)
-    os.replace(temporary, target)
-
-
-def _set_aside(folder: Path, say: Say) -> None:
-    """Keep a journal that belongs to another base model, and that model, under other names."""
-    number = 1
-    while (folder / f"teach.{number}.jsonl").exists():
-        number += 1
-    if (folder / BASE_NAME).exists():
-        os.replace(folder / BASE_NAME, folder / f"teach_base.{number}.safetensors")
-    os.replace(folder / journal.NAME, folder / f"teach.{number}.jsonl")
-    say(
-        f"{journal.NAME} began with another model: it is teach.{number}.jsonl now, "
-        "and a new one begins"
-    )

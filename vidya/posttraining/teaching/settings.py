@@ -12,6 +12,7 @@ from typing import Any, Literal, Optional, get_args
 
 from vidya.errors import UserError
 from vidya.model.presets import PRESETS
+from vidya.terminal.common_options import Options, flag, require_positive
 
 MethodName = Literal["sft", "dpo", "reinforce"]
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
@@ -20,7 +21,7 @@ RATES: Mapping[MethodName, float] = {"sft": 0.3, "dpo": 0.3, "reinforce": 0.3}
 
 
 @dataclass(frozen=True)
-class LessonSettings:
+class LessonSettings(Options):
     """How a lesson is learnt."""
 
     method: MethodName = "sft"
@@ -33,34 +34,33 @@ class LessonSettings:
     replay: int = 96
     """Tokens of the base corpus that each step sees against forgetting; 0: none."""
     replay_loss: Literal["kl", "text"] = "kl"
-    """What is asked of them. kl: say what the base model says there; text: learn the text."""
+    """What replay asks for. kl: say what the base model says there; text: learn the text."""
     anchor: float = 3.0
-    """Weight of that beside the answers."""
+    """Weight of the replay beside the answers."""
     rehearse: int = 8
     """Right answers of earlier lessons that each step sees again; 0: none."""
     beta: float = 0.1
-    """Of dpo: how strongly the base model holds."""
+    """With --method dpo: how strongly the base model holds."""
     kl: float = 0.1
-    """Of reinforce: what a nat of divergence from the base model costs."""
+    """With --method reinforce: what a nat of divergence from the base model costs."""
     clip: float = 0.2
-    """Of reinforce: how far a token's probability may move in a lesson, as a ratio."""
+    """With --method reinforce: how far a token's probability may move in a lesson, as a ratio."""
 
     def check(self) -> None:
         """`UserError` for a setting that makes no sense."""
+        super().check()
         for name, words in (("method", METHODS), ("replay_loss", ("kl", "text"))):
-            if getattr(self, name) not in words:
-                flag = name.replace("_", "-")
-                raise UserError(f"--{flag} must be {', '.join(words)}, not {getattr(self, name)}")
+            if getattr(self, name) not in words:  # of a journal, which no parser has looked at
+                raise UserError(
+                    f"{flag(name)} must be {', '.join(words)}, not {getattr(self, name)}"
+                )
         if not 1 <= self.steps <= 1000:
             raise UserError(f"--steps must be between 1 and 1,000, not {self.steps}")
         for name in ("replay", "rehearse"):
             if not 0 <= getattr(self, name) <= 1_000_000:
                 value = getattr(self, name)
                 raise UserError(f"--{name} must be between 0 and 1,000,000, not {value}")
-        for name in ("lr", "anchor", "beta", "clip"):
-            value = getattr(self, name)
-            if value is not None and not (0 < value < math.inf):
-                raise UserError(f"--{name} must be a number above 0, not {value}")
+        require_positive(self, "lr", "anchor", "beta", "clip")
         if not 0 <= self.kl < math.inf:
             raise UserError(f"--kl must be 0 or more, not {self.kl}")
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from vidya.errors import UserError
-from vidya.posttraining.teaching.learner import Outcome
+from vidya.posttraining.teaching.learner import LessonOutcome
 from vidya.posttraining.teaching.lesson import Candidate
 from vidya.posttraining.teaching.session import Offering, Teaching
 from vidya.posttraining.teaching.settings import LessonSettings
@@ -70,7 +70,7 @@ class TerminalTeaching:
         self._teaching, self._settings, self._how = teaching, settings, how
         self._most_turns = most_turns
         self._turns: list[str] = []
-        self._outcomes: list[Outcome] = []
+        self._outcomes: list[LessonOutcome] = []
         self._fancy = can_edit()
         self._read: Callable[..., str] = message_reader([]) if self._fancy else read_line
         self._commands: dict[str, Callable[[], str]] = {
@@ -80,6 +80,14 @@ class TerminalTeaching:
 
     def run(self) -> int:
         """Teach until /quit or the end of input; returns the exit status."""
+        self._teaching.learner.check(self._settings)
+        trained_run = self._teaching.trained_run
+        print(
+            f"{trained_run.meta.get('preset', 'model')} in {trained_run.folder.path}, "
+            f"{len(self._teaching.journal.lessons)} lessons so far. Say something, then choose an "
+            "answer; /help tells how, Ctrl-D leaves.",
+            flush=True,
+        )
         while True:
             try:
                 message = plain_text(self._read(YOU))

@@ -1,0 +1,88 @@
+"""How a fine-tuning begins: model, files and options become a loop that can run."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from vidya import kernels
+from vidya.errors import UserError
+from vidya.posttraining.finetuning.loop import FineTuning
+from vidya.posttraining.finetuning.options import FinetuneOptions
+from vidya.posttraining.finetuning.persona import read_persona
+from vidya.posttraining.replay_corpus import ReplayCorpus, corpus_of_file
+from vidya.posttraining.trained_run import TrainedRun, open_trained_run
+from vidya.storage.checkpoint_format import read_meta
+from vidya.storage.find_model import resolve_model
+from vidya.terminal.formatting import plural
+from vidya.terminal.streams import say
+from vidya.text.corpus_file import open_input
+from vidya.training import thread_choice
+
+
+@contextlib.contextmanager
+def open_finetuning(files: Sequence[Path], options: FinetuneOptions) -> Iterator[FineTuning]:
+    """Open the model, read the persona, choose the threads and plan the steps.
+
+    Args:
+        files: what to learn.
+        options: checked.
+
+    Raises:
+        UserError: as `open_trained_run` and `read_persona`; there is nothing to replay.
+    """
+    for path in files:  # before a model is loaded
+        open_input(path).close()
+    if options.threads != "measure":
+        thread_choice.use(options.threads)
+    with open_trained_run(options.model, max_tokens=_largest_step(options)) as trained_run:
+        corpus = _corpus(trained_run, options)
+        persona = read_persona(
+            files, trained_run.tokenizer, loss=options.loss, val_fraction=options.val_fraction
+        )
+        options = options.resolved(
+            conversations=persona.conversations, preset=trained_run.meta.get("preset")
+        )
+        origin, path = trained_run.origin["name"], trained_run.path
+        say(f"fine-tuning {trained_run.folder.path / origin}")
+        if path.exists() and path.name != origin:
+            say(f"{path.name}, which is not what this begins with, will be replaced")
+        for line in persona.about:
+            say(line)
+        loop = FineTuning(trained_run, persona, corpus, options, files)
+        loop.choose_threads(say)
+        say(_plan(loop))
+        yield loop
+
+
+def _largest_step(options: FinetuneOptions) -> int:
+    """Tokens that a step may have: a window of the persona and one of the replay too many."""
+    meta = read_meta(resolve_model(options.model)[0])
+    try:
+        return options.tokens_per_step + 2 * int(meta["config"]["context"])
+    except (KeyError, TypeError, ValueError):
+        return options.tokens_per_step  # loading it says what is wrong with it
+
+
+def _corpus(trained_run: TrainedRun, options: FinetuneOptions) -> ReplayCorpus | None:
+    """What is replayed and measured on; None where there is none and none is needed."""
+    if options.replay_data is not None:
+        return corpus_of_file(options.replay_data, trained_run.folder, trained_run.tokenizer)
+    if trained_run.corpus is None and options.replay:
+        raise UserError(
+            f"there is nothing to replay in {trained_run.folder.path} (no train.tokens): name a "
+            "corpus file with --replay-data FILE, or switch it off with --replay 0"
+        )
+    return trained_run.corpus
+
+
+def _plan(loop: FineTuning) -> str:
+    options = loop.options
+    mixed = f"{options.replay:.0%} of them replay" if options.replay else "no replay"
+    early = f", stopping early with patience {options.patience}" if options.patience else ""
+    return (
+        f"{options.epochs} epochs, {loop.total:,} steps of {options.tokens_per_step:,} tokens, "
+        f"{mixed}; rate {options.lr:g}, {options.schedule}{early}; "
+        f"{plural(kernels.get_num_threads(), 'thread')}"
+    )

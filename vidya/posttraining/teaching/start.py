@@ -1,0 +1,125 @@
+"""How teaching begins: a model is opened where its journal ends, or with a new journal."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from vidya.errors import UserError
+from vidya.model.micro_batches import MICRO_BATCH_TOKENS
+from vidya.model.transformer import Model
+from vidya.posttraining.teaching import journal
+from vidya.posttraining.teaching.journal import Journal
+from vidya.posttraining.teaching.learner import Learner
+from vidya.posttraining.teaching.session import Say, Teaching
+from vidya.posttraining.trained_run import TrainedRun, open_trained_run
+from vidya.storage import checkpoint
+from vidya.storage.checkpoint_format import CheckpointError, read_digest
+from vidya.storage.pretrained import load_pretrained
+
+BASE_NAME = "teach_base.safetensors"
+
+
+@contextlib.contextmanager
+def open_teaching(path: str | os.PathLike[str] | None, slots: int, say: Say) -> Iterator[Teaching]:
+    """Open a model for teaching: go on where its journal ends, or begin one.
+
+    Args:
+        path: a checkpoint, a run folder, or None for the newest run.
+        slots: candidates that are written at one time.
+        say: takes lines for the teacher.
+
+    Raises:
+        UserError: as `open_trained_run`; the journal is damaged, or its base model is missing.
+    """
+    with open_trained_run(path, max_tokens=MICRO_BATCH_TOKENS) as trained_run:
+        teaching = _opened(trained_run, slots, say)
+        try:
+            yield teaching
+        finally:
+            teaching.wait()
+
+
+def _opened(trained_run: TrainedRun, slots: int, say: Say) -> Teaching:
+    folder, path, origin = trained_run.folder.path, trained_run.path, trained_run.origin
+    if path.exists() and path.name != origin["name"]:
+        raise UserError(
+            f"{path} is there and would be replaced: teach goes on with that one, or move it away "
+            f"to begin with {origin['name']}"
+        )
+    book = Journal.open(folder / journal.NAME) if (folder / journal.NAME).exists() else None
+    known: str | None = None
+    taught_here = origin["kind"] == "taught"
+    if book is not None:
+        base = trained_run.meta["origin"] if taught_here else origin
+        if base.get("digest") != book.base["digest"]:
+            _set_aside(folder, say)
+            book, taught_here = None, False
+        elif taught_here:
+            known = str(trained_run.meta.get("journal"))
+    if book is None:
+        _keep_base(folder / origin["name"], folder / BASE_NAME)
+        book = Journal.begin(folder / journal.NAME, origin, trained_run.tokenizer.hash)
+    base_model, base_meta = _base_model(folder / BASE_NAME, book)
+    # what is saved tells of the base, not of the checkpoint of the session before
+    trained_run = dataclasses.replace(trained_run, meta=base_meta, origin=book.base)
+    learner = Learner(trained_run.model, base_model, trained_run.tokenizer, trained_run.corpus)
+    teaching = Teaching(trained_run, learner, book, slots)
+    if known is not None:
+        _restore_moments(trained_run, learner)
+    teaching.catch_up(known, say)
+    return teaching
+
+
+def _base_model(path: Path, book: Journal) -> tuple[Model, Mapping[str, Any]]:
+    """The model that the lessons began with, and its metadata."""
+    if not path.exists() or read_digest(path) != book.base["digest"]:
+        raise UserError(
+            f"{path} is not the {book.base['name']} that the lessons of {book.path} began with: "
+            "put that one there, or move the journal away to begin another"
+        )
+    loaded = load_pretrained(path)
+    return loaded.model, loaded.meta
+
+
+def _restore_moments(trained_run: TrainedRun, learner: Learner) -> None:
+    adam, path = learner.optimizer, trained_run.path
+    tensors, meta = checkpoint.load(path, names=("adam_m", "adam_v"))
+    for name, values in (("adam_m", adam.m), ("adam_v", adam.v)):
+        if tensors[name].shape != values.shape:
+            raise CheckpointError(
+                f"{path}: {name} should be {values.shape} but is {tensors[name].shape}: "
+                "delete it, and it is rebuilt from the journal"
+            )
+        values[...] = tensors[name]
+    adam.steps = int(meta["adam_steps"])
+
+
+def _keep_base(source: Path, target: Path) -> None:
+    """Give the base model a name that no training or lesson writes to."""
+    temporary = target.with_name(f".{target.name}.new")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:  # a file system without links
+        shutil.copyfile(source, temporary)
+    os.replace(temporary, target)
+
+
+def _set_aside(folder: Path, say: Say) -> None:
+    """Keep a journal that belongs to another base model, and that model, under other names."""
+    number = 1
+    while (folder / f"teach.{number}.jsonl").exists():
+        number += 1
+    if (folder / BASE_NAME).exists():
+        os.replace(folder / BASE_NAME, folder / f"teach_base.{number}.safetensors")
+    os.replace(folder / journal.NAME, folder / f"teach.{number}.jsonl")
+    say(
+        f"{journal.NAME} began with another model: it is teach.{number}.jsonl now, "
+        "and a new one begins"
+    )

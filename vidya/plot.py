@@ -6,24 +6,18 @@ smoothed over about a fiftieth of the run; the held-out values are drawn as they
 run that still goes on is drawn as far as it has come.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from vidya.errors import UserError, run_command
-from vidya.reporting.figure_style import save_figure
-from vidya.reporting.loss_curves import distinct_labels, draw_curves, read_curves
-from vidya.reporting.rl_curve import draw_rl, read_rl
 from vidya.terminal.command_line import parse
 
-if TYPE_CHECKING:
-    pass
+# No `from __future__ import annotations` here: tyro reads the annotations.
 
 
-@dataclass
-class Plot:
+@dataclass(frozen=True)
+class PlotOptions:
     """Draw the loss of one or several runs against tokens and against minutes."""
 
     runs: tuple[Path, ...]
@@ -36,32 +30,37 @@ class Plot:
     which compare across tokenizers; speed: tokens per second; rl: the newest reinforcement
     learning of one run (vidya.rl)."""
 
+    def picture(self) -> Path:
+        """Where the picture goes."""
+        if self.out is not None:
+            return self.out
+        (first, *others), name = self.runs, f"{self.what}.png"
+        if others:
+            return Path(name)
+        return (first if first.is_dir() else first.parent) / name
+
 
 def main() -> int | None:
     """Draw the runs that the command line names."""
     import tyro
 
-    options = parse(Plot, "plot", config=(tyro.conf.PositionalRequiredArgs,))
+    options = parse(PlotOptions, "plot", config=(tyro.conf.PositionalRequiredArgs,))
     if not options.runs:
         raise UserError("name at least one run folder or metrics.jsonl")
+    if options.what == "rl" and len(options.runs) > 1:
+        raise UserError("--what rl draws one run: name one")
+    from vidya.reporting.figure_style import save_figure
+    from vidya.reporting.loss_curves import distinct_labels, draw_curves, read_curves
+    from vidya.reporting.rl_curve import draw_rl, read_rl
+
     if options.what == "rl":
-        if len(options.runs) > 1:
-            raise UserError("--what rl draws one run: name one")
         figure = draw_rl(read_rl(options.runs[0]))
     else:
         runs = [read_curves(path) for path in options.runs]
         figure = draw_curves(distinct_labels(runs, list(options.runs)), options.what)
-    out = options.out or _default_out(options.runs, options.what)
-    save_figure(figure, out)
-    print(out)
+    save_figure(figure, options.picture())
+    print(options.picture())
     return None
-
-
-def _default_out(paths: tuple[Path, ...], what: str) -> Path:
-    if len(paths) > 1:
-        return Path(f"{what}.png")
-    folder = paths[0] if paths[0].is_dir() else paths[0].parent
-    return folder / f"{what}.png"
 
 
 if __name__ == "__main__":

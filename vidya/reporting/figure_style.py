@@ -1,18 +1,22 @@
-"""What vidya's pictures have in common: their size, their colours, how they are written."""
+"""What pictures have in common: size, colours, panels, running means, how they are written."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vidya.errors import UserError
 from vidya.system.atomic_file import atomic_write
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Floats: TypeAlias = NDArray[np.float64]
 Dash: TypeAlias = Literal["-", "--", ":", "-."]
-
 
 # Okabe and Ito's colours, told apart by the colour-blind too.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -39,6 +43,26 @@ def new_figure(height: float = 4.8) -> Figure:
 def style(number: int) -> tuple[str, Dash]:
     """Colour and dash of the line that comes `number`-th."""
     return _COLOURS[number % len(_COLOURS)], _DASHES[number // len(_COLOURS) % len(_DASHES)]
+
+
+def plain_panel(panel: Axes) -> None:
+    """Give a panel a pale grid and a frame on the left and below alone, from 0 on."""
+    panel.grid(alpha=0.25)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.set_xlim(left=0)
+
+
+def window_means(values: Floats, low: NDArray[Any], high: NDArray[Any]) -> Floats:
+    """The means of `values[low[i]:high[i]]`."""
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    means: Floats = (total[high] - total[low]) / (high - low)
+    return means
+
+
+def numbers_of(line: dict[str, Any], fields: tuple[str, ...]) -> list[float] | None:
+    """The numbers in these fields of a metrics line; None where one has none."""
+    values: list[Any] = [line.get(field) for field in fields]
+    return values if all(isinstance(value, (int, float)) for value in values) else None
 
 
 def save_figure(figure: Figure, path: Path) -> None:

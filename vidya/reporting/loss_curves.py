@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,15 +12,22 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from vidya.errors import UserError
-from vidya.reporting.figure_style import new_figure, style
+from vidya.reporting.figure_style import (
+    Floats,
+    new_figure,
+    numbers_of,
+    plain_panel,
+    style,
+    window_means,
+)
 from vidya.storage.metrics_log import each_line
+from vidya.terminal.streams import say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 What: TypeAlias = Literal["loss", "bpb", "speed"]
-Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 _LABELS: dict[What, str] = {
     "loss": "loss (nats per token)",
     "bpb": "held-out loss (bits per byte)",
@@ -49,9 +55,9 @@ class CurvesOfRun:
     label: str
     train_loss: Curve
     """Nats per token, every step."""
-    val_loss: Curve
+    held_out_loss: Curve
     """Nats per token on held-out text."""
-    val_bpb: Curve
+    held_out_bpb: Curve
     """Bits per byte on held-out text."""
     speed: Curve
     """Tokens per second, every step."""
@@ -68,7 +74,7 @@ def read_curves(path: Path) -> CurvesOfRun:
         raise UserError(f"no metrics at {file}: name a run folder or a metrics.jsonl")
 
     def warn(number: int) -> None:
-        print(f"{file}: skipped line {number}, which is damaged", file=sys.stderr)
+        say(f"{file}: skipped line {number}, which is damaged")
 
     fields = ("loss", "val_loss", "val_bpb", "tokens_per_s")
     curves = _curves(each_line(file, on_damaged=warn), fields)
@@ -99,9 +105,7 @@ def draw_curves(runs: list[CurvesOfRun], what: What = "loss") -> Figure:
         for number, run in enumerate(runs):
             _draw_run(panel, run, what, number, x_of, alone=len(runs) == 1)
         panel.set_xlabel(label)
-        panel.grid(alpha=0.25)
-        panel.spines[["top", "right"]].set_visible(False)
-        panel.set_xlim(left=0)
+        plain_panel(panel)
     panels[0].set_ylabel(_LABELS[what])
     panels[0].set_ylim(*_value_range(runs, what))
     _add_legend(panels[0], runs, what)
@@ -113,8 +117,8 @@ def _curves(lines: Iterable[dict[str, Any]], fields: tuple[str, ...]) -> list[Cu
     rows = {field: array("d") for field in fields}
     for line in lines:
         for field, values in rows.items():
-            if all(isinstance(line.get(key), (int, float)) for key in ("tokens", "time_s", field)):
-                values.extend((line["tokens"], line["time_s"] / 60.0, line[field]))
+            if numbers := numbers_of(line, ("tokens", "time_s", field)):
+                values.extend((numbers[0], numbers[1] / 60.0, numbers[2]))
     curves = []
     for values in rows.values():
         table: Floats = np.array(values, np.float64).reshape(-1, 3)
@@ -127,15 +131,13 @@ def _smooth(curve: Curve) -> Curve:
     """Centred running mean over a fiftieth of the points, thinned to what shows."""
     count = len(curve.values)
     half = count // 100
-    total = np.concatenate([[0.0], np.cumsum(curve.values)])
     index = np.arange(0, count, max(1, count // _MAX_POINTS))
     # At the start, where the loss falls fast, the window shrinks on both sides: no
     # bias. At the end it only loses its right half: a last point is not noise alone.
     before = np.minimum(half, index)
     after = np.minimum(before, count - 1 - index)
-    low, high = index - before, index + after + 1
-    mean = (total[high] - total[low]) / (high - low)
-    return Curve(curve.tokens[index], curve.minutes[index], mean)
+    means = window_means(curve.values, index - before, index + after + 1)
+    return Curve(curve.tokens[index], curve.minutes[index], means)
 
 
 def _draw_run(
@@ -192,10 +194,8 @@ def _value_range(runs: list[CurvesOfRun], what: What) -> tuple[float, float]:
 
 def _token_unit(runs: list[CurvesOfRun]) -> tuple[float, str]:
     """Tokens per unit of the axis, and the unit's name for its label."""
-    most = max(
-        max(curve.tokens.max(initial=0.0) for curve in (run.train_loss, run.val_loss, run.val_bpb))
-        for run in runs
-    )
+    curves = [c for run in runs for c in (run.train_loss, run.held_out_loss, run.held_out_bpb)]
+    most = max(curve.tokens.max(initial=0.0) for curve in curves)
     if most >= 1e6:
         return 1e6, " (millions)"
     return (1e3, " (thousands)") if most >= 1e4 else (1.0, "")
@@ -221,7 +221,7 @@ def _add_legend(panel: Axes, runs: list[CurvesOfRun], what: What) -> None:
 
 def _held_out(run: CurvesOfRun, what: What) -> Curve:
     """The few values that are drawn as they are."""
-    return {"loss": run.val_loss, "bpb": run.val_bpb, "speed": _NOTHING}[what]
+    return {"loss": run.held_out_loss, "bpb": run.held_out_bpb, "speed": _NOTHING}[what]
 
 
 def _every_step(run: CurvesOfRun, what: What) -> Curve:

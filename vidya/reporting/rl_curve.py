@@ -10,19 +10,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vidya.errors import UserError
-from vidya.reporting.figure_style import new_figure, style
+from vidya.reporting.figure_style import (
+    Floats,
+    new_figure,
+    numbers_of,
+    plain_panel,
+    style,
+    window_means,
+)
 from vidya.storage.metrics_log import read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 _LENGTH_REWARD = "vidya.rewards:length"
 
 
@@ -76,11 +82,7 @@ def read_rl(path: Path) -> RlCurve:
 
 def _table(lines: Sequence[dict[str, Any]], fields: tuple[str, ...]) -> Floats:
     """[lines that have all fields, fields]."""
-    rows = [
-        [line[field] for field in fields]
-        for line in lines
-        if all(isinstance(line.get(field), (int, float)) for field in fields)
-    ]
+    rows = [numbers for line in lines if (numbers := numbers_of(line, fields))]
     return np.array(rows, np.float64).reshape(-1, len(fields))
 
 
@@ -116,28 +118,19 @@ def draw_rl(curve: RlCurve) -> Figure:
         if curve.most_forgetting is not None and np.isfinite(curve.most_forgetting):
             _mark(forgetting, 100 * curve.most_forgetting, "--most-forgetting")
     for panel in (length, reward, divergence, forgetting):
-        panel.grid(alpha=0.25)
-        panel.spines[["top", "right"]].set_visible(False)
-        panel.set_xlim(left=0)
+        plain_panel(panel)
     for panel in (divergence, forgetting):
         panel.set_xlabel("steps")
     return figure
 
 
 def _course(panel: Axes, steps: Floats, values: Floats, number: int) -> None:
+    """The values of every step pale, and strong their mean over a twentieth of the steps."""
     colour, _ = style(number)
+    half, at = max(1, len(values) // 40), np.arange(len(values))
+    means = window_means(values, np.maximum(at - half, 0), np.minimum(at + half + 1, len(values)))
     panel.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
-    panel.plot(steps, _running_mean(values), color=colour, linewidth=1.8)
-
-
-def _running_mean(values: Floats) -> Floats:
-    """Centred, over a twentieth of the points and at least three, fewer at the ends."""
-    half = max(1, len(values) // 40)
-    total = np.concatenate([[0.0], np.cumsum(values)])
-    at = np.arange(len(values))
-    low, high = np.maximum(at - half, 0), np.minimum(at + half + 1, len(values))
-    mean: Floats = (total[high] - total[low]) / (high - low)
-    return mean
+    panel.plot(steps, means, color=colour, linewidth=1.8)
 
 
 def _mark(panel: Axes, at: float, what: str) -> None:

@@ -3,11 +3,11 @@
 import os
 import random
 import re
-import sys
 
 import pexpect
 import pytest
-from support.chat_runs import TIMEOUT, babbling_model, save_run, screen, small_tokenizer
+from support.chat_runs import babbling_model, save_run, screen, small_tokenizer
+from support.commands import in_terminal
 
 PASTE = "\x1b[200~{}\x1b[201~"
 FRESH_PROMPT = "\x1b\\[\\?2004h(?s:.*?)you>"
@@ -26,17 +26,10 @@ def run_folder(tmp_path_factory):
 def terminal(run_folder):
     """Starts a conversation; ends it if the test did not."""
     children = []
-    # what would decide instead of the terminal
-    ours = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
 
     def start(*arguments, term="xterm", columns=200):
-        child = pexpect.spawn(
-            sys.executable, ["-m", "vidya.chat", str(run_folder), *map(str, arguments)],
-            timeout=TIMEOUT, encoding="utf-8", codec_errors="replace", dimensions=(40, columns),
-            env={**ours, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-                 "TERM": term, "PYTHONUTF8": "1"},
-        )  # fmt: skip
-        child.delaybeforesend, child.term = None, term
+        child = in_terminal("chat", run_folder, *arguments, columns=columns, TERM=term)
+        child.term = term
         children.append(child)
         child.expect("lists[^/]* the[^/]* commands|/help")
         at_prompt(child)

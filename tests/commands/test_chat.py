@@ -1,22 +1,20 @@
 """Loading a model, and the command with one prompt."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 from support.chat_runs import (
     DOCUMENTS,
     NAME,
-    TIMEOUT,
     babbling_model,
     chat,
     meta_of,
     refuses,
 )
+from support.commands import TIMEOUT, command_line, environment
 
 from vidya.errors import UserError
 from vidya.model.config import ModelConfig, describe
@@ -278,10 +276,8 @@ def test_a_diverged_model_is_one_line(tmp_path, tokenizer):
 
 def test_an_interrupt_ends_a_single_reply(run_folder):
     child = subprocess.Popen(
-        [sys.executable, "-m", "vidya.chat", run_folder, "--prompt", "a",
-         "--max-tokens", "100000000"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        command_line("chat", run_folder, "--prompt", "a", "--max-tokens", 100_000_000),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
     )  # fmt: skip
     assert child.stdout.read(20)  # it talks
     child.send_signal(signal.SIGINT)

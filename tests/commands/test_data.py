@@ -1,12 +1,12 @@
 import os
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.commands import run_command_process
 
 from vidya.errors import UserError
 from vidya.text import chitchat, corpus_file
@@ -16,8 +16,7 @@ DIALOGUES = "Hi . __eou__ Hello . __eou__\nAlone . __eou__\nA __eou__ B __eou__ 
 
 
 def run(*arguments, **options) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "vidya.data", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+    return run_command_process("data", *arguments, **options)
 
 
 def assert_user_error(done, *words: str) -> None:
@@ -203,16 +202,6 @@ def test_a_full_disk(tmp_path):
     path, out = tmp_path / "in.txt", tmp_path / "out.txt"
     path.write_text("a line of text\n" * 100_000)
     out.write_text("old\n")
-    code = (
-        "import resource, signal, sys\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
-        "from vidya.data import main; from vidya.errors import run_command\n"
-        "raise SystemExit(run_command(main))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, "text", path, "--out", out], capture_output=True, text=True
-    )
-    assert_user_error(done, "out.txt")
+    assert_user_error(run("text", path, "--out", out, file_limit=200_000), "out.txt")
     assert out.read_text() == "old\n"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.txt", "out.txt"]

@@ -3,13 +3,12 @@
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.training_runs import TIMEOUT, TINY, lines_of, snapshot, train, write_corpus
+from support.commands import run_command_process
+from support.training_runs import TINY, lines_of, snapshot, train, write_corpus
 
 from vidya.errors import UserError
 from vidya.expand import Options, run
@@ -239,10 +238,7 @@ def test_a_growth_that_changes_the_function_is_caught_before_it_is_written(work,
 
 def test_the_command_ends_in_a_model_that_can_be_talked_to_and_trained(work):
     def call(module, *arguments):
-        done = subprocess.run(
-            [sys.executable, "-m", f"vidya.{module}", *map(str, arguments)],
-            cwd=work, capture_output=True, text=True, timeout=TIMEOUT,
-        )  # fmt: skip
+        done = run_command_process(module, *arguments, cwd=work)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -255,8 +251,5 @@ def test_the_command_ends_in_a_model_that_can_be_talked_to_and_trained(work):
     first, zero = lines_of("big_trained")[:2]
     assert first["init"] == {"path": f"big/{BIG}", "digest": read_digest(f"big/{BIG}")}
     assert losses(said)["after", 48][0] == as_in_fp32(zero["val_loss"], "big_trained")
-    refused = subprocess.run(
-        [sys.executable, "-m", "vidya.expand", "run", *sizes, "--out", "big"],
-        cwd=work, capture_output=True, text=True, timeout=TIMEOUT,
-    )  # fmt: skip
+    refused = run_command_process("expand", "run", *sizes, "--out", "big", cwd=work)
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1

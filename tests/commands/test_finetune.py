@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 from support.chat_runs import NAME, meta_of
+from support.commands import TIMEOUT, command_line, environment
 from support.training_runs import conversations, snapshot
 
 from vidya import finetune
@@ -49,7 +50,6 @@ PERSONA = [
 ]  # fmt: skip
 TRAINED = NAME.replace(".bin", "_train.bin")
 FAST = "--lr 0.01 --tokens-per-step 96 --epochs 60 --val-fraction 0 --eval-every 60".split()
-TIMEOUT = 60
 
 
 @pytest.fixture(scope="module")
@@ -310,9 +310,9 @@ def steps_made(run):
 
 
 def test_ctrl_c_saves_what_was_learnt(run, persona):
-    arguments = [str(persona), "--model", str(run), *FAST, "--epochs", "3000", "--threads", "1"]
+    arguments = persona, "--model", run, *FAST, "--epochs", 3000, "--threads", 1
     process = subprocess.Popen(
-        [sys.executable, "-m", "vidya.finetune", *arguments], text=True,
+        command_line("finetune", *arguments), text=True, env=environment(),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     try:

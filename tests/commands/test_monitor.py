@@ -5,16 +5,13 @@ import fcntl
 import json
 import os
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
-import pexpect
 import pytest
+from support.commands import in_terminal, run_command_process
 from support.run_logs import run_lines, write
-from support.training_runs import TIMEOUT
 
 from vidya.reporting.monitor_frame import Glance, frame, glance
 from vidya.reporting.run_history import RunHistory
@@ -138,11 +135,7 @@ def test_looking_at_the_lock_keeps_nobody_from_training(run):
 
 
 def monitor(*arguments, cwd, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "vidya.monitor", *map(str, arguments)],
-        cwd=cwd, capture_output=True, text=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL,
-        env={**os.environ, **environment},
-    )  # fmt: skip
+    return run_command_process("monitor", *arguments, cwd=cwd, env=environment)
 
 
 def test_one_frame_of_the_newest_run(run, tmp_path):
@@ -173,14 +166,9 @@ def test_nothing_to_show(tmp_path):
 @pytest.fixture
 def terminal(run, tmp_path):
     """The monitor in a terminal of 80 x 24."""
-    environment = {**os.environ, "TERM": "xterm-256color"}
-    for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
-        environment.pop(name, None)
-    child = pexpect.spawn(
-        sys.executable, ["-m", "vidya.monitor", "runs/nano"], cwd=str(tmp_path), timeout=TIMEOUT,
-        dimensions=(24, 80), encoding="utf-8", env=environment,
-        codec_errors="replace",  # Ctrl-C makes the terminal drop output, in the middle of a letter
-    )  # fmt: skip
+    child = in_terminal(
+        "monitor", "runs/nano", rows=24, columns=80, cwd=tmp_path, TERM="xterm-256color"
+    )
     yield child
     child.close(force=True)
 

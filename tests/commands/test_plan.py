@@ -4,10 +4,9 @@ import dataclasses
 import datetime
 import json
 import os
-import subprocess
-import sys
 
 import pytest
+from support.commands import run_command_process
 from support.training_runs import TINY, lines_of, train, write_corpus
 
 from vidya import plan
@@ -21,10 +20,7 @@ SMALL = [*TINY, "--data", "small.txt"]
 
 
 def command(*arguments, cwd, status=0):
-    done = subprocess.run(
-        [sys.executable, "-m", "vidya.plan", *map(str, arguments)],
-        cwd=cwd, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    done = run_command_process("plan", *arguments, cwd=cwd, timeout=120)
     assert done.returncode == status, done.stderr + done.stdout
     return done
 

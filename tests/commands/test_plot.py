@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.commands import run_command_process
 
 from vidya.errors import UserError
 from vidya.reporting.figure_style import save_figure
@@ -30,11 +31,10 @@ def fake_run(folder: Path, steps: int = 300, final: float = 2.0, evaluations: bo
 
 
 def plot(*arguments: object, cwd: Path, code: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "vidya.plot"]
-    if code:
-        command = [sys.executable, "-c", f"{code}; import runpy; runpy.run_module('vidya.plot', "
-                   "run_name='__main__', alter_sys=True)"]  # fmt: skip
-    command += map(str, arguments)
+    if not code:
+        return run_command_process("plot", *arguments, cwd=cwd)
+    code += "; import runpy; runpy.run_module('vidya.plot', run_name='__main__', alter_sys=True)"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
 
 

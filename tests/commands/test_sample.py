@@ -8,6 +8,7 @@ import pexpect
 import pytest
 from rich.cells import cell_len
 from support.chat_runs import babbling_model, meta_of
+from support.commands import in_terminal
 
 from vidya import sample
 from vidya.errors import run_command
@@ -158,12 +159,7 @@ def test_prompts_of_a_file(command, run_folder, tmp_path):
 
 
 def test_a_narrow_terminal(run_folder):
-    child = pexpect.spawn(
-        sys.executable, ["-m", "vidya.sample", str(run_folder), "--max-tokens", "60"],
-        timeout=60, encoding="utf-8", codec_errors="replace", dimensions=(40, 40),
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path), "TERM": "dumb",
-             "PYTHONUTF8": "1"},
-    )  # fmt: skip
+    child = in_terminal("sample", run_folder, "--max-tokens", 60, columns=40, TERM="dumb")
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import os
 import random
 import re
 import shutil
@@ -11,16 +10,14 @@ import sys
 import time
 
 import numpy as np
-import pexpect
 import pytest
 import tokenizers
+from support.commands import TIMEOUT, in_terminal
 from support.training_runs import (
     BASE,
-    TIMEOUT,
     TINY,
     WORDS,
     checkpoints,
-    command,
     curve,
     evaluation_lines,
     last_step,
@@ -233,14 +230,8 @@ def test_plain_lines_without_a_terminal(home):
 @pytest.mark.parametrize("columns", [40, 120])
 def test_a_bar_in_a_terminal(home, columns):
     out = f"terminal{columns}"
-    environment = {**os.environ, "TERM": "xterm"}
-    for name in ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
-        environment.pop(name, None)
-    executable, *arguments = command(*TINY, "--data", "small.txt", "--out", out, "--steps", 6)
-    terminal = pexpect.spawn(
-        executable, arguments, cwd=str(home), dimensions=(24, columns), encoding="utf-8",
-        timeout=TIMEOUT, env=environment,
-    )  # fmt: skip
+    given = [*TINY, "--data", "small.txt", "--out", out, "--steps", 6]
+    terminal = in_terminal("train", *given, columns=columns, cwd=home)
     shown = terminal.read()
     terminal.close()
     assert terminal.exitstatus == 0, shown

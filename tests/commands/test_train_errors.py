@@ -8,9 +8,9 @@ import subprocess
 
 import numpy as np
 import pytest
+from support.commands import TIMEOUT
 from support.training_runs import (
     BASE,
-    TIMEOUT,
     TINY,
     checkpoints,
     conversations,

@@ -2,12 +2,12 @@
 
 import dataclasses
 import os
-import subprocess
 import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from support.commands import run_command_process
 from support.training_runs import write_corpus
 
 from vidya import kernels, preflight
@@ -68,10 +68,7 @@ def failed(found):
 
 def test_all_checks_pass_and_nothing_is_left(home):
     before = sorted(os.listdir(home))
-    done = subprocess.run(
-        [sys.executable, "-m", "vidya.preflight", *GIVEN],
-        cwd=home, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    done = run_command_process("preflight", *GIVEN, cwd=home, timeout=120)
     *lines, last = done.stdout.splitlines()
     assert done.returncode == 0, done.stdout + done.stderr
     assert last == f"all {len(NAMES)} checks passed"

@@ -1,11 +1,9 @@
 """A small model to chat with, and the command as a process: what the tests of chat share."""
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
+from support.commands import run_command_process
 
 from vidya.generation.chat_tokens import TextStream
 from vidya.model.config import ModelConfig, describe
@@ -15,7 +13,6 @@ from vidya.text.tokenizer import Tokenizer
 
 DOCUMENTS = ["<|user|> hello there how are you <|assistant|> i am fine thank you and you"] * 9
 NAME = "microgpt_chat_nano_v5.bin"
-TIMEOUT = 60
 
 
 def small_tokenizer():
@@ -61,12 +58,12 @@ def save_run(folder, tokenizer, model):
 
 def chat(*arguments, stdin=b"", cwd=None, **environment):
     """Run the command; (status, stdout, stderr) as text."""
-    done = subprocess.run(
-        [sys.executable, "-m", "vidya.chat", *map(os.fspath, arguments)],
-        input=stdin, capture_output=True, cwd=cwd, timeout=TIMEOUT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment},
-    )  # fmt: skip
-    return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode()
+    # how a stream is encoded is decided when Python starts
+    fresh = "PYTHONIOENCODING" in environment
+    done = run_command_process(
+        "chat", *arguments, stdin=stdin, cwd=cwd, env=environment, fresh=fresh
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
 def refuses(*arguments, saying, **settings):

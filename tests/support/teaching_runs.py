@@ -1,10 +1,7 @@
 """Small models to teach: a run folder with the token caches that replay needs."""
 
-import os
-import subprocess
-import sys
-
-from support.chat_runs import DOCUMENTS, NAME, TIMEOUT, babbling_model, save_run, small_tokenizer
+from support.chat_runs import DOCUMENTS, NAME, babbling_model, save_run, small_tokenizer
+from support.commands import run_command_process
 
 from vidya.text import token_cache
 
@@ -22,19 +19,7 @@ def teachable_run(folder, *, corpus=True, context=64):
     return folder
 
 
-def environment(**more):
-    ours = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
-    return {**ours, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **more}
-
-
-def teach_command(*arguments):
-    return [sys.executable, "-m", "vidya.teach", *map(os.fspath, map(str, arguments))]
-
-
 def teach(*arguments, stdin=""):
     """Run the command; (status, stdout, stderr)."""
-    done = subprocess.run(
-        teach_command(*arguments), input=stdin.encode(), capture_output=True, timeout=TIMEOUT,
-        env=environment(),
-    )  # fmt: skip
-    return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode()
+    done = run_command_process("teach", *arguments, stdin=stdin)
+    return done.returncode, done.stdout, done.stderr

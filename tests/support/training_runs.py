@@ -1,16 +1,14 @@
 """Tiny trainings: a corpus, the command as a process, and what it leaves on the disk."""
 
-import atexit
 import contextlib
-import functools
 import json
 import os
 import random
 import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
+
+from support.commands import TIMEOUT, command_line, run_command_process
 
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_folder import checkpoint_name
@@ -25,7 +23,6 @@ PROGRESS = (
     "passing over ", "step ", "  '",
 )  # fmt: skip
 """What lines of a training's stderr begin with, the error apart."""
-TIMEOUT = 60
 WORDS = "the cat dog sat on a mat hello how are you fine thanks what do like red tea".split()
 
 
@@ -45,77 +42,9 @@ def write_corpus(folder, count=120, name="small.txt"):
     return path
 
 
-def command(*arguments):
-    return [sys.executable, "-m", "vidya.train", *map(str, arguments)]
-
-
-# Half a second of every training is imports. This process makes them once and forks: a
-# child then runs the module as `python -m` does, in a process of its own.
-_NURSERY = """
-import json, os, resource, runpy, signal, sys
-class NoTorch:  # where it is installed, tensorboardX spends seconds importing it
-    def find_spec(self, name, *_):
-        if name == "torch":
-            raise ImportError(name)
-sys.meta_path.insert(0, NoTorch())
-import numpy, tokenizers, tyro
-import vidya.terminal.progress_display, vidya.training.run_corpora, vidya.training.samples
-import vidya.training.trainer
-for line in sys.stdin:
-    job = json.loads(line)
-    child = os.fork()
-    if not child:
-        signal.alarm(job["timeout"])
-        os.chdir(job["cwd"])
-        for number, path in ((0, os.devnull), (1, job["stdout"]), (2, job["stderr"])):
-            os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), number)
-        if job["file_limit"]:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_limit"],) * 2)
-        if job["timing_seconds"]:
-            vidya.training.trainer.TIMING_SECONDS = job["timing_seconds"]
-        sys.argv[1:] = job["arguments"]
-        runpy.run_module("vidya.train", run_name="__main__", alter_sys=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-
-
-@functools.cache
-def _nursery():
-    process = subprocess.Popen(
-        [sys.executable, "-c", _NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    atexit.register(process.communicate)  # the end of its input ends it
-    return process
-
-
-def run_forked(arguments, cwd, file_limit=None, timing_seconds=None):
-    """The command's outcome, as `subprocess.run` has it.
-
-    `file_limit`: no file may grow past so many bytes, as on a disk that is full.
-    `timing_seconds`: how long the speed of a step is measured, where it is.
-    """
-    nursery = _nursery()
-    with tempfile.TemporaryDirectory() as folder:
-        outputs = {name: os.path.join(folder, name) for name in ("stdout", "stderr")}
-        job = {
-            "arguments": [str(argument) for argument in arguments], "cwd": str(cwd),
-            "timeout": TIMEOUT, "file_limit": file_limit, "timing_seconds": timing_seconds,
-            **outputs,
-        }  # fmt: skip
-        print(json.dumps(job), file=nursery.stdin, flush=True)
-        status = int(nursery.stdout.readline())
-        texts = {name: Path(path).read_text() for name, path in outputs.items()}
-    return subprocess.CompletedProcess(arguments, status, **texts)
-
-
-def train(*arguments, cwd, status=0, fresh=False, **limits):
-    """Run `python -m vidya.train` with the arguments, as they are; `fresh`: really so."""
-    if fresh:
-        done = subprocess.run(
-            command(*arguments), cwd=cwd, capture_output=True, text=True, timeout=TIMEOUT
-        )
-    else:
-        done = run_forked(arguments, cwd, **limits)
+def train(*arguments, cwd, status=0, **how):
+    """Run `python -m vidya.train`; `how` is that of `run_command_process`."""
+    done = run_command_process("train", *arguments, cwd=cwd, **how)
     assert done.returncode == status, f"exit status {done.returncode}\n{done.stderr}{done.stdout}"
     return done
 
@@ -134,8 +63,9 @@ def refused(*arguments, cwd, **how):
 def running(*arguments, cwd):
     """A training in the background, killed at the end of the block if it is still there."""
     process = subprocess.Popen(
-        command(*arguments), cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+        command_line("train", *arguments), cwd=cwd, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
     try:
         yield process
     finally:

@@ -3,13 +3,13 @@
 import gzip
 import itertools
 import json
-import subprocess
 import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.chat_runs import stream_text
+from support.commands import run_command_process
 
 from vidya.errors import UserError
 from vidya.generation.chat_tokens import chat_prompt
@@ -232,8 +232,7 @@ def test_packed_files_that_cannot_be_read(tmp_path):
 
 
 def run(*arguments):
-    command = [sys.executable, "-m", "vidya.data", "ultrachat", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return run_command_process("data", "ultrachat", *arguments)
 
 
 def test_the_command(tmp_path):

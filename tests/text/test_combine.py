@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.commands import run_command_process
 
 from vidya.errors import UserError
 from vidya.text import combine, corpus_file, held_out_split
@@ -166,9 +167,8 @@ def test_the_command_with_weights_and_tokens(tmp_path):
     paths = files_of(tmp_path, ["a b c d"] * 3, [f"x{i}" for i in range(400)])
     Tokenizer.train(["a b c d"], 0).save(tmp_path / "t.json")
     out = tmp_path / "o.txt"
-    command = [sys.executable, "-m", "vidya.data", "combine", *paths]
-    command += ["--weights", "4", "0.5", "--out", out, "--tokenizer", tmp_path / "t.json"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    given = "--weights", 4, 0.5, "--out", out, "--tokenizer", tmp_path / "t.json"
+    done = run_command_process("data", "combine", *paths, *given)
     first, second, result = done.stdout.splitlines()
     assert first == (
         f"{paths[0]}: 3 documents, 24 bytes; dropped: 2 duplicate; 3 copies by weight 4"

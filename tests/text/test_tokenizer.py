@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.commands import run_command_process
 
 from vidya.errors import UserError
 from vidya.text import tokenizer as module
@@ -353,16 +354,7 @@ def test_statistics(tokenizer):
 
 
 def run(*arguments, text: str | bytes = "") -> subprocess.CompletedProcess[str]:
-    raw = text.encode() if isinstance(text, str) else text
-    done = subprocess.run(
-        [sys.executable, "-m", "vidya.tokenizer", *map(str, arguments)],
-        input=raw,
-        capture_output=True,
-        timeout=60,
-    )
-    return subprocess.CompletedProcess(
-        done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
-    )
+    return run_command_process("tokenizer", *arguments, stdin=text)
 
 
 def test_train_beside_the_previous_tokenizer(tmp_path, saved, tokenizer):

@@ -8,7 +8,8 @@ import time
 
 import pexpect
 import pytest
-from support.teaching_runs import TAUGHT, TIMEOUT, environment, teach, teach_command, teachable_run
+from support.commands import TIMEOUT, in_terminal
+from support.teaching_runs import TAUGHT, teach, teachable_run
 
 from vidya.posttraining.teaching.journal import Journal
 from vidya.storage.checkpoint_format import read_meta
@@ -36,12 +37,7 @@ def session(run):
     children = []
 
     def start(*arguments):
-        command, *rest = teach_command(run, *arguments)
-        child = pexpect.spawn(
-            command, rest, timeout=TIMEOUT, encoding="utf-8", codec_errors="replace",
-            dimensions=(40, 120), env=environment(TERM="xterm", PYTHONUTF8="1"),
-        )  # fmt: skip
-        child.delaybeforesend = None
+        child = in_terminal("teach", run, *arguments)
         children.append(child)
         at(child, "you")
         return child

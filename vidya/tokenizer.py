@@ -28,7 +28,7 @@ def main() -> int | None:
         *,
         merges: int = 4000,
         out: Path = Path("tokenizer.json"),
-        compare_with: Annotated[Path | None, tyro.conf.arg(name="compare_tokenizers")] = None,
+        compare_with: Annotated[Path | None, tyro.conf.arg(name="compare")] = None,
     ) -> None:
         """Learn a tokenizer from text files and say how well it packs them.
 

@@ -10,8 +10,8 @@ import pytest
 from support.commands import run_command_process
 from support.training_runs import TINY, lines_of, snapshot, train, write_corpus
 
+from vidya import expand as expand_command
 from vidya.errors import UserError
-from vidya.expand import Options, run
 from vidya.model import growth
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_format import read_digest
@@ -44,7 +44,8 @@ def work(home, tmp_path, monkeypatch):
 def expand(path="run", **options):
     """The command's work, its paths as the command line gives them."""
     paths = {name: Path(options[name]) for name in ("out", "val", "tokenizer") if name in options}
-    return run(Path(path), Options(**{**BIGGER, "threads": 1, **options, **paths}))
+    given = expand_command.ExpandOptions(**{**BIGGER, "threads": 1, **options, **paths})
+    return expand_command.expand(Path(path), given)
 
 
 def losses(text):

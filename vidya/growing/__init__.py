@@ -1,0 +1,1 @@
+"""A trained model made bigger: the same function, with room to learn more."""

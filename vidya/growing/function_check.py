@@ -1,0 +1,105 @@
+"""Whether a bigger model computes what the smaller one does, told by held-out text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from vidya.errors import UserError
+from vidya.growing.bigger_model import BiggerModel
+from vidya.measuring.held_out_loss import HeldOutLoss, held_out_loss
+from vidya.model.transformer import Model
+from vidya.storage.pretrained import Pretrained
+from vidya.text.corpus_file import read_documents, require_documents
+from vidya.text.token_cache import TokenCache
+from vidya.text.token_documents import TokenDocuments, encode_each
+from vidya.text.tokenizer import Tokenizer
+
+MOST_RISE = 0.01
+"""Part by which the held-out loss may rise; a bigger rise means that the weights are wrong."""
+
+
+def held_out_documents(small: Pretrained, val: Path | None, most: int) -> TokenDocuments | None:
+    """The first held-out documents, with at most so many predictions, in a model's tokens.
+
+    Args:
+        small: the model.
+        val: a corpus file; None: what the model's run held out.
+        most: predictions; one document is taken even if it has more.
+
+    Returns:
+        None if the run's held-out text is not beside the model, or of another tokenizer.
+    """
+    documents: TokenDocuments
+    if val is not None:
+        encoded, tokens = [], 0
+        for ids in encode_each(require_documents(read_documents(val), str(val)), small.tokenizer):
+            encoded.append(ids)
+            tokens += len(ids) - 1
+            if tokens > most:
+                break
+        documents = TokenDocuments.joined(encoded)
+    else:
+        try:
+            path = small.checkpoint_path.parent / "val.tokens"
+            documents = TokenCache.open_of(path, small.tokenizer, "name another file")
+        except UserError:
+            return None
+    fitting = np.searchsorted(documents.predictions_so_far, most, side="right")
+    return documents.first(max(1, int(fitting)))
+
+
+def check_function(bigger: BiggerModel, held_out: TokenDocuments) -> Iterator[str]:
+    """Yield lines that tell the held-out loss of both models.
+
+    Args:
+        bigger: the model to check.
+        held_out: documents in the smaller model's tokens.
+
+    Raises:
+        UserError: the loss rose though it must not, that is, with the same tokenizer.
+    """
+    small, big = bigger.small.model, bigger.model
+    old, new = small.config.context, big.config.context
+    respelled = held_out
+    if not bigger.same_tokenizer:
+        respelled = _respelled(held_out, bigger.small.tokenizer, bigger.tokenizer)
+    before = _loss(small, bigger.small.tokenizer, held_out, old)
+    after = _loss(big, bigger.tokenizer, respelled, old)
+    yield f"held-out    before  {_in_words(before, old, small.precision)}"
+    yield f"            after   {_in_words(after, old, big.precision)}"
+    if new > old:
+        longer = _in_words(_loss(big, bigger.tokenizer, respelled, new), new, big.precision)
+        yield f"            after   {longer}: longer than it was trained on"
+    if bigger.same_tokenizer and not after.loss <= before.loss * (1 + MOST_RISE):
+        raise UserError(
+            f"the held-out loss rose from {before.loss:.4f} to {after.loss:.4f}, by more than "
+            f"{MOST_RISE:.0%}: nothing was written; this is a fault of vidya, please report it"
+        )
+
+
+def _respelled(documents: TokenDocuments, old: Tokenizer, new: Tokenizer) -> TokenDocuments:
+    """The same text in the tokens of another tokenizer."""
+    # the text of each document is what stands between its two bos
+    texts = (
+        old.decode(documents.document(number)[1:-1].tolist())
+        for number in range(documents.documents)
+    )
+    return TokenDocuments.joined(list(encode_each(texts, new)))
+
+
+def _loss(
+    model: Model, tokenizer: Tokenizer, held_out: TokenDocuments, context: int
+) -> HeldOutLoss:
+    loss = held_out_loss(model, tokenizer, held_out, context=context)
+    assert loss is not None  # nothing interrupts it
+    return loss
+
+
+def _in_words(held_out: HeldOutLoss, context: int, precision: str) -> str:
+    return (
+        f"loss {held_out.loss:.6f}, {held_out.bits_per_byte:.6f} bits per byte in {precision} "
+        f"({held_out.tokens:,} tokens in windows of {context:,})"
+    )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vidya.training.run_corpora import CorpusSources
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PlanOptions(TrainOptions):
     """Say what a run would take: parameters, memory, time, finishing dates, disk.
 

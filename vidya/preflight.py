@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vidya.planning.preflight_checks import Check, Site
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PreflightOptions(TrainOptions):
     """Check for real that a long run will work: one line a check, exit status 1 if one fails.
 

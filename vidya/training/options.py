@@ -3,10 +3,7 @@
 No heavy imports here, so that `--help` is quick.
 """
 
-from __future__ import annotations
-
 import dataclasses
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,8 +11,16 @@ from typing import Literal
 from vidya.errors import UserError
 from vidya.model.config import ModelConfig
 from vidya.model.presets import preset
-from vidya.training.thread_choice import Threads
-from vidya.training.thread_choice import check as check_threads
+from vidya.terminal.common_options import (
+    MeasuredThreadsOption,
+    SeedOption,
+    flag,
+    require_at_least,
+    require_positive,
+    require_share,
+)
+
+# No `from __future__ import annotations` here: tyro reads the annotations.
 
 EVALUATIONS = 10
 """Evaluations, and checkpoints, in a run whose options do not say how often."""
@@ -23,8 +28,8 @@ MOST_EVAL_STEPS = 2_000
 MOST_CHECKPOINT_STEPS = 10_000
 
 
-@dataclass(frozen=True)
-class TrainOptions:
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(MeasuredThreadsOption, SeedOption):
     """Train a chat model from scratch, or go on with --resume.
 
     Without options: preset 10m on the chitchat corpus for about 30 minutes.
@@ -45,28 +50,26 @@ class TrainOptions:
     overwrite: bool = False
     """Replace the run that the folder holds already."""
     init: Path | None = None
-    """Begin with the weights, the architecture and the tokenizer of this checkpoint or run
-    folder instead of random weights; step and optimizer begin anew."""
-    seed: int = 0
-    """Of initial weights, data order and dropout: the same seed gives the same run."""
+    """Checkpoint or run folder whose weights, architecture and tokenizer to begin with, instead
+    of random weights; step and optimizer begin anew."""
 
     steps: int | None = None
     """Optimizer steps. Default: as many as fit --minutes, at most --passes over the corpus."""
     minutes: float = 30.0
     """Length of the run when --steps is not given, at the speed measured at its start."""
     passes: float = 3.0
-    """Most passes over the corpus when --steps is not given."""
+    """Most times that the corpus is gone through when --steps is not given."""
     tokens_per_step: int = 512
-    """A step takes whole documents as long as they fit this many tokens."""
+    """Most tokens of a step, which takes as many whole documents as fit."""
     docs_per_step: int | None = None
-    """A step takes this many documents instead (1: the plan's one-document steps)."""
+    """Number of documents that a step takes, instead of as many as fit --tokens-per-step."""
 
     lr: float | None = None
     """Peak learning rate. Default: the preset's."""
     warmup: int | None = None
     """Steps of linear warm-up. Default: the preset's, at most a tenth of the run."""
     lr_floor: float = 0.0
-    """The cosine ends at this fraction of the peak."""
+    """Learning rate at the end of the run, as a fraction of the peak."""
     beta1: float = 0.9
     """Adam's decay of the first moment."""
     beta2: float = 0.999
@@ -74,12 +77,12 @@ class TrainOptions:
     eps: float = 1e-8
     """Adam's epsilon."""
     clip: float = 1.0
-    """Gradients are scaled down to this global norm."""
+    """Norm of all gradients together that they are scaled down to when it is greater."""
 
     merges: int | None = None
     """BPE merges of the tokenizer. Default: the preset's."""
     n_embd: int | None = None
-    """Width of the model. Default: the preset's, as for the four that follow."""
+    """Width of the model. Default: the preset's, as for the three that follow."""
     n_layer: int | None = None
     """Transformer blocks."""
     n_head: int | None = None
@@ -87,15 +90,11 @@ class TrainOptions:
     context: int | None = None
     """Longest run of tokens that the model attends over."""
     dropout: float = 0.1
-    """Dropout probability."""
+    """Probability that an element of a sublayer's output is zeroed in training."""
 
-    threads: Threads = "auto"
-    """How many. auto: steps are timed with 1, 2, … up to the cores that this process may
-    use, and what was fastest is remembered; measure: timed again. Results do not depend
-    on it."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Of the products: bf16 rounds what is multiplied to bfloat16 and halves what is kept
-    for the backward pass; parameters, sums and logits stay float32. auto: bf16 where the
+    """Precision of matrix products: bf16 rounds what is multiplied to bfloat16 and halves what is
+    kept for the backward pass; parameters, sums and logits stay float32. auto: bf16 where the
     processor multiplies it faster."""
     profile: bool = False
     """Show where the time of a step goes, kernel by kernel, after the first steps."""
@@ -110,9 +109,9 @@ class TrainOptions:
     keep: int = 3
     """Training checkpoints to keep, the newest; every tenth stays besides."""
     on_spike: Literal["warn", "skip", "stop"] = "warn"
-    """What is done about a step whose loss (by 6 standard deviations) or gradient norm (by 15,
-    of its logarithm) is above the 128 before it. warn: it is told and recorded; skip: its
-    update is left out as well; stop: the run saves and stops before it."""
+    """What is done about a spike: a step whose loss lies 6 standard deviations above that of the
+    128 steps before, or the logarithm of its gradient norm 15. warn: it is shown and recorded;
+    skip: its update is left out as well; stop: the run saves and stops before it."""
     tensorboard: bool = False
     """Also write metrics for TensorBoard (needs tensorboardX)."""
 
@@ -152,34 +151,17 @@ class TrainOptions:
 
     def check(self) -> None:
         """Raise `UserError` for a value that cannot work, before anything is written."""
+        super().check()
         self.model_config(vocab_size=259)
-        at_least_one = {
-            name: getattr(self, name)
-            for name in (
-                "steps", "docs_per_step", "tokens_per_step", "eval_every", "eval_tokens",
-                "checkpoint_every", "keep",
-            )
-        }  # fmt: skip
-        for name, value in at_least_one.items():
-            if value is not None and value < 1:
-                raise UserError(f"{_flag(name)} must be at least 1, not {value}")
-        for name in ("minutes", "passes", "clip", "eps", "lr"):
-            value = getattr(self, name)
-            if value is not None and not (value > 0 and math.isfinite(value)):
-                raise UserError(f"{_flag(name)} must be a positive number, not {value}")
-        for name in ("beta1", "beta2", "val_fraction"):
-            value = getattr(self, name)
-            if not 0 <= value < 1:
-                raise UserError(f"{_flag(name)} must be in [0, 1), not {value}")
+        require_at_least(
+            1, self, "steps", "docs_per_step", "tokens_per_step", "eval_every", "eval_tokens",
+            "checkpoint_every", "keep",
+        )  # fmt: skip
+        require_at_least(0, self, "warmup", "merges", "samples")
+        require_positive(self, "minutes", "passes", "clip", "eps", "lr")
+        require_share(self, "beta1", "beta2", "val_fraction")
         if not 0 <= self.lr_floor <= 1:
             raise UserError(f"--lr-floor must be in [0, 1], not {self.lr_floor}")
-        for name in ("warmup", "merges", "samples"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise UserError(f"{_flag(name)} must be at least 0, not {value}")
-        if not 0 <= self.seed < 2**63:
-            raise UserError(f"--seed must be in [0, 2**63), not {self.seed}")
-        check_threads(self.threads)
         if self.resume and self.overwrite:
             raise UserError("--resume goes on with a run, --overwrite replaces it: give one")
         if self.resume and self.init is not None:
@@ -221,7 +203,7 @@ def resumed(given: TrainOptions, saved: TrainOptions) -> TrainOptions:
     for name, value in asked.items():
         if name not in MAY_CHANGE and value != known[name]:
             raise UserError(
-                f"{_flag(name)} is {known[name]} in the run to resume and cannot become {value}: "
+                f"{flag(name)} is {known[name]} in the run to resume and cannot become {value}: "
                 "leave it out, or start another run with --out"
             )
     given.check()
@@ -243,7 +225,3 @@ def from_plain(values: dict[str, object]) -> TrainOptions:
         for name in ("val", "out", "init")
     }
     return TrainOptions(**{**merged, "data": tuple(map(Path, data)), **paths})  # type: ignore[arg-type]
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")

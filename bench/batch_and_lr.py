@@ -28,36 +28,36 @@ from vidya.storage.metrics_log import read_metrics
 from vidya.storage.run_folder import RunFolder
 from vidya.training.options import TrainOptions
 from vidya.training.run_corpora import prepare
-from vidya.training.trainer import Trainer
+from vidya.training.training_run import TrainingRun
 
 
 def measure(given: argparse.Namespace) -> dict[int, tuple[float, float]]:
     """Seconds (on all threads) and tokens of a step, by batch size."""
-    trainers = {}
-    with RunFolder(given.out / "speed") as run:
+    runs = {}
+    with RunFolder(given.out / "speed") as folder:
         options = TrainOptions(preset=given.preset, data=tuple(given.data))
-        corpora = prepare(run, options, print, tokenizer_hash=None)
+        corpora = prepare(folder, options, print, tokenizer_hash=None)
         for tokens in given.tokens:
             sized = TrainOptions(
                 preset=given.preset, data=tuple(given.data), tokens_per_step=tokens
             )
-            trainers[tokens] = Trainer(run, sized, corpora)
+            runs[tokens] = TrainingRun(folder, sized, corpora)
     kernels.set_num_threads(1)
     per_token: dict[int, list[float]] = {tokens: [] for tokens in given.tokens}
     for turn in range(given.rounds + 1):
-        for tokens, trainer in trainers.items():
+        for tokens, run in runs.items():
             seen, start = 0, time.process_time()
             # about as long for every size, so that noise falls on all alike
             for step in range(max(1, max(given.tokens) // tokens)):
-                batch = trainer.plan.batch(step)
-                trainer.model.loss_and_gradients(batch, dropout_seed=0, step=step)
-                trainer.optimizer.update(0.0, trainer.optimizer.gradient_norm())
+                batch = run.plan.batch(step)
+                run.model.loss_and_gradients(batch, dropout_seed=0, step=step)
+                run.optimizer.update(0.0, run.optimizer.gradient_norm())
                 seen += len(batch.tokens)
             if turn:
                 per_token[tokens].append((time.process_time() - start) / seen / given.threads)
     sizes = {
-        tokens: trainer.plan.tokens_in_epoch / trainer.plan.steps_in_epoch(0)
-        for tokens, trainer in trainers.items()
+        tokens: run.plan.tokens_in_epoch / run.plan.steps_in_epoch(0)
+        for tokens, run in runs.items()
     }
     return {t: (statistics.median(per_token[t]) * sizes[t], sizes[t]) for t in given.tokens}
 

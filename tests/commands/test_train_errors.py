@@ -62,7 +62,7 @@ def work(home, tmp_path):
         ("--lr nan", "--lr must be a positive number, not nan"),
         ("--dropout 1", "dropout must be in [0, 1), not 1.0"),
         ("--minutes -1", "--minutes must be a positive number, not -1.0"),
-        ("--seed -1", "--seed must be in [0, 2**63), not -1"),
+        ("--seed -1", "--seed must be in [0, 2**64), not -1"),
         ("--threads 0", "--threads must be auto or between 1 and 256, not 0"),
         ("--merges 70000", "merges must be between 0 and 65276, not 70000"),
         ("--tokens-per-step 0", "--tokens-per-step must be at least 1, not 0"),

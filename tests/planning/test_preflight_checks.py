@@ -21,7 +21,7 @@ from vidya.storage import checkpoint
 from vidya.storage.checkpoint_format import CheckpointError
 from vidya.system import process_memory
 from vidya.text import tokenizer
-from vidya.training import trainer
+from vidya.training import training_run
 
 pytestmark = pytest.mark.usefixtures("kernel_settings")
 
@@ -209,13 +209,13 @@ def test_memory_that_the_machine_has_not(fly, monkeypatch):
 
 def wasteful(options, folder, seconds):
     """A trial whose step takes 200 MB that nothing planned."""
-    right = trainer.Trainer.__init__
+    right = training_run.TrainingRun.__init__
 
     def init(self, *args):
         right(self, *args)
         self.waste = np.ones(200_000_000, np.uint8)
 
-    trainer.Trainer.__init__ = init
+    training_run.TrainingRun.__init__ = init
     return _rehearse(options, folder, seconds)
 
 
@@ -250,13 +250,13 @@ def test_loss_that_does_not_fall(fly, monkeypatch):
 
 
 def test_resume_that_forgets_a_moment(fly, monkeypatch):
-    right = trainer.Trainer.restore
+    right = training_run.TrainingRun.restore
 
     def forgets(self, *args):
         right(self, *args)
         self.optimizer.v[:3] *= 1.001
 
-    monkeypatch.setattr(trainer.Trainer, "restore", forgets)
+    monkeypatch.setattr(training_run.TrainingRun, "restore", forgets)
     breaks(fly, "resume", "differ from those of the run that went on", needs=["loss falls"])
 
 
@@ -265,13 +265,13 @@ def test_resume_under_a_wrong_name(fly, monkeypatch):
         return f"microgpt_chat_{name}_v4"
 
     monkeypatch.setattr(
-        trainer, "presets", SimpleNamespace(**{**vars(presets), "checkpoint_base": another})
+        training_run, "presets", SimpleNamespace(**{**vars(presets), "checkpoint_base": another})
     )
     breaks(fly, "resume", "no microgpt_chat_25m_v5_0.bin was written")
 
 
 def test_a_10m_checkpoint_that_is_not_refused(fly, monkeypatch):
-    monkeypatch.setattr(trainer.Trainer, "restore", lambda *_: None)
+    monkeypatch.setattr(training_run.TrainingRun, "restore", lambda *_: None)
     breaks(fly, "another model refused", "a checkpoint of 10m was taken for one of 25m")
 
 

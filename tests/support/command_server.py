@@ -60,7 +60,7 @@ def run(job, told):
     if job["file_limit"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_limit"],) * 2)
     if job["timing_seconds"]:
-        importlib.import_module("vidya.training.trainer").TIMING_SECONDS = job["timing_seconds"]
+        importlib.import_module("vidya.training.run_length").TIMING_SECONDS = job["timing_seconds"]
     sys.argv[1:] = job["arguments"]
     try:
         runpy.run_module(job["module"], run_name="__main__", alter_sys=True)

@@ -18,6 +18,7 @@ from vidya.training.options import TrainOptions
 from vidya.training.run_corpora import prepare
 from vidya.training.thread_choice import use
 from vidya.training.trainer import Trainer
+from vidya.training.training_run import TrainingRun
 
 CONTEXT, WIDTH, TOKENS = 32, 64, 2048
 BUFFER = 4 * TOKENS * WIDTH
@@ -34,16 +35,14 @@ def warm_training(folder):
         threads=1, steps=1000, eval_every=1000, checkpoint_every=1000,
     )  # fmt: skip
     use(1)
-    with RunFolder(options.out) as run:
-        made = Trainer(run, options, prepare(run, options, lambda _: None, tokenizer_hash=None))
-        with MetricsWriter(run.metrics) as log, ProgressDisplay(1000, 0) as display:
-
-            def step():
-                made._step(1000, log, display, None)
-
+    with RunFolder(options.out) as folder:
+        corpora = prepare(folder, options, lambda _: None, tokenizer_hash=None)
+        run = TrainingRun(folder, options, corpora)
+        with MetricsWriter(folder.metrics) as log, ProgressDisplay(1000, 0) as display:
+            step = Trainer(run, log, display).step
             for _ in range(5):
                 step()
-            yield made, step
+            yield run, step
 
 
 def pages_of(step, steps=20):

@@ -1,3 +1,3 @@
-"""The trainers that the tests of the training loop share."""
+"""The runs that the tests of the training loop share."""
 
-from support.trainers import new_trainer, options, straight  # noqa: F401
+from support.small_runs import new_run, options, straight  # noqa: F401

@@ -209,12 +209,15 @@ def test_that_would_be_seen(training):
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     """Pages of steps made in a process of its own: what other tests left cannot hide them."""
-    program = Path(__file__).parents[1] / "support" / "warm_training.py"
-    command = [sys.executable, program, tmp_path_factory.mktemp("pages")]
+    tests = Path(__file__).parents[1]
+    command = [
+        sys.executable, tests / "support" / "warm_training.py", tmp_path_factory.mktemp("pages")
+    ]  # fmt: skip
+    path = os.pathsep.join(filter(None, [str(tests), os.environ.get("PYTHONPATH")]))
     # arrays from 64 KiB on come from the system each time they are made, and go back to it
     done = subprocess.run(
-        command, env=os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}, capture_output=True,
-        text=True, check=True,
+        command, env=os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "PYTHONPATH": path},
+        capture_output=True, text=True, check=True,
     )  # fmt: skip
     return {name: SimpleNamespace(**found) for name, found in json.loads(done.stdout).items()}
 

@@ -4,7 +4,7 @@ import math
 import random
 
 import pytest
-from support.trainers import go
+from support.small_runs import go
 from support.training_runs import BASE, curve, training_lines, weights
 
 from vidya.errors import UserError
@@ -124,50 +124,46 @@ def at_ten(quick_guard, monkeypatch):
 
 
 def test_a_spike_is_told_and_recorded_and_changes_nothing(
-    new_trainer, quick_guard, monkeypatch, capsys
+    new_run, quick_guard, monkeypatch, capsys
 ):
-    unwatched = new_trainer("unwatched")
+    unwatched = new_run("unwatched")
     spike_in_step(unwatched, 10)
     go(unwatched)
     assert "spike" not in capsys.readouterr().err
     monkeypatch.setattr(spike_guard, "NORM_SIGMAS", 20.0)
-    made = new_trainer()
+    made = new_run()
     spike_in_step(made, 10)
     go(made)
-    lines = training_lines(made.run.path)
+    lines = training_lines(made.folder.path)
     assert [line["step"] for line in lines if "spike" in line] == [10]
     assert lines[9]["spike"] > 20
     assert "step 10: spike: the gradient norm is " in capsys.readouterr().err
-    assert weights(made.run.path) == weights(unwatched.run.path)
+    assert weights(made.folder.path) == weights(unwatched.folder.path)
 
 
-def test_a_step_can_be_skipped_and_a_resumed_run_skips_the_same(
-    new_trainer, straight, at_ten, monkeypatch, capsys
-):
-    made = new_trainer("whole", on_spike="skip")
+def test_a_step_can_be_skipped_and_a_resumed_run_skips_the_same(new_run, straight, at_ten, capsys):
+    made = new_run("whole", on_spike="skip")
     spike_in_step(made, 10)
     go(made)
     assert made.progress.skipped == 1 and made.optimizer.steps == 11
     assert "; its update is left out" in capsys.readouterr().err
-    lines, usual = training_lines(made.run.path), training_lines(straight)
+    lines, usual = training_lines(made.folder.path), training_lines(straight)
     assert [line["loss"] for line in lines[:10]] == [line["loss"] for line in usual[:10]]
     assert lines[10]["loss"] != usual[10]["loss"]
 
-    cut = new_trainer("cut", on_spike="skip")
+    cut = new_run("cut", on_spike="skip")
     spike_in_step(cut, 10)
-    monkeypatch.setattr(cut, "interrupted", lambda: cut.progress.step == 10)
-    go(cut)
+    go(cut, lambda: cut.progress.step == 10)
     for stop in (11, 12):
-        cut = new_trainer("cut", resume=True, on_spike="skip")
-        monkeypatch.setattr(cut, "interrupted", lambda: cut.progress.step == stop)  # noqa: B023
-        go(cut)
+        cut = new_run("cut", resume=True, on_spike="skip")
+        go(cut, lambda: cut.progress.step == stop)  # noqa: B023
         assert cut.progress.skipped == 1
-    assert curve(cut.run.path) == curve(made.run.path)
-    assert weights(cut.run.path) == weights(made.run.path)
+    assert curve(cut.folder.path) == curve(made.folder.path)
+    assert weights(cut.folder.path) == weights(made.folder.path)
 
 
-def test_the_run_can_stop_before_a_spike_and_go_on_past_it(new_trainer, at_ten):
-    made = new_trainer("stopped", on_spike="stop")
+def test_the_run_can_stop_before_a_spike_and_go_on_past_it(new_run, at_ten):
+    made = new_run("stopped", on_spike="stop")
     spike_in_step(made, 10)
     with pytest.raises(UserError) as error:
         go(made)
@@ -175,12 +171,12 @@ def test_the_run_can_stop_before_a_spike_and_go_on_past_it(new_trainer, at_ten):
     assert message.startswith("stopped before step 10: the gradient norm is ")
     assert f"{BASE}_9.bin: go on past it with --resume --on-spike skip, or" in message
     assert made.optimizer.steps == made.progress.step == 9
-    weights(made.run.path, 9)  # whole
-    past = new_trainer("stopped", resume=True, on_spike="skip")
+    weights(made.folder.path, 9)  # whole
+    past = new_run("stopped", resume=True, on_spike="skip")
     spike_in_step(past, 10)
     go(past)
-    whole = new_trainer("whole", on_spike="skip")
+    whole = new_run("whole", on_spike="skip")
     spike_in_step(whole, 10)
     go(whole)
-    assert curve(past.run.path) == curve(whole.run.path)
-    assert weights(past.run.path) == weights(whole.run.path)
+    assert curve(past.folder.path) == curve(whole.folder.path)
+    assert weights(past.folder.path) == weights(whole.folder.path)

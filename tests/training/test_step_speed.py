@@ -6,26 +6,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidya.text.batch_plan import BatchPlan
+from vidya.text.token_documents import TokenDocuments
 from vidya.training import step_speed
 
 
-class Cache:
-    def __init__(self, lengths):
-        self.offsets = np.concatenate([[0], np.cumsum(np.asarray(lengths) + 1)]).astype(np.int64)
-        self.tokens = np.zeros(self.offsets[-1], np.uint16)
+def documents(lengths):
+    """Documents of so many predictions each."""
+    return TokenDocuments.joined([np.zeros(length + 1, np.uint16) for length in lengths])
 
 
 @pytest.fixture
 def skewed():
     """Documents as uneven as conversations are."""
     lengths = 1 + np.random.default_rng(0).exponential(60, 3000).astype(int)
-    return BatchPlan(Cache(lengths), 256, docs_per_step=1)
+    return BatchPlan(documents(lengths), 256, docs_per_step=1)
 
 
 @given(st.lists(st.integers(1, 600), min_size=1, max_size=80), st.integers(1, 100))
 def test_step_tokens_are_those_of_the_batches(lengths, limit):
     for how in ({"tokens_per_step": limit}, {"docs_per_step": 1 + limit // 20}):
-        plan = BatchPlan(Cache(lengths), 256, **how)
+        plan = BatchPlan(documents(lengths), 256, **how)
         for epoch in (0, 1):
             first = sum(plan.steps_in_epoch(e) for e in range(epoch))
             sizes = plan.step_tokens(epoch)
@@ -75,6 +75,6 @@ def test_the_error_is_that_of_the_noise_not_of_the_sizes(skewed, monkeypatch):
 
 def test_a_pass_of_one_step(monkeypatch):
     found = step_speed.measure_step_speed(
-        BatchPlan(Cache([5]), 8, docs_per_step=1), lambda _: None, 0.01
+        BatchPlan(documents([5]), 8, docs_per_step=1), lambda _: None, 0.01
     )
     assert found.timed == 1 and found.error == 0.0 and found.tokens == 5

@@ -34,8 +34,9 @@ from vidya.text.batch_plan import Batch
 from vidya.text.tokenizer import Tokenizer
 from vidya.training import thread_choice
 from vidya.training.options import TrainOptions
+from vidya.training.run_checkpoints import RunCheckpoints
 from vidya.training.run_corpora import CorpusSources, RunCorpora, prepare
-from vidya.training.trainer import Trainer
+from vidya.training.training_run import TrainingRun
 
 PREVIOUS_MERGES = 2000
 """Of the tokenizer to compare with: the 10m preset's, which the plan replaces."""
@@ -74,9 +75,9 @@ class Site:
         return prepare(self.run, self.options, self.say, tokenizer_hash=None, sources=self.sources)
 
     @functools.cached_property
-    def trainer(self) -> Trainer:
+    def training(self) -> TrainingRun:
         """The run itself, before its first step."""
-        return Trainer(self.run, self.options, self.corpora)
+        return TrainingRun(self.run, self.options, self.corpora)
 
 
 def require(condition: bool, what: str) -> None:
@@ -143,7 +144,7 @@ def _characters_per_token(made: Tokenizer, texts: list[str]) -> float:
 
 def parameters(site: Site) -> str:
     """As many numbers as the arithmetic says, each of them in a named matrix."""
-    made, parts = site.trainer.model, parameter_parts(site.trainer.model.config)
+    made, parts = site.training.model, parameter_parts(site.training.model.config)
     named, expected = sum(view.size for view in made.parameters.values()), sum(parts.values())
     require(
         named == made.flat.size == expected,
@@ -156,7 +157,7 @@ def parameters(site: Site) -> str:
 
 def initialisation(site: Site) -> str:
     """Residual outputs have std 0.08/√(2L), all other matrices 0.08, gains are 1."""
-    made = site.trainer.model
+    made = site.training.model
     residual_std = initial_std("attn_out", made.config.n_layer)
     found: dict[float, list[float]] = {residual_std: [], INIT_STD: []}
     for name, values in made.parameters.items():
@@ -180,7 +181,7 @@ def initialisation(site: Site) -> str:
 
 def threads(site: Site) -> str:
     """Steps at each number of threads give the same bits; the fastest is what is used."""
-    made, counts = site.trainer, thread_choice.candidates(kernels.usable_cores())
+    made, counts = site.training, thread_choice.candidates(kernels.usable_cores())
     batch = _largest(made)
     results = set()
     for count in counts:
@@ -195,11 +196,11 @@ def threads(site: Site) -> str:
     return f"{number} used; a pass over {len(batch.tokens)} tokens, {listed}; same bits"
 
 
-def _largest(made: Trainer) -> Batch:
+def _largest(made: TrainingRun) -> Batch:
     return made.plan.batch(int(made.plan.step_tokens(0).argmax()))
 
 
-def _pass(made: Trainer, batch: Batch) -> float:
+def _pass(made: TrainingRun, batch: Batch) -> float:
     return made.model.loss_and_gradients(batch, dropout_seed=made.options.seed)
 
 
@@ -232,7 +233,7 @@ def memory_of_a_step(site: Site) -> str:
 
 def loss_at_step_0(site: Site) -> str:
     """Finite, and where this initialisation puts it."""
-    made = site.trainer
+    made = site.training
     batch = made.plan.batch(0)
     loss, expected = _pass(made, batch), expected_first_loss(made.model.config)
     uniform = math.log(made.model.config.vocab_size)
@@ -248,7 +249,7 @@ def loss_at_step_0(site: Site) -> str:
 
 def loss_falls(site: Site) -> str:
     """20 steps at the peak rate, looked at on text that they did not see."""
-    made = site.trainer
+    made = site.training
     unseen = made.plan.batch(min(STEPS, made.plan.steps_in_epoch(0) - 1))
     before = _mean_loss(made, unseen)
     for _ in range(STEPS):
@@ -261,11 +262,11 @@ def loss_falls(site: Site) -> str:
     return f"{before:.4f} → {after:.4f} on unseen text, {STEPS} steps at {made.options.peak_lr():g}"
 
 
-def _mean_loss(made: Trainer, batch: Batch) -> float:
+def _mean_loss(made: TrainingRun, batch: Batch) -> float:
     return float(made.model.losses(batch).mean(dtype=np.float64))
 
 
-def _take_step(made: Trainer) -> float:
+def _take_step(made: TrainingRun) -> float:
     """A step of the run at its peak rate, without warm-up."""
     step = made.progress.step
     batch = made.plan.batch(step)
@@ -280,9 +281,9 @@ def _take_step(made: Trainer) -> float:
 
 def resume(site: Site) -> str:
     """A checkpoint is written under its name, and a run goes on from it bit for bit."""
-    made = site.trainer
+    made = site.training
     begun = made.progress.step
-    made.write_checkpoint()
+    RunCheckpoints(made).save_now()
     expected = f"{presets.checkpoint_base(site.options.preset)}_{begun}.bin"
     require((site.run.path / expected).is_file(), f"no {expected} was written")
     losses = [_take_step(made) for _ in range(MORE_STEPS)]
@@ -303,7 +304,7 @@ def _damaged(path: Path, reason: str) -> None:
     raise CheckFailed(f"{path.name} was read as damaged: {reason}")
 
 
-def _state(made: Trainer) -> tuple[bytes, ...]:
+def _state(made: TrainingRun) -> tuple[bytes, ...]:
     import hashlib
 
     arrays = (made.model.flat, made.optimizer.m, made.optimizer.v)
@@ -312,13 +313,13 @@ def _state(made: Trainer) -> tuple[bytes, ...]:
 
 def refusal(site: Site) -> str:
     """A checkpoint of another preset is refused, with what differs, and changes nothing."""
-    made = site.trainer
+    made = site.training
     other = "10m" if site.options.preset != "10m" else "nano"
     theirs = presets.preset(other).model(259 + presets.preset(other).merges, 0.1)
     wrong = transformer.Model(theirs)
     wrong.init(0)
     path = site.run.checkpoint(made.base, 999_999)
-    meta = made._meta("training") | {"config": config.describe(theirs), "preset": other}
+    meta = made.metadata("training") | {"config": config.describe(theirs), "preset": other}
     before = _state(made)
     try:
         checkpoint.save(path, wrong.parameters, meta)
@@ -345,7 +346,7 @@ def disk(site: Site) -> str:
     """All checkpoints of the run fit where it will write them."""
     options = site.options
     steps = options.steps or _passes_in_steps(site)
-    count = site.trainer.model.config.parameter_count()
+    count = site.training.model.config.parameter_count()
     caches = sum(path.stat().st_size for path in site.run.path.glob("*.tokens"))
     needed = cost_estimate.disk_bytes(options, count, steps) + caches
     where = existing_parent(options.folder())
@@ -357,7 +358,7 @@ def disk(site: Site) -> str:
 
 
 def _passes_in_steps(site: Site) -> int:
-    return math.ceil(site.options.passes * site.trainer.plan.steps_in_epoch(0))
+    return math.ceil(site.options.passes * site.training.plan.steps_in_epoch(0))
 
 
 Check = Callable[[Site], str]

@@ -1,6 +1,6 @@
 """A training tried out in a process of its own: what it takes in memory and time.
 
-The child opens the corpora that stand prepared in a folder, makes the trainer that a run
+The child opens the corpora that stand prepared in a folder, makes the run that a run
 would make, and takes its longest step, an evaluation, sampled replies and a checkpoint.
 Its memory is then that of a training and of nothing else, and if the system kills it for
 want of memory this process lives to say so.
@@ -28,10 +28,12 @@ from vidya.text.batch_plan import BatchPlan
 from vidya.training import thread_choice
 from vidya.training.memory_plan import MemoryPlan
 from vidya.training.options import TrainOptions
+from vidya.training.run_checkpoints import RunCheckpoints
 from vidya.training.run_corpora import prepare
+from vidya.training.run_length import measure_speed
 from vidya.training.samples import sample_replies
 from vidya.training.step_speed import StepSpeed
-from vidya.training.trainer import Trainer
+from vidya.training.training_run import TrainingRun
 
 
 @dataclass(frozen=True)
@@ -103,32 +105,32 @@ def rehearse(options: TrainOptions, folder: Path, seconds: float | None) -> Tria
         corpora = prepare(run_folder, options, lambda _: None, tokenizer_hash=None)
         process_memory.give_back()
         process_memory.reset_peak()
-        trainer = Trainer(run_folder, options, corpora)
-        sizes = trainer.plan.step_tokens(0)
-        batch = trainer.plan.batch(int(sizes.argmax()))
-        loss = trainer.model.loss_and_gradients(batch, dropout_seed=options.seed)
-        trainer.optimizer.update(0.0, trainer.optimizer.gradient_norm())
-        trainer.optimizer.reset()
+        run = TrainingRun(run_folder, options, corpora)
+        sizes = run.plan.step_tokens(0)
+        batch = run.plan.batch(int(sizes.argmax()))
+        loss = run.model.loss_and_gradients(batch, dropout_seed=options.seed)
+        run.optimizer.update(0.0, run.optimizer.gradient_norm())
+        run.optimizer.reset()
         step_peak = process_memory.peak_bytes()
         if loss != loss:
             raise UserError("the loss of a first step is not a number")
-        evaluation, samples = _evaluation(trainer)
-        saving, written = _checkpoint(trainer)
-        taken = TrialMemory(trainer.memory_plan(), step_peak, process_memory.peak_bytes())
+        evaluation, samples = _evaluation(run)
+        saving, written = _checkpoint(run)
+        taken = TrialMemory(run.memory_plan(), step_peak, process_memory.peak_bytes())
         # measuring threads comes after: the trial's memory is to be that of a training
-        trainer.choose_threads(lambda _: None)
+        run.choose_threads(lambda _: None)
         documents = BatchPlan(
-            corpora.train, trainer.model.config.context, docs_per_step=1, seed=options.seed
+            corpora.train, run.model.config.context, docs_per_step=1, seed=options.seed
         )
         batched = alone = None
         if seconds is not None:
-            evaluation, samples = _evaluation(trainer)
-            batched = trainer.measure_speed(seconds)
-            alone = trainer.measure_speed(seconds, documents)
+            evaluation, samples = _evaluation(run)
+            batched = measure_speed(run, seconds)
+            alone = measure_speed(run, seconds, documents)
         return Trial(
-            config.describe(trainer.model.config), trainer.model.precision,
+            config.describe(run.model.config), run.model.precision,
             kernels.get_num_threads(), kernels.get_isa(), taken, evaluation, samples, saving,
-            written, batched, alone, trainer.plan.tokens_in_epoch, documents.windows_in_epoch,
+            written, batched, alone, run.plan.tokens_in_epoch, documents.windows_in_epoch,
         )  # fmt: skip
 
 
@@ -138,9 +140,9 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _evaluation(trainer: Trainer) -> tuple[float, float]:
+def _evaluation(run: TrainingRun) -> tuple[float, float]:
     """Seconds of a held-out loss and of sampled replies."""
-    model, corpora, options = trainer.model, trainer.corpora, trainer.options
+    model, corpora, options = run.model, run.corpora, run.options
     held_out = corpora.held_out
     loss = 0.0
     if held_out is not None:
@@ -152,10 +154,10 @@ def _evaluation(trainer: Trainer) -> tuple[float, float]:
     return loss, _seconds(lambda: sample_replies(model, corpora.tokenizer, options.samples))
 
 
-def _checkpoint(trainer: Trainer) -> tuple[float, int]:
+def _checkpoint(run: TrainingRun) -> tuple[float, int]:
     """Seconds and bytes of a training checkpoint, which is deleted again."""
     start = time.perf_counter()
-    path = trainer.write_checkpoint()
+    path = RunCheckpoints(run).save_now()
     try:
         return time.perf_counter() - start, path.stat().st_size
     finally:

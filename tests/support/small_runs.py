@@ -1,4 +1,4 @@
-"""Trainers of a tiny model, as the tests of the training loop share them."""
+"""Runs of a tiny model, as the tests of the training loop share them."""
 
 import dataclasses
 
@@ -13,6 +13,7 @@ from vidya.training.options import TrainOptions
 from vidya.training.run_corpora import prepare
 from vidya.training.thread_choice import use
 from vidya.training.trainer import Trainer
+from vidya.training.training_run import TrainingRun
 
 
 @pytest.fixture
@@ -26,38 +27,37 @@ def options(tmp_path):
 
 
 @pytest.fixture
-def new_trainer(options):
-    """Makes a trainer in a folder, fresh or going on from its newest checkpoint."""
-    folders = []
+def new_run(options):
+    """Makes a run in a folder, fresh or going on from its newest checkpoint."""
 
     def make(name="run", *, resume=False, **changes):
         use(1)
-        run = RunFolder(options.out.with_name(name))
-        run.acquire()
-        folders.append(run)
+        folder = RunFolder(options.out.with_name(name))
+        folder.acquire()
         chosen = dataclasses.replace(options, **changes)
-        made = Trainer(run, chosen, prepare(run, chosen, lambda _: None, tokenizer_hash=None))
+        corpora = prepare(folder, chosen, lambda _: None, tokenizer_hash=None)
+        made = TrainingRun(folder, chosen, corpora)
         if resume:
-            path, tensors, meta = checkpoint.load_newest(run.path, BASE, pytest.fail)
+            path, tensors, meta = checkpoint.load_newest(folder.path, BASE, pytest.fail)
             made.restore(tensors, meta, path)
-        run.release()
+        folder.release()
         return made
 
     return make
 
 
-def go(made):
+def go(run, interrupted=lambda: False):
     """Train to the end, or to an interruption."""
     with (
-        MetricsWriter(made.run.metrics) as log,
-        ProgressDisplay(made.options.steps, made.progress.step) as display,
+        MetricsWriter(run.folder.metrics) as log,
+        ProgressDisplay(run.options.steps, run.progress.step) as display,
     ):
-        made.train(log, display)
+        Trainer(run, log, display, interrupted).train()
 
 
 @pytest.fixture
-def straight(new_trainer):
+def straight(new_run):
     """A run that was never stopped."""
-    made = new_trainer("straight")
+    made = new_run("straight")
     go(made)
-    return made.run.path
+    return made.folder.path

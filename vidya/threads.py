@@ -5,32 +5,70 @@ alternating rounds, and says which number is to be chosen. More threads than the
 has cores are timed on purpose, to show what they cost, and never chosen.
 """
 
-from __future__ import annotations
-
+import dataclasses
 import json
-import sys
+from dataclasses import dataclass
+from typing import Literal
 
-from vidya.errors import run_command
-from vidya.planning.thread_comparison import ThreadOptions, comparisons
+from vidya.errors import UserError, run_command
+from vidya.model.presets import preset
 from vidya.terminal.command_line import parse
+from vidya.terminal.common_options import MOST_THREADS, Options
+from vidya.terminal.streams import say
+
+# No `from __future__ import annotations` here: tyro reads the annotations.
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreadComparisonOptions(Options):
+    """Time a training step with several numbers of threads and say which to use."""
+
+    preset: tuple[str, ...] = ("10m", "25m")
+    """Model sizes."""
+    threads: tuple[int, ...] = (1, 2, 4)
+    """Numbers of threads. More than there are cores show what that costs."""
+    precision: tuple[Literal["fp32", "bf16"], ...] = ("fp32", "bf16")
+    """Precisions of matrix products."""
+    tokens: int = 512
+    """Tokens of a step, in documents of the model's context."""
+    json: bool = False
+    """Print one JSON object instead of a table."""
+
+    def check(self) -> None:
+        """Raise `UserError` for what cannot be."""
+        super().check()
+        for name in ("preset", "threads", "precision"):
+            values = getattr(self, name)
+            if not values:
+                raise UserError(f"--{name} needs at least one value")
+            if len(set(values)) < len(values):
+                raise UserError(f"--{name} names a value twice: {' '.join(map(str, values))}")
+        for each in self.preset:
+            preset(each)
+        for number in self.threads:
+            if not 1 <= number <= MOST_THREADS:
+                raise UserError(f"--threads must be between 1 and {MOST_THREADS}, not {number}")
+        if not 1 <= self.tokens <= 1_000_000:
+            raise UserError(f"--tokens must be between 1 and 1000000, not {self.tokens}")
 
 
 def main() -> int | None:
     """Time what the command line asks for and print the comparisons."""
-    options = parse(ThreadOptions, "threads")
+    options = parse(ThreadComparisonOptions, "threads")
     options.check()
+    # Loads NumPy and the kernels: not needed for --help.
+    from vidya.planning.thread_comparison import compare_threads
+
     found = []
-    for comparison in comparisons(options, _say):
+    for comparison in compare_threads(
+        options.preset, options.precision, options.threads, options.tokens, say
+    ):
         found.append(comparison)
         if not options.json:
             print("\n".join(comparison.lines()), flush=True)
     if options.json:
-        print(json.dumps({"comparisons": [one.plain() for one in found]}, indent=1))
+        print(json.dumps({"comparisons": list(map(dataclasses.asdict, found))}, indent=1))
     return 0
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ from support.training_runs import TINY, lines_of, train, write_corpus
 from vidya import plan
 from vidya.errors import UserError
 from vidya.model.presets import checkpoint_base
-from vidya.planning import cost_estimate
-from vidya.storage import checkpoint_folder
 from vidya.training.options import TrainOptions
 
 SMALL = [*TINY, "--data", "small.txt"]
@@ -23,26 +21,6 @@ def command(*arguments, cwd, status=0):
     done = run_command_process("plan", *arguments, cwd=cwd, timeout=120)
     assert done.returncode == status, done.stderr + done.stdout
     return done
-
-
-# ---------------------------------------------------------------- arithmetic
-
-
-def test_seconds_of_a_run_by_hand():
-    options = TrainOptions(eval_every=100, checkpoint_every=400)
-    costs = cost_estimate.Costs(0.5, 20.0, 3.0, 7.0)
-    # evaluations at 0, 100, … 900 and at the last step; checkpoints at 400, 800 and the last
-    assert cost_estimate.run_seconds(options, 950, costs) == 475 + 11 * 20 + 10 * 3 + 3 * 7
-
-
-def test_checkpoints_of_a_long_run_by_hand():
-    options = TrainOptions(checkpoint_every=10_000, keep=3)
-    one = checkpoint_folder.training_checkpoint_bytes(1_000_000)
-    assert one == pytest.approx(12e6, rel=0.01)
-    # 60 checkpoints: the newest three, 100k … 500k, and the one being written
-    most = cost_estimate.disk_bytes(options, 1_000_000, 600_000)
-    assert most == pytest.approx((3 + 5 + 1) * one + 4e6 + 600_000 * 200, rel=0.001)
-    assert cost_estimate.disk_bytes(options, 1_000_000, 10_000) < 2 * one
 
 
 # ---------------------------------------------------------------- the command

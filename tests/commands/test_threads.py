@@ -30,12 +30,12 @@ def two_cores(monkeypatch):
     seconds = {1: 1.0, 2: 0.5, 4: 0.3}
     asked = []
 
-    def measure(step, counts):
+    def time_threads(step, counts):
         step()
         asked.append(counts)
         return [Timing(count, seconds[count]) for count in counts]
 
-    monkeypatch.setattr(thread_choice, "measure", measure)
+    monkeypatch.setattr(thread_choice, "time_threads", time_threads)
     return asked
 
 

@@ -15,6 +15,7 @@ from support.training_runs import TINY, curve, lines_of, refused, train, weights
 from vidya import kernels
 from vidya.errors import UserError
 from vidya.system import processor
+from vidya.terminal.common_options import MOST_THREADS, MeasuredThreadsOption
 from vidya.training import thread_choice
 from vidya.training.thread_choice import Timing, Workload
 
@@ -37,13 +38,15 @@ class Machine:
         self.now += self._seconds(self.counts[-1])
 
     def measure(self, counts):
-        return {t.threads: t.seconds for t in thread_choice.measure(self.step, counts, self.clock)}
+        return {
+            t.threads: t.seconds for t in thread_choice.time_threads(self.step, counts, self.clock)
+        }
 
 
 # ---------------------------------------------------------------- which to try
 
 
-@given(st.integers(1, thread_choice.MOST_THREADS))
+@given(st.integers(1, MOST_THREADS))
 def test_candidates(cores):
     counts = thread_choice.candidates(cores)
     assert counts == sorted(set(counts)) and counts[0] == 1 and counts[-1] == cores
@@ -141,7 +144,7 @@ def test_the_choice_costs_at_most_three_percent(seconds):
 
 def test_the_table():
     timings = [Timing(1, 0.2134), Timing(2, 0.1132), Timing(12, 1.5)]
-    assert thread_choice.table(timings, 461, 2) == [
+    assert thread_choice.timing_lines(timings, 461, 2) == [
         "threads:   1      213.4 ms a step      2,160 tokens/s",
         "threads:   2      113.2 ms a step      4,072 tokens/s  (chosen)",
         "threads:  12     1500.0 ms a step        307 tokens/s",
@@ -163,7 +166,7 @@ def cache(tmp_path, monkeypatch):
 def chosen(monkeypatch, asked="auto", work=WORK, best=2):
     """The choice, the lines said, and how many steps were made for it."""
     machine, said = Machine(lambda n: 0.5 + abs(n - best) / 10), []
-    monkeypatch.setattr(thread_choice.measure, "__defaults__", (machine.clock,))
+    monkeypatch.setattr(thread_choice.time_threads, "__defaults__", (machine.clock,))
     number = thread_choice.choose(asked, work, machine.step, said.append)
     assert kernels.get_num_threads() == number
     return number, said, len(machine.counts)
@@ -331,12 +334,12 @@ def test_numbers_that_cannot_be(asked):
     with pytest.raises(
         UserError, match=f"^--threads must be auto or between 1 and 256, not {asked}$"
     ):
-        thread_choice.check(asked)
+        MeasuredThreadsOption(threads=asked).check()
 
 
 @pytest.mark.parametrize("asked", [1, 256, "auto", "measure"])
 def test_what_can_be_asked(asked):
-    thread_choice.check(asked)
+    MeasuredThreadsOption(threads=asked).check()
 
 
 @pytest.mark.parametrize(

@@ -1,34 +1,71 @@
-"""A run's plan: what was tried out and reckoned, and the lines that show it.
+"""A run's plan: what was tried out of it, and what follows for runs of several lengths.
 
-Beside the figures stands what ROAD_TO_25M, the plan that the presets come from, had
-estimated for a program in float64 on one thread.
+`vidya.planning.plan_report` shows it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vidya.model.config import ModelConfig
 from vidya.model.parameters import parameter_parts
-from vidya.planning import cost_estimate
-from vidya.planning.trial_run import Trial
+from vidya.planning.trial_run import Trial, run_trial
+from vidya.storage import checkpoint_folder
 from vidya.storage.run_folder import RunFolder
 from vidya.system import process_memory
+from vidya.system.scratch_folder import temporary_folder
 from vidya.training.options import TrainOptions
-from vidya.training.run_corpora import CorpusSources, prepare
+from vidya.training.run_corpora import CorpusSources, prepare, survey
+from vidya.training.step_speed import StepSpeed
 
 ONE_DOCUMENT_STEPS = (400_000, 600_000)
-"""Lengths of the run in ROAD_TO_25M."""
-PASSES = (2, 3)
+"""Lengths of the run in ROAD_TO_25M, the plan that the presets come from."""
+EPOCHS = (2, 3)
+
+
+# ---------------------------------------------------------------- arithmetic
+
+
+def run_seconds(
+    options: TrainOptions, total: int, *,
+    step: float, evaluation: float, samples: float, checkpoint: float,
+) -> float:  # fmt: skip
+    """Seconds of a run of `total` steps, from those of its parts.
+
+    Args:
+        options: say how often the run is evaluated and saved.
+        total: its steps.
+        step: seconds of one.
+        evaluation: of a held-out loss.
+        samples: of the sampled replies of an evaluation; that of step 0 has none.
+        checkpoint: of a training checkpoint.
+    """
+    evaluations = -(-total // options.eval_steps(total))
+    checkpoints = -(-total // options.checkpoint_steps(total))
+    return (
+        total * step
+        + (evaluations + 1) * evaluation
+        + evaluations * samples
+        + checkpoints * checkpoint
+    )
+
+
+def disk_bytes(options: TrainOptions, parameters: int, total: int) -> int:
+    """Bytes that checkpoints and metrics of a run of `total` steps take at most."""
+    every = options.checkpoint_steps(total)
+    return checkpoint_folder.run_bytes(parameters, total, every, options.keep)
+
+
+# ---------------------------------------------------------------- the plan
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedCorpora:
     """What preparing the corpora took."""
 
     seconds: float
@@ -39,27 +76,8 @@ class Prepared:
     characters_per_token: float
 
 
-def prepared(
-    folder: Path, options: TrainOptions, sources: CorpusSources, say: Callable[[str], None]
-) -> Prepared:
-    """Train the tokenizer and build the token caches in `folder`."""
-    begun = time.perf_counter()
-    process_memory.reset_peak()
-    with RunFolder(folder) as run:
-        corpora = prepare(run, options, say, tokenizer_hash=None, sources=sources)
-        summary, tokens = sources.train.summary, len(corpora.train.tokens)
-        return Prepared(
-            time.perf_counter() - begun,
-            process_memory.peak_bytes(),
-            sum(path.stat().st_size for path in folder.glob("*.tokens")),
-            corpora.tokenizer.vocab_size,
-            summary.documents,
-            summary.characters / max(1, tokens - 2 * summary.documents),
-        )
-
-
 @dataclass(frozen=True)
-class Schedule:
+class RunSchedule:
     """A length of the run, and when it would be over."""
 
     name: str
@@ -74,7 +92,7 @@ class RunPlan:
     """Everything about one run."""
 
     options: TrainOptions
-    prepared: Prepared
+    prepared: PreparedCorpora
     trial: Trial
 
     @property
@@ -82,42 +100,50 @@ class RunPlan:
         """The architecture."""
         return ModelConfig(**self.trial.config)
 
-    def schedules(self) -> list[Schedule]:
+    @property
+    def batched(self) -> StepSpeed:
+        """Speed of the run's own steps."""
+        assert self.trial.batched is not None
+        return self.trial.batched
+
+    @property
+    def alone(self) -> StepSpeed:
+        """Speed of one-document steps."""
+        assert self.trial.documents is not None
+        return self.trial.documents
+
+    def schedules(self) -> list[RunSchedule]:
         """The lengths that were planned, and the same in the run's own batches."""
-        batched, alone = self.trial.batched, self.trial.documents
-        assert batched is not None and alone is not None
-        tokens, own = self.trial.epoch_tokens, self._batches
+        batched, alone = self.batched, self.alone
+        own = (
+            f"steps of {self.options.docs_per_step} documents"
+            if self.options.docs_per_step
+            else f"batches of up to {self.options.tokens_per_step} tokens"
+        )
         rows = []
         for steps in ONE_DOCUMENT_STEPS:
             rows.append(self._schedule(f"{steps:,} one-document steps", steps, alone))
             same = round(steps * alone.tokens / batched.tokens)
             rows.append(self._schedule(f"  the same tokens in {own}", same, batched))
-        for passes in PASSES:
-            steps = round(passes * tokens / batched.tokens)
-            rows.append(self._schedule(f"{passes} passes in {own}", steps, batched))
+        for epochs in EPOCHS:
+            steps = round(epochs * self.trial.epoch_tokens / batched.tokens)
+            rows.append(self._schedule(f"{epochs} passes in {own}", steps, batched))
         if self.options.steps is not None:
             name = f"--steps {self.options.steps} in {own}"
             rows.append(self._schedule(name, self.options.steps, batched))
         return rows
 
-    @property
-    def _batches(self) -> str:
-        if self.options.docs_per_step:
-            return f"steps of {self.options.docs_per_step} documents"
-        return f"batches of up to {self.options.tokens_per_step} tokens"
-
-    def _schedule(self, name: str, steps: int, speed: Any) -> Schedule:
-        trial = self.trial
-        costs = cost_estimate.Costs(
-            speed.seconds, trial.evaluation, trial.samples, trial.checkpoint
-        )
-        tokens = steps * speed.tokens
-        seconds = cost_estimate.run_seconds(self.options, steps, costs)
-        return Schedule(name, steps, tokens, tokens / trial.epoch_tokens, seconds)
+    def _schedule(self, name: str, steps: int, speed: StepSpeed) -> RunSchedule:
+        trial, tokens = self.trial, steps * speed.tokens
+        seconds = run_seconds(
+            self.options, steps, step=speed.seconds, evaluation=trial.evaluation,
+            samples=trial.samples, checkpoint=trial.checkpoint,
+        )  # fmt: skip
+        return RunSchedule(name, steps, tokens, tokens / trial.epoch_tokens, seconds)
 
     def disk_bytes(self, steps: int) -> int:
         """Most that the run folder of a run of `steps` steps takes."""
-        kept = cost_estimate.disk_bytes(self.options, self.config.parameter_count(), steps)
+        kept = disk_bytes(self.options, self.config.parameter_count(), steps)
         return kept + self.prepared.cache_bytes
 
     def plain(self) -> dict[str, Any]:
@@ -136,3 +162,50 @@ class RunPlan:
                 for schedule in self.schedules()
             ],
         }
+
+
+# ---------------------------------------------------------------- planning
+
+
+def plan_runs(
+    runs: Iterable[TrainOptions], seconds: float, say: Callable[[str], None]
+) -> list[RunPlan]:
+    """Plan runs on the same corpus, each in a temporary folder that is deleted again.
+
+    Args:
+        runs: their options.
+        seconds: how long the speed of steps is measured, twice for each.
+        say: takes lines that tell the user what is going on.
+    """
+    runs = list(runs)
+    sources = survey(runs[0])
+    return [_plan_run(options, sources, seconds, say) for options in runs]
+
+
+def _plan_run(
+    options: TrainOptions, sources: CorpusSources, seconds: float, say: Callable[[str], None]
+) -> RunPlan:
+    with temporary_folder(options.folder(), "plan") as folder:
+        say(f"{options.preset}: working in {folder}, which is deleted at the end")
+        before = _prepared(folder / "run", options, sources, say)
+        say(f"{options.preset}: timing steps in a process of its own, about {2 * seconds:.0f} s")
+        return RunPlan(options, before, run_trial(options, folder / "run", seconds))
+
+
+def _prepared(
+    folder: Path, options: TrainOptions, sources: CorpusSources, say: Callable[[str], None]
+) -> PreparedCorpora:
+    """Train the tokenizer and build the token caches in `folder`."""
+    begun = time.perf_counter()
+    process_memory.reset_peak()
+    with RunFolder(folder) as run:
+        corpora = prepare(run, options, say, tokenizer_hash=None, sources=sources)
+        summary, tokens = sources.train.summary, len(corpora.train.tokens)
+        return PreparedCorpora(
+            time.perf_counter() - begun,
+            process_memory.peak_bytes(),
+            sum(path.stat().st_size for path in folder.glob("*.tokens")),
+            corpora.tokenizer.vocab_size,
+            summary.documents,
+            summary.characters / max(1, tokens - 2 * summary.documents),
+        )

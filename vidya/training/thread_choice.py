@@ -4,8 +4,6 @@ The results of a training do not depend on its threads, its speed does: a small 
 may gain nothing from the last of many cores. `choose` times steps of the run itself at
 each count that could be best, takes the fastest, and keeps what it found in a file of
 the user's cache folder, so that the next such run starts at once.
-
-Imports of NumPy and of the kernels stand inside the functions: options are checked here.
 """
 
 from __future__ import annotations
@@ -14,19 +12,22 @@ import datetime
 import json
 import math
 import os
-import sys
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import vidya
+from vidya import kernels
 from vidya.errors import UserError
+from vidya.system import processor
+from vidya.terminal.common_options import MOST_THREADS
+from vidya.terminal.streams import say
 
 Threads = Literal["auto", "measure"] | int
 """auto: measured once and remembered; measure: measured anew; or the number to use."""
-MOST_THREADS = 256
 LEAST_ROUNDS, MOST_ROUNDS = 2, 4
 """A round times every number of threads twice, there and back."""
 SECONDS = 6.0
@@ -40,27 +41,18 @@ CLOSE = 1.03
 MOST_REMEMBERED = 100
 
 
-def check(asked: Threads) -> None:
-    """Raise `UserError` for a number of threads that cannot be."""
-    if isinstance(asked, int) and not 1 <= asked <= MOST_THREADS:
-        raise UserError(f"--threads must be auto or between 1 and {MOST_THREADS}, not {asked}")
-
-
 def use(asked: Threads) -> int:
     """Set the kernels' threads without measuring: a number, or all cores; returns how many.
 
     More threads than cores that this process may use get a warning on stderr.
     """
-    from vidya import kernels
-
     cores = kernels.usable_cores()
     number = asked if isinstance(asked, int) else cores
     if number > cores:
-        print(
-            f"warning: --threads {number} is more than the {_cores(cores)} that this process may "
-            "use: expect it to be slower, not faster",
-            file=sys.stderr,
-            flush=True,
+        those = "one core" if cores == 1 else f"{cores} cores"
+        say(
+            f"warning: --threads {number} is more than the {those} that this process may use: "
+            "expect it to be slower, not faster"
         )
     kernels.set_num_threads(number)
     return number
@@ -103,8 +95,6 @@ def choose(
         step: makes one step whose effect does not matter.
         say: takes lines that tell the user what is measured and chosen.
     """
-    from vidya import kernels
-
     if isinstance(asked, int):
         kernels.set_num_threads(asked)
         return asked
@@ -119,11 +109,10 @@ def choose(
         say(f"threads: {number} (measured on {day}; --threads measure measures again)")
     else:
         counts = candidates(cores)
-        listed = " and ".join([", ".join(map(str, counts[:-1])), str(counts[-1])])
-        say(f"threads: timing steps of {workload.tokens:,} tokens with {listed} threads")
-        timings = measure(step, counts)
+        say(f"threads: timing steps of {workload.tokens:,} tokens with {listed(counts)} threads")
+        timings = time_threads(step, counts)
         number = fastest(timings)
-        for line in table(timings, workload.tokens, number):
+        for line in timing_lines(timings, workload.tokens, number):
             say(line)
         _remember(key, number, timings)
     kernels.set_num_threads(number)
@@ -137,7 +126,7 @@ def candidates(cores: int) -> list[int]:
     return sorted({2**power for power in range(cores.bit_length())} | {cores})
 
 
-def measure(
+def time_threads(
     step: Callable[[], object],
     counts: list[int],
     clock: Callable[[], float] = time.perf_counter,
@@ -147,10 +136,6 @@ def measure(
     The first call, which pages memory in, does not count. The kernels are left at an
     arbitrary one of the counts.
     """
-    import statistics
-
-    from vidya import kernels
-
     kernels.set_num_threads(counts[-1])
     step()
     begun = clock()
@@ -178,7 +163,7 @@ def fastest(timings: list[Timing]) -> int:
     return min(timing.threads for timing in timings if timing.seconds <= CLOSE * best)
 
 
-def table(timings: list[Timing], tokens: int, chosen: int) -> list[str]:
+def timing_lines(timings: list[Timing], tokens: int, chosen: int) -> list[str]:
     """A line for each number of threads."""
     return [
         f"threads: {timing.threads:3}  {timing.seconds * 1e3:9.1f} ms a step "
@@ -188,8 +173,9 @@ def table(timings: list[Timing], tokens: int, chosen: int) -> list[str]:
     ]
 
 
-def _cores(number: int) -> str:
-    return "one core" if number == 1 else f"{number} cores"
+def listed(numbers: Sequence[int]) -> str:
+    """Numbers as a person lists them: 1, 2 and 4."""
+    return " and ".join(filter(None, [", ".join(map(str, numbers[:-1])), str(numbers[-1])]))
 
 
 # ---------------------------------------------------------------- remembering
@@ -207,9 +193,6 @@ def memory_path() -> Path | None:
 
 def _key(workload: Workload, cores: int) -> dict[str, Any]:
     """What must be the same for a choice to hold."""
-    from vidya import kernels
-    from vidya.system import processor
-
     return {
         "processor": processor.processor_name(),
         "instructions": kernels.get_isa(),

@@ -1,0 +1,162 @@
+"""The lines that show the plans of runs side by side.
+
+Beside the figures stands what ROAD_TO_25M, the plan that the presets come from, had
+estimated for a program in float64 on one thread.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping
+
+from vidya.model.parameters import parameter_parts
+from vidya.planning.run_plan import RunPlan
+from vidya.storage import checkpoint_folder
+from vidya.terminal.formatting import byte_size, duration
+from vidya.terminal.tables import aligned_rows
+from vidya.training.memory_plan import MemoryPlan
+from vidya.training.step_speed import StepSpeed
+
+Figures = Mapping[str, Callable[[RunPlan], str]]
+"""Rows of a table: what each is called, and its figure of a run."""
+Told = Mapping[str, Mapping[str, str]]
+"""What ROAD_TO_25M said: by preset, and the name of the row."""
+_ROAD_PARAMETERS = {"10m": {"total": "~10 M"}, "25m": {"total": "~25 M"}}
+_ROAD_MEMORY = {
+    "25m": {
+        "weights": "200", "gradients": "200", "Adam's moments": "400",
+        "activations": "500-1,000", "total": "1,500-2,000",
+    }
+}  # fmt: skip
+_ONE_DOCUMENT = "seconds a one-document step"
+_ROAD_STEP = {"10m": {_ONE_DOCUMENT: "0.8 s"}, "25m": {_ONE_DOCUMENT: "3-5 s"}}
+
+
+def report_lines(plans: list[RunPlan], now: datetime.datetime) -> list[str]:
+    """All tables of the plans, and what they leave open."""
+    return [
+        *_parameters(plans), "", *_corpus(plans), "", *_memory(plans), "", *_step(plans), "",
+        *(line for plan in plans for line in _lengths(plan, now)), *_closing(plans),
+    ]  # fmt: skip
+
+
+def _side_by_side(title: str, plans: list[RunPlan], figures: Figures, told: Told) -> list[str]:
+    """A table with a column a run, and one beside it for what had been estimated."""
+    rows = [[title]]
+    rows += [[name] for name in figures]
+    for plan in plans:
+        preset = plan.options.preset
+        for row, cell in zip(rows, [preset, *(f(plan) for f in figures.values())], strict=True):
+            row.append(cell)
+        if preset in told:
+            said = (told[preset].get(name, "") for name in figures)
+            for row, cell in zip(rows, ["the road said", *said], strict=True):
+                row.append(cell)
+    return aligned_rows(rows, "")
+
+
+def _parameters(plans: list[RunPlan]) -> list[str]:
+    def part(name: str) -> Callable[[RunPlan], str]:
+        return lambda plan: f"{parameter_parts(plan.config)[name]:,}"
+
+    def shape(plan: RunPlan) -> str:
+        names = ("n_embd", "n_layer", "n_head", "context", "vocab_size")
+        return "/".join(str(getattr(plan.config, name)) for name in names)
+
+    figures = {
+        **{name: part(name) for name in parameter_parts(plans[0].config)},
+        "total": lambda plan: f"{plan.config.parameter_count():,}",
+        "width/layers/heads/context/vocabulary": shape,
+    }
+    return _side_by_side("parameters", plans, figures, _ROAD_PARAMETERS)
+
+
+def _corpus(plans: list[RunPlan]) -> list[str]:
+    figures: Figures = {
+        "documents": lambda plan: f"{plan.prepared.documents:,}",
+        "tokens to predict in a pass": lambda plan: f"{plan.trial.epoch_tokens:,}",
+        "characters per token": lambda plan: f"{plan.prepared.characters_per_token:.2f}",
+        "one-document steps in a pass": lambda plan: f"{plan.trial.epoch_documents:,}",
+        "preparing it: time": lambda plan: duration(plan.prepared.seconds),
+        "preparing it: most memory": lambda plan: byte_size(plan.prepared.peak_bytes),
+    }
+    return _side_by_side("corpus", plans, figures, {})
+
+
+def _memory(plans: list[RunPlan]) -> list[str]:
+    def planned(count: Callable[[MemoryPlan], int]) -> Callable[[RunPlan], str]:
+        return lambda plan: f"{count(plan.trial.memory.planned) / 1e6:,.1f}"
+
+    def step_alone(planned: MemoryPlan) -> int:
+        """Bytes before the first evaluation and the first checkpoint."""
+        return planned.total - planned.evaluation - planned.snapshot
+
+    def measured(taken: int, estimated: int) -> str:
+        return f"{taken / 1e6:,.1f} ({taken / estimated:.0%})"
+
+    def longest_step(plan: RunPlan) -> str:
+        return measured(plan.trial.memory.step, step_alone(plan.trial.memory.planned))
+
+    def whole_run(plan: RunPlan) -> str:
+        return measured(plan.trial.memory.run, plan.trial.memory.planned.total)
+
+    figures: Figures = {
+        "weights": planned(lambda parts: parts.parameters),
+        "gradients": planned(lambda parts: parts.gradients),
+        "Adam's moments": planned(lambda parts: parts.moments),
+        "activations": planned(lambda parts: parts.activations),
+        "evaluation": planned(lambda parts: parts.evaluation),
+        "checkpoint on its way": planned(lambda parts: parts.snapshot),
+        "corpus index (tokens are mapped)": planned(lambda parts: parts.corpus),
+        "Python, libraries, tokenizer": planned(lambda parts: parts.base),
+        "total": planned(lambda parts: parts.total),
+        "without evaluation and checkpoint": planned(step_alone),
+        "measured: the longest step": longest_step,
+        "measured: evaluation, checkpoint too": whole_run,
+    }
+    return _side_by_side("memory, estimated, MB", plans, figures, _ROAD_MEMORY)
+
+
+def _step(plans: list[RunPlan]) -> list[str]:
+    def seconds(speed: StepSpeed) -> str:
+        return f"{speed.seconds:.3f} ±{speed.error / speed.seconds:.1%}"
+
+    figures: Figures = {
+        _ONE_DOCUMENT: lambda plan: seconds(plan.alone),
+        "tokens in it, mean": lambda plan: f"{plan.alone.tokens:,.0f}",
+        "seconds a batched step": lambda plan: seconds(plan.batched),
+        "tokens in it, mean ": lambda plan: f"{plan.batched.tokens:,.0f}",
+        "tokens a second, batched": lambda plan: f"{plan.batched.tokens_per_s:,.0f}",
+        "seconds an evaluation": lambda plan: f"{plan.trial.evaluation:.2f}",
+        "seconds of its samples": lambda plan: f"{plan.trial.samples:.2f}",
+        "seconds a checkpoint": lambda plan: f"{plan.trial.checkpoint:.2f}",
+        "threads, precision, instructions": lambda plan: (
+            f"{plan.trial.threads}, {plan.trial.precision}, {plan.trial.instructions}"
+        ),
+    }
+    return _side_by_side("time, measured", plans, figures, _ROAD_STEP)
+
+
+def _lengths(plan: RunPlan, now: datetime.datetime) -> list[str]:
+    rows = [[f"{plan.options.preset}, begun now", "steps", "passes", "takes", "finished", "disk"]]
+    for schedule in plan.schedules():
+        finish = now + datetime.timedelta(seconds=schedule.seconds)
+        rows.append(
+            [
+                schedule.name, f"{schedule.steps:,}", f"{schedule.passes:.1f}",
+                duration(schedule.seconds), f"{finish:%Y-%m-%d %H:%M}",
+                byte_size(plan.disk_bytes(schedule.steps)),
+            ]
+        )  # fmt: skip
+    return [*aligned_rows(rows, ""), ""]
+
+
+def _closing(plans: list[RunPlan]) -> list[str]:
+    keep = plans[0].options.keep
+    caches = ", ".join(byte_size(plan.prepared.cache_bytes) for plan in plans)
+    each = ", ".join(byte_size(plan.trial.checkpoint_bytes) for plan in plans)
+    return [
+        f"disk: a training checkpoint is {each}, the newest {keep} and every "
+        f"{checkpoint_folder.MILESTONE}th are kept; token caches {caches}, counted",
+        "times include evaluations, sampled replies and checkpoints",
+    ]

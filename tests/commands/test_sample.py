@@ -17,7 +17,9 @@ from vidya.generation.generator import Generator
 from vidya.generation.replies import finished_replies
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.storage import checkpoint
-from vidya.training.samples import PROMPTS, TEMPERATURES, sample_replies
+from vidya.training.samples import PROMPTS, sample_replies
+
+TEMPERATURES = (0.3, 0.5, 0.8)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from support.training_runs import TINY, curve, lines_of, refused, train, weights
 from vidya import kernels
 from vidya.errors import UserError
 from vidya.system import processor
-from vidya.terminal.common_options import MOST_THREADS, MeasuredThreadsOption
+from vidya.terminal.common_options import MOST_THREADS
 from vidya.training import thread_choice
 from vidya.training.thread_choice import Timing, Workload
 
@@ -334,12 +334,12 @@ def test_numbers_that_cannot_be(asked):
     with pytest.raises(
         UserError, match=f"^--threads must be auto or between 1 and 256, not {asked}$"
     ):
-        MeasuredThreadsOption(threads=asked).check()
+        thread_choice.check(asked)
 
 
 @pytest.mark.parametrize("asked", [1, 256, "auto", "measure"])
 def test_what_can_be_asked(asked):
-    MeasuredThreadsOption(threads=asked).check()
+    thread_choice.check(asked)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 from vidya import kernels
 from vidya.model.precision import resolve_precision
 from vidya.planning import trial_run
-from vidya.planning.preflight_run import CheckedRun, loss_of_pass, require
+from vidya.planning.preflight_run import CheckedRun, require
 from vidya.planning.run_plan import disk_bytes
 from vidya.system import process_memory
 from vidya.system.scratch_folder import existing_parent
@@ -81,13 +81,13 @@ def _characters_per_token(made: Tokenizer, texts: list[str]) -> float:
 def threads(checked: CheckedRun) -> str:
     """Steps at each number of threads give the same bits; the fastest is what is used."""
     run, counts = checked.run, thread_choice.candidates(kernels.usable_cores())
-    batch = run.plan.batch(int(run.plan.step_tokens(0).argmax()))
+    batch = run.longest_batch()
     results = set()
     for count in counts:
         kernels.set_num_threads(count)
-        results.add((loss_of_pass(run, batch), run.optimizer.gradient_norm()))
+        results.add((run.gradients(batch), run.optimizer.gradient_norm()))
     require(len(results) == 1, f"the loss depends on the number of threads: {sorted(results)}")
-    timings = thread_choice.time_threads(lambda: loss_of_pass(run, batch), counts)
+    timings = thread_choice.time_threads(lambda: run.gradients(batch), counts)
     asked = checked.options.threads
     number = asked if isinstance(asked, int) else thread_choice.fastest(timings)
     kernels.set_num_threads(number)

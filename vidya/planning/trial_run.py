@@ -12,7 +12,6 @@ import concurrent.futures
 import dataclasses
 import multiprocessing
 import time
-from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +96,7 @@ def run_trial(options: TrainOptions, folder: Path, seconds: float | None) -> Tri
 
 
 def rehearse(options: TrainOptions, folder: Path, seconds: float | None) -> Trial:
-    """The trial itself, in this process; see `run`."""
+    """The trial itself, in this process; see `run_trial`."""
     thread_choice.use(options.threads)
     # however short the run: a checkpoint is written beside training, and its copy planned
     options = dataclasses.replace(options, steps=None)
@@ -106,9 +105,7 @@ def rehearse(options: TrainOptions, folder: Path, seconds: float | None) -> Tria
         process_memory.give_back()
         process_memory.reset_peak()
         run = TrainingRun(run_folder, options, corpora)
-        sizes = run.plan.step_tokens(0)
-        batch = run.plan.batch(int(sizes.argmax()))
-        loss = run.model.loss_and_gradients(batch, dropout_seed=options.seed)
+        loss = run.gradients(run.longest_batch())
         run.optimizer.update(0.0, run.optimizer.gradient_norm())
         run.optimizer.reset()
         step_peak = process_memory.peak_bytes()
@@ -134,24 +131,15 @@ def rehearse(options: TrainOptions, folder: Path, seconds: float | None) -> Tria
         )  # fmt: skip
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
 def _evaluation(run: TrainingRun) -> tuple[float, float]:
     """Seconds of a held-out loss and of sampled replies."""
-    model, corpora, options = run.model, run.corpora, run.options
-    held_out = corpora.held_out
-    loss = 0.0
+    tokenizer, held_out = run.corpora.tokenizer, run.corpora.held_out
+    begun = time.perf_counter()
     if held_out is not None:
-        loss = _seconds(
-            lambda: held_out_loss(
-                model, corpora.tokenizer, held_out, max_tokens=options.eval_tokens
-            )
-        )
-    return loss, _seconds(lambda: sample_replies(model, corpora.tokenizer, options.samples))
+        held_out_loss(run.model, tokenizer, held_out, max_tokens=run.options.eval_tokens)
+    between = time.perf_counter()
+    sample_replies(run.model, tokenizer, run.options.samples)
+    return between - begun if held_out is not None else 0.0, time.perf_counter() - between
 
 
 def _checkpoint(run: TrainingRun) -> tuple[float, int]:

@@ -1,4 +1,4 @@
-"""What a training needs in memory: planned from its arrays, and measured.
+"""Memory that a training needs: planned from its arrays, and what is in use beside it.
 
 The plan counts what the model, the optimizer and the corpus allocate, for the longest
 batch of the run, and the memory that the process took before the model was made.
@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vidya.model.transformer import Model
-from vidya.system import process_memory
-from vidya.system.process_memory import mapped_bytes, peak_bytes
+from vidya.system.process_memory import mapped_bytes, peak_bytes, resident_bytes
 from vidya.terminal.formatting import byte_size
 from vidya.text.batch_plan import BatchPlan
 
@@ -90,7 +89,7 @@ def plan_memory(
 
 def in_use_line(planned: MemoryPlan | None, when: str) -> str:
     """What the process takes now, beside the plan, in a line."""
-    now, mapped = process_memory.resident_bytes(), mapped_bytes()
+    now, mapped = resident_bytes(), mapped_bytes()
     beside = f", {now / planned.total:.0%} of the plan" if planned else ""
     files = f"; {byte_size(mapped)} of it mapped files" if mapped else ""
     return (

@@ -95,9 +95,7 @@ class RunCheckpoints:
         While training goes on that step comes anyway; here none does.
         """
         run, step = self.run, self.run.progress.step
-        loss = run.model.loss_and_gradients(
-            run.plan.batch(step), dropout_seed=run.options.seed, step=step
-        )
+        loss = run.gradients(run.plan.batch(step), step)
         self.require_finite(step + 1, loss, run.optimizer.gradient_norm())
 
     def _prune(self) -> None:

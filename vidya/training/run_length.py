@@ -26,7 +26,7 @@ def measure_speed(run: TrainingRun, seconds: float, batches: BatchPlan | None = 
 
     def step(batch: Batch) -> None:
         """At rate 0: all of a step's work, and the weights stay. The moments do not."""
-        run.model.loss_and_gradients(batch, dropout_seed=run.options.seed)
+        run.gradients(batch)
         run.optimizer.update(0.0, run.optimizer.gradient_norm())
 
     try:
@@ -41,16 +41,13 @@ def measure_length(run: TrainingRun) -> tuple[int, float]:
     Steps of the run's own batches are measured; the run stays as it is.
     """
     seconds = measure_speed(run, TIMING_SECONDS).seconds
-    available = run.options.minutes * 60 - (EVALUATIONS + 1) * _evaluation_steps(run) * seconds
+    held_out = run.corpora.held_out
+    tokens = 0 if held_out is None else min(run.options.eval_tokens, len(held_out.tokens))
+    # an evaluation takes as long as so many steps: its forward passes are a third of them
+    evaluation = tokens / run.plan.max_tokens / 3
+    available = run.options.minutes * 60 - (EVALUATIONS + 1) * evaluation * seconds
     most = 0
     for epoch in range(math.ceil(run.options.passes)):
         part = min(1.0, run.options.passes - epoch)
         most += math.ceil(run.plan.steps_in_epoch(epoch) * part)
     return max(1, min(most, int(available / seconds))), seconds
-
-
-def _evaluation_steps(run: TrainingRun) -> float:
-    """Steps that take as long as an evaluation: its forward passes are a third of steps."""
-    held_out = run.corpora.held_out
-    tokens = 0 if held_out is None else min(run.options.eval_tokens, len(held_out.tokens))
-    return tokens / run.plan.max_tokens / 3

@@ -1,24 +1,18 @@
-"""Replies to a few fixed prompts: what a model says at this point of its training.
-
-`finished_replies` answers many messages together, each with settings of its own; sampling
-while training, `vidya.sample` and `vidya.eval` share it.
-"""
+"""Replies to a few fixed prompts: what a model says at this point of its training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from vidya.errors import UserError
 from vidya.generation.generator import Generator
 from vidya.generation.replies import finished_replies
 from vidya.generation.sampling_settings import SamplingSettings
+from vidya.model.transformer import Model
 from vidya.system.atomic_file import atomic_write
 from vidya.text.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from vidya.model.transformer import Model
 
 PROMPTS = (
     "hello",
@@ -27,8 +21,6 @@ PROMPTS = (
     "what is your favorite food?",
     "tell me about yourself",
 )
-TEMPERATURES = (0.3, 0.5, 0.8)
-"""Those of the inference test (`vidya.sample`)."""
 MAX_TOKENS = 40
 
 

@@ -44,6 +44,7 @@ def opened_run(options: TrainOptions, read_options: ReadOptions, say: Say) -> It
     Raises:
         UserError: it cannot be started or resumed so; nothing was deleted then.
     """
+    thread_choice.check(options.threads)
     initial = None
     if options.init is not None:
         initial = initial_weights.load(options.init)

@@ -41,11 +41,21 @@ CLOSE = 1.03
 MOST_REMEMBERED = 100
 
 
+def check(asked: Threads) -> None:
+    """Raise `UserError` for a number of threads that cannot be."""
+    if isinstance(asked, int) and not 1 <= asked <= MOST_THREADS:
+        raise UserError(f"--threads must be auto or between 1 and {MOST_THREADS}, not {asked}")
+
+
 def use(asked: Threads) -> int:
     """Set the kernels' threads without measuring: a number, or all cores; returns how many.
 
     More threads than cores that this process may use get a warning on stderr.
+
+    Raises:
+        UserError: the number of threads cannot be.
     """
+    check(asked)
     cores = kernels.usable_cores()
     number = asked if isinstance(asked, int) else cores
     if number > cores:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from typing import Any
 
 from vidya.errors import UserError
@@ -64,7 +64,8 @@ class Trainer:
             watched = step_profile.steps_to_watch(first, total) if options.profile else ()
             profiler = step_profile.StepProfiler(run.model)
             while step < total and not self.interrupted():
-                with self._watched(profiler, step in watched):
+                looks = step in watched
+                with profiler.watching(run.plan.batch(step)) if looks else nullcontext():
                     self.step()
                 step = run.progress.step
                 if step == first + 1:
@@ -79,15 +80,6 @@ class Trainer:
                     self.checkpoints.begin(self.log)
             self.checkpoints.save_last(self.log)
 
-    @contextmanager
-    def _watched(self, profiler: step_profile.StepProfiler, wanted: bool) -> Iterator[None]:
-        """Let the profiler look at the step inside the block, if that is wanted."""
-        if not wanted:
-            yield
-            return
-        with profiler.watching(self.run.plan.batch(self.run.progress.step)):
-            yield
-
     def _show_memory(self, when: str) -> None:
         self.display.say(memory_plan.in_use_line(self.run.memory_plan(), when))
 
@@ -98,7 +90,7 @@ class Trainer:
         step, total = progress.step, run.total_steps
         self.checkpoints.writer.check()
         batch = run.plan.batch(step)
-        loss = run.model.loss_and_gradients(batch, dropout_seed=options.seed, step=step)
+        loss = run.gradients(batch, step)
         norm = run.optimizer.gradient_norm()
         self.checkpoints.require_finite(step + 1, loss, norm)
         stall = self.checkpoints.writer.confirm()
@@ -178,28 +170,25 @@ class Trainer:
         if interrupted():
             return
         if held_out is not None:
-            self._report(held_out)
+            self.last_held_out = held_out
+            line = {
+                "step": progress.step,
+                "tokens": progress.tokens,
+                "time_s": progress.time_s,
+                "val_loss": held_out.loss,
+                "val_bpb": held_out.bits_per_byte,
+            }
+            self.log.write(line)
+            to_board(self._board, "held_out", line)
+            self.display.held_out(progress.step, held_out.loss, held_out.bits_per_byte)
         if replies:
             lines = [f"  {prompt!r} → {reply!r}" for prompt, reply in replies]
-            for line in lines:
-                self.display.say(line)
+            for reply in lines:
+                self.display.say(reply)
             append_samples(run.folder.samples, progress.step, lines)
         progress.evaluated = progress.step
         # part of the run's length, as a person experiences it
         progress.time_s += time.perf_counter() - start
-
-    def _report(self, held_out: HeldOutLoss) -> None:
-        self.last_held_out, progress = held_out, self.run.progress
-        line = {
-            "step": progress.step,
-            "tokens": progress.tokens,
-            "time_s": progress.time_s,
-            "val_loss": held_out.loss,
-            "val_bpb": held_out.bits_per_byte,
-        }
-        self.log.write(line)
-        to_board(self._board, "held_out", line)
-        self.display.held_out(progress.step, held_out.loss, held_out.bits_per_byte)
 
 
 def train_run(run: TrainingRun, stop: StopSignal) -> Trainer:

@@ -26,7 +26,7 @@ from vidya.storage.checkpoint_format import CheckpointError
 from vidya.storage.run_description import describe_run
 from vidya.storage.run_folder import RunFolder
 from vidya.system import process_memory
-from vidya.text.batch_plan import BatchPlan
+from vidya.text.batch_plan import Batch, BatchPlan
 from vidya.training import memory_plan, thread_choice
 from vidya.training.initial_weights import InitialWeights
 from vidya.training.options import TrainOptions
@@ -176,6 +176,14 @@ class TrainingRun:
         self.optimizer.steps = self.progress.step - self.progress.skipped
         self.guard.restore(meta.get("guard", {}))
 
+    def gradients(self, batch: Batch, step: int = 0) -> float:
+        """Loss of a batch with the dropout of a step; its gradients fill those of the model."""
+        return self.model.loss_and_gradients(batch, dropout_seed=self.options.seed, step=step)
+
+    def longest_batch(self) -> Batch:
+        """The longest batch of the first epoch."""
+        return self.plan.batch(int(self.plan.step_tokens(0).argmax()))
+
     def choose_threads(self, say: Callable[[str], None]) -> None:
         """Set the kernels' threads: as told, or as steps of this run turn out fastest.
 
@@ -189,7 +197,7 @@ class TrainingRun:
         )
 
         def step() -> None:
-            self.model.loss_and_gradients(batch, dropout_seed=self.options.seed)
+            self.gradients(batch)
             # the pass over the buffers that Adam will make
             self.optimizer.gradient_norm()
 

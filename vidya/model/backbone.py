@@ -24,7 +24,7 @@ from vidya.model import micro_batches
 from vidya.model.activations import Activations
 from vidya.model.config import ModelConfig
 from vidya.model.initialisation import draw_parameters
-from vidya.model.micro_batches import document_positions, require_documents
+from vidya.model.micro_batches import document_positions, require_document_ids
 from vidya.model.parameters import ParameterPointers, named_views, parameter_shapes
 
 Array = NDArray[Any]
@@ -125,7 +125,7 @@ class Backbone:
         """
         c, w, config, half = self._c, self._w, self.config, self._half
         T, d, heads, hd = len(tokens), config.n_embd, config.n_head, config.head_dim
-        require_documents(config, tokens, offsets)
+        require_document_ids(config, tokens, offsets)
         if T > self.max_tokens:
             raise ValueError(f"a micro-batch must hold 1 to {self.max_tokens} tokens, not {T}")
         a = self.activations(training=training)

@@ -84,7 +84,7 @@ def document_positions(offsets: Array, out: Array) -> None:
     out[:T] = np.arange(T) - np.repeat(offsets[:-1], np.diff(offsets))
 
 
-def require_documents(config: ModelConfig, tokens: Array, offsets: Array) -> None:
+def require_document_ids(config: ModelConfig, tokens: Array, offsets: Array) -> None:
     """Raise ValueError for documents that would have a kernel read or write beyond a buffer."""
     _require_ids("tokens", tokens, config.vocab_size, np.int32)
     T = len(tokens)
@@ -103,7 +103,7 @@ def require_batch(config: ModelConfig, batch: Documents) -> None:
     _require_ids("targets", batch.targets, config.vocab_size, np.int32)
     if len(batch.targets) != len(batch.tokens):
         raise ValueError(f"there must be a target for each of the {len(batch.tokens)} tokens")
-    require_documents(config, batch.tokens, batch.offsets)
+    require_document_ids(config, batch.tokens, batch.offsets)
 
 
 def _require_ids(name: str, ids: Array, below: int, dtype: DTypeLike) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vidya.model import config, presets
 from vidya.model.transformer import Model
-from vidya.planning.preflight_run import CheckedRun, CheckFailed, require, take_step
+from vidya.planning.preflight_run import CheckedRun, CheckFailed, fail_unless, take_step
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_format import CheckpointError
 from vidya.terminal.formatting import byte_size
@@ -24,15 +24,15 @@ def resume(checked: CheckedRun) -> str:
     begun = made.progress.step
     RunCheckpoints(made).save_now()
     expected = f"{presets.checkpoint_base(checked.options.preset)}_{begun}.bin"
-    require((checked.folder.path / expected).is_file(), f"no {expected} was written")
+    fail_unless((checked.folder.path / expected).is_file(), f"no {expected} was written")
     losses = [take_step(made) for _ in range(MORE_STEPS)]
     never_stopped = _state(made)
     for array in (made.model.flat, made.optimizer.m, made.optimizer.v):
         array[...] = 7.0  # nothing of it may be left
     path, tensors, meta = checkpoint.load_newest(checked.folder.path, made.base, _damaged)
     made.restore(tensors, meta, path)
-    require(made.progress.step == begun, f"{path.name} goes on at step {made.progress.step}")
-    require(
+    fail_unless(made.progress.step == begun, f"{path.name} goes on at step {made.progress.step}")
+    fail_unless(
         [take_step(made) for _ in range(MORE_STEPS)] == losses and _state(made) == never_stopped,
         f"{MORE_STEPS} steps after {path.name} differ from those of the run that went on",
     )
@@ -74,6 +74,8 @@ def refusal(checked: CheckedRun) -> str:
         if name != "dropout" and there != mine[name]
     ]
     unnamed = [what for what in differ if what not in said]
-    require(not unnamed, f"the refusal of {other} does not say that {'; '.join(unnamed)}: {said}")
-    require(_state(made) == before, f"the refused checkpoint of {other} changed the run")
+    fail_unless(
+        not unnamed, f"the refusal of {other} does not say that {'; '.join(unnamed)}: {said}"
+    )
+    fail_unless(_state(made) == before, f"the refused checkpoint of {other} changed the run")
     return f"{other}: {'; '.join(differ)}"

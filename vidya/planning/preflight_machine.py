@@ -11,7 +11,7 @@ import numpy as np
 from vidya import kernels
 from vidya.model.precision import resolve_precision
 from vidya.planning import trial_run
-from vidya.planning.preflight_run import CheckedRun, require
+from vidya.planning.preflight_run import CheckedRun, fail_unless
 from vidya.planning.run_plan import disk_bytes
 from vidya.system import process_memory
 from vidya.system.scratch_folder import existing_parent
@@ -34,7 +34,7 @@ def extension(checked: CheckedRun) -> str:
     there = x.astype(np.float64) @ w.T.astype(np.float64)
     for name, product in (("matmul", kernels.matmul(x, w)), ("linear", kernels.linear(x, w))):
         off = float(np.abs(product - there).max())
-        require(off < 1e-3, f"{name} of the kernels is off by {off:.3g}")
+        fail_unless(off < 1e-3, f"{name} of the kernels is off by {off:.3g}")
     precision = resolve_precision(checked.options.precision)
     blas = " ".join(kernels.openblas_config().split()[:2])
     return f"built; {kernels.get_isa()}, {blas}, precision {precision}"
@@ -45,16 +45,18 @@ def tokenizer(checked: CheckedRun) -> str:
     made = checked.corpora.tokenizer
     again = Tokenizer.load(checked.folder.tokenizer)
     texts = [text for text, _ in zip(checked.sources.train.documents(), range(ROUND_TRIPS))]  # noqa: B905
-    require(again.hash == made.hash, "the tokenizer that was read back is another one")
+    fail_unless(again.hash == made.hash, "the tokenizer that was read back is another one")
     for text in texts:
         ids = made.encode_text(text)
-        require(again.encode_text(text) == ids, f"read back, it encodes {text[:40]!r} otherwise")
-        require(again.decode(ids) == text, f"{text[:40]!r} does not come back from its tokens")
+        fail_unless(
+            again.encode_text(text) == ids, f"read back, it encodes {text[:40]!r} otherwise"
+        )
+        fail_unless(again.decode(ids) == text, f"{text[:40]!r} does not come back from its tokens")
     most = 256 + 3 + checked.options.n_merges()
-    require(made.vocab_size <= most, f"{made.vocab_size} tokens are more than {most}")
+    fail_unless(made.vocab_size <= most, f"{made.vocab_size} tokens are more than {most}")
     old, old_name = _previous_tokenizer(checked)
     ours, theirs = _characters_per_token(made, texts), _characters_per_token(old, texts)
-    require(
+    fail_unless(
         made.vocab_size <= old.vocab_size or ours > theirs,
         f"{made.vocab_size:,} tokens give {ours:.3f} characters per token, the "
         f"{old.vocab_size:,} of {old_name} {theirs:.3f}",
@@ -86,7 +88,7 @@ def threads(checked: CheckedRun) -> str:
     for count in counts:
         kernels.set_num_threads(count)
         results.add((run.gradients(batch), run.optimizer.gradient_norm()))
-    require(len(results) == 1, f"the loss depends on the number of threads: {sorted(results)}")
+    fail_unless(len(results) == 1, f"the loss depends on the number of threads: {sorted(results)}")
     timings = thread_choice.time_threads(lambda: run.gradients(batch), counts)
     asked = checked.options.threads
     number = asked if isinstance(asked, int) else thread_choice.fastest(timings)
@@ -106,12 +108,12 @@ def memory_of_a_step(checked: CheckedRun) -> str:
     finally:
         checked.folder.acquire()
     planned = taken.planned.total
-    require(
+    fail_unless(
         taken.run <= MEMORY_MARGIN * planned,
         f"it took {byte_size(taken.run)}, {taken.run / planned:.0%} of the {byte_size(planned)} "
         "estimated",
     )
-    require(
+    fail_unless(
         free is None or taken.run <= free,
         f"it takes {byte_size(taken.run)} and this machine has only {byte_size(free or 0)} left",
     )
@@ -132,7 +134,7 @@ def disk(checked: CheckedRun) -> str:
     needed = disk_bytes(options, count, steps) + caches
     where = existing_parent(options.folder())
     free = shutil.disk_usage(where).free
-    require(
+    fail_unless(
         needed <= free, f"{byte_size(needed)} are needed and {byte_size(free)} are free in {where}"
     )
     return f"{byte_size(needed)} for {steps:,} steps, {byte_size(free)} free in {where}"

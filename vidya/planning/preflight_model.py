@@ -8,7 +8,7 @@ import numpy as np
 
 from vidya.model.initialisation import INIT_STD, expected_first_loss, initial_std
 from vidya.model.parameters import parameter_parts
-from vidya.planning.preflight_run import CheckedRun, require, take_step
+from vidya.planning.preflight_run import CheckedRun, fail_unless, take_step
 
 SIGMAS = 6.0
 """Standard errors that a standard deviation of the first weights may be off."""
@@ -23,7 +23,7 @@ def parameters(checked: CheckedRun) -> str:
     """The model has as many numbers as the arithmetic says, each of them in a named matrix."""
     made, parts = checked.run.model, parameter_parts(checked.run.model.config)
     named, expected = sum(view.size for view in made.parameters.values()), sum(parts.values())
-    require(
+    fail_unless(
         named == made.flat.size == expected,
         f"the model holds {made.flat.size:,} numbers, {named:,} of them named; the "
         f"arithmetic says {expected:,}",
@@ -39,12 +39,12 @@ def initialisation(checked: CheckedRun) -> str:
     found: dict[float, list[float]] = {residual_std: [], INIT_STD: []}
     for name, values in made.parameters.items():
         if name.endswith("norm"):
-            require(bool((values == 1).all()), f"{name} is not 1 everywhere")
+            fail_unless(bool((values == 1).all()), f"{name} is not 1 everywhere")
             continue
         wanted = initial_std(name, made.config.n_layer)
         std, mean = float(values.std(dtype=np.float64)), float(values.mean(dtype=np.float64))
         slack = SIGMAS / math.sqrt(2 * values.size)
-        require(
+        fail_unless(
             abs(std / wanted - 1) < slack and abs(mean) < SIGMAS * wanted / math.sqrt(values.size),
             f"{name} has std {std:.5f} and mean {mean:.5f}, not {wanted:.5f} and 0",
         )
@@ -59,7 +59,7 @@ def loss_at_step_0(checked: CheckedRun) -> str:
     batch = run.plan.batch(0)
     loss, expected = run.gradients(batch), expected_first_loss(run.model.config)
     uniform = math.log(run.model.config.vocab_size)
-    require(
+    fail_unless(
         math.isfinite(loss) and abs(loss - expected) <= FIRST_LOSS_BAND,
         f"the loss is {loss:.4f}, and this initialisation puts it near {expected:.2f}",
     )
@@ -81,7 +81,7 @@ def loss_falls(checked: CheckedRun) -> str:
     for _ in range(STEPS):
         take_step(made)
     after = mean_loss()
-    require(
+    fail_unless(
         math.isfinite(after) and after <= (1 - LEAST_FALL) * before,
         f"it was {before:.4f} and is {after:.4f} after {STEPS} steps",
     )

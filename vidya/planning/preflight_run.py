@@ -17,7 +17,7 @@ class CheckFailed(Exception):
     """Something is not as it must be; the message says what."""
 
 
-def require(condition: bool, what: str) -> None:
+def fail_unless(condition: bool, what: str) -> None:
     """Raise `CheckFailed` with `what` unless the condition holds."""
     if not condition:
         raise CheckFailed(what)

@@ -74,7 +74,7 @@ class InitialWeights:
             )
 
 
-def load(path: str | os.PathLike[str]) -> InitialWeights:
+def load_initial_weights(path: str | os.PathLike[str]) -> InitialWeights:
     """The weights of a checkpoint, or of a run folder's best one.
 
     Raises:

@@ -107,7 +107,7 @@ class RunCheckpoints:
         checkpoint_folder.prune(run.folder.path, run.base, run.options.keep, milestones)
 
 
-def require_room(run: TrainingRun) -> None:
+def require_room_for_checkpoints(run: TrainingRun) -> None:
     """Raise `UserError` if the checkpoints of a run that are to come do not fit on the disk."""
     checkpoint_folder.require_room(
         run.folder.path,

@@ -17,10 +17,10 @@ from vidya.storage.checkpoint_folder import training_checkpoints
 from vidya.storage.run_folder import RunFolder
 from vidya.terminal.formatting import plural
 from vidya.text.tokenizer import check_merges
-from vidya.training import initial_weights, thread_choice
-from vidya.training.initial_weights import InitialWeights
+from vidya.training import thread_choice
+from vidya.training.initial_weights import InitialWeights, load_initial_weights
 from vidya.training.options import TrainOptions, from_plain, resumed
-from vidya.training.run_checkpoints import require_room
+from vidya.training.run_checkpoints import require_room_for_checkpoints
 from vidya.training.run_corpora import prepare, remember, survey
 from vidya.training.run_length import measure_length
 from vidya.training.samples import truncate_samples
@@ -47,7 +47,7 @@ def opened_run(options: TrainOptions, read_options: ReadOptions, say: Say) -> It
     thread_choice.check(options.threads)
     initial = None
     if options.init is not None:
-        initial = initial_weights.load(options.init)
+        initial = load_initial_weights(options.init)
         options = read_options(initial.defaults())
         options.check()
         initial.require_same(options)
@@ -101,7 +101,7 @@ def _fresh_run(
             f"{steps:,} steps, {steps * tokens / run.plan.tokens_in_epoch:.2f} passes, about "
             f"{steps * seconds / 60:.0f} minutes; --steps {steps} repeats this run exactly"
         )
-    require_room(run)
+    require_room_for_checkpoints(run)
     return run
 
 
@@ -158,7 +158,7 @@ def _resumed_run(
             f"give it more with --steps {2 * step}"
         )
     remember(folder, options, sources)
-    require_room(run)
+    require_room_for_checkpoints(run)
     run.choose_threads(say)
     evaluated = run.progress.evaluated == step
     metrics_log.truncate_after(folder.metrics, step, evaluated=evaluated)

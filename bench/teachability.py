@@ -99,7 +99,7 @@ class Classroom:
     ) -> Lesson:
         """What the scripted teacher makes of a question."""
         self.generator.refresh()
-        prompt = opening(self.generator, self.tokenizer, question.turns[0], MAX_TOKENS)
+        prompt = opening(self.generator, self.tokenizer, question.turns[:1], MAX_TOKENS)
         sampling = SamplingSettings(0.7, 40, seed)
         rngs = [sampling.rng(number * CANDIDATES + n) for n in range(CANDIDATES)]
         writing = write_replies(

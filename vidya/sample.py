@@ -79,7 +79,7 @@ def sample(model: Path | None, options: SampleOptions) -> int:
     pretrained = load_pretrained(model)
     thread_choice.use(options.threads)
     tokenizer = pretrained.tokenizer
-    requests = [(prompt, sampling) for prompt in prompts for sampling in samplings]
+    requests = [((prompt,), sampling) for prompt in prompts for sampling in samplings]
     generator = Generator(
         pretrained.model, options.precision, slots=min(MOST_TOGETHER, len(requests)),
         turn_starts=[tokenizer.user_id],

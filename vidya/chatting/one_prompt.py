@@ -61,7 +61,7 @@ def answer_prompt(
         pretrained.model, precision, slots=min(count, MOST_TOGETHER),
         turn_starts=[tokenizer.user_id],
     )  # fmt: skip
-    ids = opening(generator, tokenizer, prompt, max_tokens)
+    ids = opening(generator, tokenizer, [prompt], max_tokens)
     replies = write_replies(
         generator, tokenizer, [ids] * count, max_tokens=max_tokens, sampling=sampling
     )

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from collections.abc import Generator as Stream
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from vidya.generation.generator import Generator
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.text.tokenizer import Tokenizer
 
+Turns: TypeAlias = list[str] | tuple[str, ...]
+"""What was said in a conversation, the user's words first and last."""
 End = Literal["turn", "length", "stopped"]
 MOST_TOGETHER = 16
 """Replies that are worth writing at one time: they share every reading of the weights."""
@@ -66,14 +68,14 @@ class Reply:
         return f"{self.tokens} tokens, the first after {self.first - self.begun:.2f} s{after}"
 
 
-def opening(generator: Generator, tokenizer: Tokenizer, message: str, max_tokens: int) -> list[int]:
-    """Ids of a conversation of one message, up to where the reply to it comes.
+def opening(generator: Generator, tokenizer: Tokenizer, turns: Turns, max_tokens: int) -> list[int]:
+    """Ids of a conversation up to where the reply to it comes.
 
     They leave room for a reply of `max_tokens`, or of a quarter of the context, beyond
     which a reply pushes out what stands before it. A long message loses its beginning.
     """
     room = min(max_tokens, generator.window // 4)
-    return chat_prompt(tokenizer, [message], generator.window - room)
+    return chat_prompt(tokenizer, turns, generator.window - room)
 
 
 def write_replies(
@@ -150,13 +152,12 @@ def _leave(generator: Generator, slot: int, reply: Reply) -> None:
 def finished_replies(
     generator: Generator,
     tokenizer: Tokenizer,
-    requests: Sequence[tuple[str, SamplingSettings]],
+    requests: Sequence[tuple[Turns, SamplingSettings]],
     *,
     max_tokens: int,
     interrupted: Callable[[], bool] = lambda: False,
-    on_token: Callable[[], None] = lambda: None,
 ) -> list[Reply]:
-    """The replies to messages, a conversation each, when all of them have ended.
+    """The replies to conversations, when all of them have ended.
 
     The i-th draws from stream i of its seed (`SamplingSettings.rng`), so it does not depend on what
     the others say or how many fit at one time.
@@ -164,15 +165,14 @@ def finished_replies(
     Args:
         generator: the model, no sequence in it.
         tokenizer: the model's.
-        requests: what the user says, and how to draw the reply.
+        requests: conversations, and how to draw the reply to each.
         max_tokens: after which a reply is cut off.
         interrupted: looked at between tokens; what has been written by then is returned.
-        on_token: called for each token that was drawn.
     """
     replies = [Reply(number) for number in range(len(requests))]
     if interrupted():
         return replies
-    prompts = [opening(generator, tokenizer, message, max_tokens) for message, _ in requests]
+    prompts = [opening(generator, tokenizer, turns, max_tokens) for turns, _ in requests]
     samplings = [sampling for _, sampling in requests]
     writing = write_replies(
         generator, tokenizer, prompts, max_tokens=max_tokens, sampling=samplings
@@ -180,7 +180,6 @@ def finished_replies(
     with contextlib.closing(writing):
         for reply, _ in writing:
             replies[reply.number] = reply
-            on_token()
             if interrupted():
                 break
     return replies

@@ -122,7 +122,7 @@ def _score_replies(
     generator = Generator(
         pretrained.model, precision, slots=together, turn_starts=[tokenizer.user_id]
     )
-    requests = [(message, sampling) for message in messages]
+    requests = [([message], sampling) for message in messages]
     start = time.perf_counter()
     replies = finished_replies(generator, tokenizer, requests, max_tokens=max_tokens)
     seconds = time.perf_counter() - start

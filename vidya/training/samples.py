@@ -41,7 +41,7 @@ def sample_replies(
     interrupted: Callable[[], bool] = lambda: False,
 ) -> list[tuple[str, str]]:
     """(prompt, reply) for the first `count` of the prompts, the same draw each time."""
-    requests = [(prompt, SamplingSettings(seed=seed)) for prompt in PROMPTS[:count]]
+    requests = [((prompt,), SamplingSettings(seed=seed)) for prompt in PROMPTS[:count]]
     if not requests:
         return []
     # in place: no memory beside that of the training
@@ -51,7 +51,7 @@ def sample_replies(
     replies = finished_replies(
         generator, tokenizer, requests, max_tokens=MAX_TOKENS, interrupted=interrupted
     )
-    return [(prompt, reply.text) for (prompt, _), reply in zip(requests, replies, strict=True)]
+    return [(prompt, reply.text) for ((prompt,), _), reply in zip(requests, replies, strict=True)]
 
 
 def append_samples(path: Path, step: int, lines: list[str]) -> None:

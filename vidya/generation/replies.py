@@ -22,7 +22,9 @@ import numpy as np
 
 from vidya.generation.chat_tokens import TextStream, chat_prompt
 from vidya.generation.generator import Generator
+from vidya.generation.precision import WeightPrecision
 from vidya.generation.sampling_settings import SamplingSettings
+from vidya.model.transformer import Model
 from vidya.text.tokenizer import Tokenizer
 
 Turns: TypeAlias = list[str] | tuple[str, ...]
@@ -44,8 +46,10 @@ class Reply:
     """How many were drawn, the marker that ended it included."""
     ids: list[int] = field(default_factory=list)
     """Those tokens, the marker that ended it included."""
+    logprobs: list[float] = field(default_factory=list)
+    """Log-probabilities (nats) that the model gave to those tokens."""
     logprob: float = 0.0
-    """Sum of the log-probabilities (nats) that the model gave to those tokens."""
+    """Their sum."""
     end: End | None = None
     """Why it ended: at a marker, at the most tokens, or nobody listened any more."""
     context: list[int] = field(default_factory=list)
@@ -68,6 +72,17 @@ class Reply:
         return f"{self.tokens} tokens, the first after {self.first - self.begun:.2f} s{after}"
 
 
+def reply_generator(
+    model: Model, tokenizer: Tokenizer, together: int, precision: WeightPrecision = "fp32", *,
+    in_place: bool = False,
+) -> Generator:  # fmt: skip
+    """A generator of so many replies together, or as many as are worth it (`MOST_TOGETHER`)."""
+    return Generator(
+        model, precision, slots=min(MOST_TOGETHER, together), turn_starts=[tokenizer.user_id],
+        in_place=in_place,
+    )  # fmt: skip
+
+
 def opening(generator: Generator, tokenizer: Tokenizer, turns: Turns, max_tokens: int) -> list[int]:
     """Ids of a conversation up to where the reply to it comes.
 
@@ -86,6 +101,7 @@ def write_replies(
     max_tokens: int,
     sampling: SamplingSettings | Sequence[SamplingSettings],
     rngs: Sequence[np.random.Generator] | None = None,
+    may_be_empty: bool = False,
 ) -> Stream[tuple[Reply, str], None, None]:
     """Write a reply to each prompt: (reply, piece of its text) as the tokens come.
 
@@ -100,10 +116,12 @@ def write_replies(
         max_tokens: of a reply at most.
         sampling: how to draw them: all alike, or one a prompt.
         rngs: random streams, one a prompt; default: `rng(i)` of its sampling for the i-th.
+        may_be_empty: let a reply end before it has said anything.
     """
     samplings = [sampling] * len(prompts) if isinstance(sampling, SamplingSettings) else sampling
     if len(samplings) != len(prompts):
         raise ValueError(f"{len(samplings)} samplings for {len(prompts)} prompts")
+    banned = () if may_be_empty else tokenizer.special_ids
     waiting = list(enumerate(prompts))[::-1]
     going: dict[int, tuple[Reply, TextStream]] = {}  # by slot
     try:
@@ -113,14 +131,15 @@ def write_replies(
                 how = samplings[number]
                 rng = how.rng(number) if rngs is None else rngs[number]
                 reply = Reply(number, begun=time.perf_counter())
-                slot = generator.add(prompt, how, banned=tokenizer.special_ids, rng=rng)
+                slot = generator.add(prompt, how, banned=banned, rng=rng)
                 going[slot] = reply, TextStream(tokenizer)
             for token in generator.step():
-                slot, now = token.sequence, time.perf_counter()
+                slot, now = token.slot, time.perf_counter()
                 reply, stream = going[slot]
                 reply.first, reply.last = reply.first or now, now
                 reply.tokens += 1
                 reply.ids.append(token.id)
+                reply.logprobs.append(token.logprob)
                 reply.logprob += token.logprob
                 if token.id in tokenizer.special_ids:
                     reply.end, piece = "turn", stream.end()
@@ -128,7 +147,7 @@ def write_replies(
                     piece = stream.add(token.id)
                     if reply.tokens == max_tokens:
                         reply.end, piece = "length", piece + stream.end()
-                if piece and not reply.text:
+                if banned and piece and not reply.text:
                     generator.ban(slot, ())
                 reply.text += piece
                 if reply.end:

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from vidya.errors import UserError
-from vidya.generation.generator import Generator
-from vidya.generation.replies import finished_replies
+from vidya.generation.replies import finished_replies, reply_generator
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.system.atomic_file import atomic_write
 from vidya.text.tokenizer import Tokenizer
@@ -45,9 +44,7 @@ def sample_replies(
     if not requests:
         return []
     # in place: no memory beside that of the training
-    generator = Generator(
-        model, slots=len(requests), turn_starts=[tokenizer.user_id], in_place=True
-    )
+    generator = reply_generator(model, tokenizer, len(requests), in_place=True)
     replies = finished_replies(
         generator, tokenizer, requests, max_tokens=MAX_TOKENS, interrupted=interrupted
     )

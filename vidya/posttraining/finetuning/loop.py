@@ -13,7 +13,7 @@ from pathlib import Path
 from vidya import kernels
 from vidya.errors import UserError
 from vidya.generation.generator import Generator
-from vidya.generation.replies import MOST_TOGETHER
+from vidya.generation.replies import reply_generator
 from vidya.measuring.taught_recall import Recall, measure_recall
 from vidya.model import config, learning_rate
 from vidya.model.adam import Adam
@@ -202,10 +202,8 @@ class FineTuning(EvaluatedLoop):
             return None
         tokenizer = self.trained_run.tokenizer
         if self._generator is None:
-            slots = min(MOST_TOGETHER, len(self._questions))
-            self._generator = Generator(
-                self.trained_run.model, slots=slots, turn_starts=[tokenizer.user_id]
-            )
+            together = len(self._questions)
+            self._generator = reply_generator(self.trained_run.model, tokenizer, together)
         self._generator.refresh()
         return measure_recall(
             self._generator, tokenizer, self._questions, interrupted=self.stop_signal

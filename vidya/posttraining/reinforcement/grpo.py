@@ -27,9 +27,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidya.errors import UserError
-from vidya.generation.chat_tokens import TextStream, chat_prompt
-from vidya.generation.generator import Generator
-from vidya.generation.replies import MOST_TOGETHER
+from vidya.generation.chat_tokens import chat_prompt
+from vidya.generation.replies import reply_generator, write_replies
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.model import objectives
 from vidya.model.adam import Adam
@@ -103,7 +102,7 @@ class GroupLearner:
         self.model, self._tokenizer, self._options = model, tokenizer, options
         self._base_model = frozen_copy(model)
         self._adam = Adam(model)
-        self._generator = Generator(model, slots=min(MOST_TOGETHER, options.replies))
+        self._generator = reply_generator(model, tokenizer, options.replies)
 
     @property
     def updates(self) -> int:
@@ -122,28 +121,19 @@ class GroupLearner:
         count = group * len(prompts)
         sampling = SamplingSettings(temperature=1.0, top_k=0, seed=options.seed)
         self._generator.refresh()
-        drawn: list[list[int]] = [[] for _ in range(count)]
-        logprobs: list[list[float]] = [[] for _ in range(count)]
-        for token in self._generator.batch(
-            [ids[number // group] for number in range(count)],
-            max_new_tokens=options.max_tokens, sampling=sampling,
-            stop=self._tokenizer.special_ids,
+        writing = write_replies(
+            self._generator, self._tokenizer, [ids[number // group] for number in range(count)],
+            max_tokens=options.max_tokens, sampling=sampling, may_be_empty=True,
             rngs=[sampling.rng(step * count + number + 1) for number in range(count)],
-        ):  # fmt: skip
-            drawn[token.sequence].append(token.id)
-            logprobs[token.sequence].append(token.logprob)
+        )  # fmt: skip
+        replies = {reply.number: reply for reply, _ in writing}
         return [
-            self._attempt(prompts[number // group], ids[number // group], *one)
-            for number, one in enumerate(zip(drawn, logprobs, strict=True))
-        ]
-
-    def _attempt(
-        self, turns: Sequence[str], prompt: Sequence[int], ids: list[int], logprobs: list[float]
-    ) -> Attempt:
-        ended = ids[-1] in self._tokenizer.special_ids
-        stream = TextStream(self._tokenizer)
-        said = [stream.add(token) for token in ids[: len(ids) - ended]]
-        return Attempt(turns, prompt, ids, logprobs, "".join([*said, stream.end()]), ended)
+            Attempt(
+                prompts[number // group], ids[number // group], reply.ids, reply.logprobs,
+                reply.text, reply.end == "turn",
+            )
+            for number, reply in sorted(replies.items())
+        ]  # fmt: skip
 
     def learn(self, attempts: Sequence[Attempt], rewards: Sequence[float]) -> GroupUpdate:
         """Update the weights from replies, as `draw` gave them, and their rewards.

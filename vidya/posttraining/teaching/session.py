@@ -20,8 +20,7 @@ from collections.abc import Generator as Stream
 from dataclasses import dataclass
 
 from vidya.generation.chat_tokens import chat_prompt
-from vidya.generation.generator import Generator
-from vidya.generation.replies import Reply, write_replies
+from vidya.generation.replies import Reply, reply_generator, write_replies
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.posttraining.teaching import journal
 from vidya.posttraining.teaching.journal import Journal
@@ -63,9 +62,7 @@ class Teaching:
         self, trained_run: TrainedRun, learner: Learner, book: Journal, slots: int
     ) -> None:
         self.trained_run, self.learner, self.journal = trained_run, learner, book
-        self.generator = Generator(
-            trained_run.model, slots=slots, turn_starts=[trained_run.tokenizer.user_id]
-        )
+        self.generator = reply_generator(trained_run.model, trained_run.tokenizer, slots)
         self.whole = True
         self._asked = 0
         self._saving: threading.Thread | None = None

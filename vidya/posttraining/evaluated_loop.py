@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vidya.errors import UserError
 from vidya.measuring.held_out_loss import HeldOutLoss, held_out_loss
-from vidya.posttraining.finite_update import NotFiniteError
+from vidya.posttraining.gradient_step import NotFiniteError
 from vidya.posttraining.kept_weights import KeptWeights
 from vidya.posttraining.replay_corpus import ReplayCorpus
 from vidya.posttraining.trained_run import TrainedRun

@@ -28,16 +28,11 @@ from vidya.posttraining.finetuning.evaluation import (
 from vidya.posttraining.finetuning.mixture import Mixture
 from vidya.posttraining.finetuning.options import EVALUATIONS, FinetuneOptions
 from vidya.posttraining.finetuning.persona import Persona, mean_loss
-from vidya.posttraining.finite_update import update_if_finite
+from vidya.posttraining.gradient_step import WeightedObjective, gradients_of, update_if_finite
 from vidya.posttraining.kept_weights import frozen_copy
 from vidya.posttraining.replay_corpus import ReplayCorpus
+from vidya.posttraining.token_objectives import held_to, mean_cross_entropy
 from vidya.posttraining.trained_run import TrainedRun
-from vidya.posttraining.weighted_objectives import (
-    WeightedObjective,
-    gradients_of,
-    held_to,
-    mean_cross_entropy,
-)
 from vidya.storage import run_description
 from vidya.system import process_memory
 from vidya.text.batch_plan import Batch, BatchPlan

@@ -14,7 +14,6 @@ from vidya.errors import UserError
 from vidya.model.presets import PRESETS
 from vidya.terminal.common_options import (
     MeasuredThreadsOption,
-    Options,
     SeedOption,
     require_at_least,
     require_positive,
@@ -31,8 +30,8 @@ TEXT_PATIENCE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OwnOptions(Options):
-    """What no other command has; in --help and in the log it comes before the shared options."""
+class FinetuneOptions(SeedOption, MeasuredThreadsOption):
+    """Give a trained model a personality."""
 
     model: Path | None = None
     """A checkpoint or a run folder; by default the newest run in runs/. Of a folder it is
@@ -71,11 +70,6 @@ class _OwnOptions(Options):
     """Steps between evaluations. Default: an eighth of all."""
     eval_tokens: int = 16384
     """Most held-out tokens of the base corpus in an evaluation."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FinetuneOptions(MeasuredThreadsOption, SeedOption, _OwnOptions):
-    """Give a trained model a personality."""
 
     def check(self) -> None:
         """Raise `UserError` for a value that cannot work, before anything is read."""

@@ -35,10 +35,10 @@ from vidya.model import objectives
 from vidya.model.adam import Adam
 from vidya.model.transformer import Model
 from vidya.posttraining.answer_batches import Answer, answer_batch
-from vidya.posttraining.clipped_policy import ClippedPolicy
-from vidya.posttraining.finite_update import update_if_finite
+from vidya.posttraining.gradient_step import update_if_finite
 from vidya.posttraining.kept_weights import frozen_copy
 from vidya.posttraining.reinforcement.options import RlOptions
+from vidya.posttraining.token_objectives import ClippedPolicy
 from vidya.text.tokenizer import Tokenizer
 
 
@@ -81,7 +81,7 @@ class GroupLearner:
 
     Attributes:
         model: whose weights change.
-        updates: made so far.
+        optimizer: Adam; it counts the updates.
     """
 
     def __init__(self, model: Model, tokenizer: Tokenizer, options: RlOptions) -> None:
@@ -102,13 +102,8 @@ class GroupLearner:
             )
         self.model, self._tokenizer, self._options = model, tokenizer, options
         self._base_model = frozen_copy(model)
-        self._adam = Adam(model)
+        self.optimizer = Adam(model)
         self._generator = Generator(model, slots=min(MOST_TOGETHER, options.replies))
-
-    @property
-    def updates(self) -> int:
-        """Made so far."""
-        return self._adam.steps
 
     def draw(self, prompts: Sequence[Sequence[str]], step: int) -> list[Attempt]:
         """A group of replies to each prompt, group after group; `step` chooses the draw.
@@ -169,7 +164,7 @@ class GroupLearner:
                 targets, old, of_tokens, reference, kl=options.kl / tokens, clip=options.clip
             )
             value = self.model.objective_and_gradients(batch, objective)
-            norm = update_if_finite(self._adam, value, options.lr)
+            norm = update_if_finite(self.optimizer, value, options.lr)
             if number == 0:
                 divergence = objective.divergence / tokens
             clipped += objective.clipped

@@ -26,18 +26,18 @@ from vidya.model import objectives
 from vidya.model.adam import Adam
 from vidya.model.transformer import Model, Objective
 from vidya.posttraining.answer_batches import answer_batch, reply_starts
-from vidya.posttraining.finite_update import NotFiniteError, update_if_finite
+from vidya.posttraining.gradient_step import (
+    NotFiniteError,
+    WeightedObjective,
+    gradients_of,
+    update_if_finite,
+)
 from vidya.posttraining.kept_weights import KeptWeights
 from vidya.posttraining.replay_corpus import ReplayCorpus
 from vidya.posttraining.teaching.lesson import Lesson
 from vidya.posttraining.teaching.methods import METHOD_OBJECTIVES, LessonAnswers
 from vidya.posttraining.teaching.settings import LessonSettings
-from vidya.posttraining.weighted_objectives import (
-    WeightedObjective,
-    gradients_of,
-    held_to,
-    mean_cross_entropy,
-)
+from vidya.posttraining.token_objectives import held_to, mean_cross_entropy
 from vidya.text.batch_plan import Batch, BatchPlan
 from vidya.text.tokenizer import Tokenizer
 

@@ -85,12 +85,7 @@ class GroupLearner:
     """
 
     def __init__(self, model: Model, tokenizer: Tokenizer, options: RlOptions) -> None:
-        """The base model is `model` as it is now.
-
-        Args:
-            model: in float32 or, to check, float64.
-            tokenizer: the model's.
-            options: how to draw and learn.
+        """The base model is `model` as it is now, in float32 or, to check, float64.
 
         Raises:
             UserError: the context is too short for such replies.
@@ -127,18 +122,16 @@ class GroupLearner:
         ):  # fmt: skip
             drawn[token.sequence].append(token.id)
             logprobs[token.sequence].append(token.logprob)
-        return [
-            self._attempt(prompts[number // group], ids[number // group], *one)
-            for number, one in enumerate(zip(drawn, logprobs, strict=True))
-        ]
-
-    def _attempt(
-        self, turns: Sequence[str], prompt: Sequence[int], ids: list[int], logprobs: list[float]
-    ) -> Attempt:
-        ended = ids[-1] in self._tokenizer.special_ids
-        stream = TextStream(self._tokenizer)
-        said = [stream.add(token) for token in ids[: len(ids) - ended]]
-        return Attempt(turns, prompt, ids, logprobs, "".join([*said, stream.end()]), ended)
+        attempts = []
+        for number, reply in enumerate(drawn):
+            ended = reply[-1] in self._tokenizer.special_ids
+            stream = TextStream(self._tokenizer)
+            said = [stream.add(token) for token in reply[: len(reply) - ended]]
+            text, asked = "".join([*said, stream.end()]), number // group
+            attempts.append(
+                Attempt(prompts[asked], ids[asked], reply, logprobs[number], text, ended)
+            )
+        return attempts
 
     def learn(self, attempts: Sequence[Attempt], rewards: Sequence[float]) -> GroupUpdate:
         """Update the weights from replies, as `draw` gave them, and their rewards.

@@ -92,14 +92,7 @@ class Learner:
     def __init__(
         self, model: Model, reference: Model, tokenizer: Tokenizer, corpus: ReplayCorpus | None
     ) -> None:
-        """Make ready to learn.
-
-        Args:
-            model: with room for passes of several answers (`max_tokens`).
-            reference: the model before its first lesson, of the same architecture.
-            tokenizer: the models'.
-            corpus: what the base model was trained on, for replay; None: there is none.
-        """
+        """Make ready; `model` has room for several answers at a time, `corpus` is for replay."""
         self.model, self.reference = model, reference
         self.optimizer = Adam(model, beta2=BETA2)
         self._tokenizer, self._corpus = tokenizer, corpus

@@ -39,14 +39,14 @@ from vidya.text.batch_plan import Batch, BatchPlan
 from vidya.training import thread_choice
 
 MOST_QUESTIONS = 200
-"""Asked at an evaluation; of more, so many are taken at even distances."""
+"""Most questions that an evaluation asks; of more, so many are taken at even distances."""
 
 
 class FineTuning(EvaluatedLoop):
     """A trained model that learns a persona.
 
     Attributes:
-        tokens: trained on so far, replay included.
+        tokens: number of tokens trained on so far, replay included.
         evaluations: made so far, the first before any step.
         kept: the evaluation of the weights that were saved, where there is one.
     """

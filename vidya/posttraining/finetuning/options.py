@@ -21,12 +21,13 @@ from vidya.terminal.common_options import (
 )
 
 EVALUATIONS = 8
-"""In a fine-tuning whose options do not say how often."""
+"""Evaluations of a fine-tuning whose options do not say how often."""
 CONVERSATION_EPOCHS = 25
-"""So many passes, and a small model knows the answers of a persona by heart."""
+"""Epochs after which a small model knows the answers of a persona by heart."""
 TEXT_EPOCHS = 4
-"""Of plain text, which is to be learnt from and not recited."""
+"""Epochs of plain text, which is to be learnt from and not recited."""
 TEXT_PATIENCE = 2
+"""Patience with plain text."""
 
 
 @dataclass(frozen=True, kw_only=True)

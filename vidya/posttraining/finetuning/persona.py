@@ -41,13 +41,13 @@ class Persona:
     held_out: TokenDocuments | None
     """None where nothing was held out."""
     questions: list[Question]
-    """That the taught conversations answer."""
+    """Questions that the taught conversations answer."""
     conversations: bool
     """Whether there is a conversation in it."""
     about: list[str]
     """A line for each file and one for all: what they were taken for."""
     hash: str
-    """Of all documents in their order."""
+    """Hash of all documents in their order."""
 
 
 def read_persona(

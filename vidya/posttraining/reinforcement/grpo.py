@@ -49,11 +49,11 @@ class Attempt:
     turns: Sequence[str]
     """What was said before."""
     prompt: Sequence[int]
-    """Its ids, up to the marker after which the reply comes."""
+    """Ids of these turns, up to the marker after which the reply comes."""
     ids: Sequence[int]
-    """What was drawn, the marker that ended it included."""
+    """Ids that were drawn, the marker that ended the reply included."""
     logprobs: Sequence[float]
-    """Of `ids`, when they were drawn."""
+    """Log-probabilities of `ids`, when they were drawn."""
     text: str
     ended: bool
     """Whether the last of `ids` is a marker."""
@@ -73,7 +73,7 @@ class GroupUpdate:
     clipped: float
     """Share of the tokens that clipping left out, over all updates."""
     gradient_norm: float
-    """Before clipping to norm 1, of the last update."""
+    """Norm of the gradients of the last update, before they were scaled down to 1."""
 
 
 class GroupLearner:

@@ -39,10 +39,11 @@ RECENT = 10
 
 @dataclass(frozen=True)
 class ReplyMeans:
-    """What was measured of the replies of a step."""
+    """Means over the replies of a step, or of several."""
 
     reward: float
     tokens: float
+    """Length of the replies."""
     divergence: float
     """KL from the base model, nats per token."""
 

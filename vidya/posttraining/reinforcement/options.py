@@ -18,7 +18,7 @@ from vidya.terminal.common_options import (
 )
 
 MOST_REPLIES = 4096
-"""In a step: their log-probabilities over the vocabulary are kept at one time."""
+"""Most replies in a step: their log-probabilities over the vocabulary are kept at one time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class RlOptions(SeedOption, ThreadsOption):
     eval_every: int = 20
     """Steps between evaluations on held-out text, after each of which the model is saved."""
     eval_tokens: int = 8192
-    """Most held-out tokens in an evaluation."""
+    """Most held-out tokens of the base corpus in an evaluation."""
     most_forgetting: float = 0.05
     """When the held-out loss has risen by more than this share, the weights of the evaluation
     before are taken back, and that is the end; inf: never."""

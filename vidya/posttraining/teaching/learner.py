@@ -46,7 +46,7 @@ OWN = 0.5
 BETA2 = 0.99
 """Adam's decay of the second moment: lessons are few, and each is something else."""
 REPLAY_SEED = 0
-"""Of the order in which the base corpus comes back."""
+"""Seed of the order in which the base corpus comes back."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from vidya.model.presets import PRESETS
 from vidya.terminal.common_options import (
     MeasuredThreadsOption,
     SeedOption,
+    option_names,
     require_at_least,
     require_positive,
     require_share,
@@ -106,9 +107,7 @@ class FinetuneOptions(SeedOption, MeasuredThreadsOption):
 
     def plain(self) -> dict[str, object]:
         """The options as JSON values, without what a command line adds to them."""
-        values = {
-            field.name: getattr(self, field.name) for field in dataclasses.fields(FinetuneOptions)
-        }
+        values = {name: getattr(self, name) for name in option_names(FinetuneOptions)}
         return {
             name: str(value) if isinstance(value, Path) else value for name, value in values.items()
         }

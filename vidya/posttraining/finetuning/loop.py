@@ -14,7 +14,7 @@ from vidya import kernels
 from vidya.errors import UserError
 from vidya.generation.generator import Generator
 from vidya.generation.replies import MOST_TOGETHER
-from vidya.measuring.taught_recall import measure_recall
+from vidya.measuring.taught_recall import Recall, measure_recall
 from vidya.model import config, learning_rate
 from vidya.model.adam import Adam
 from vidya.model.transformer import Model
@@ -92,11 +92,6 @@ class FineTuning(EvaluatedLoop):
         every = -(-len(persona.questions) // MOST_QUESTIONS)
         self._questions = persona.questions[:: max(1, every)]
         self._generator: Generator | None = None
-        if self._questions:
-            self._generator = Generator(
-                model, slots=min(MOST_TOGETHER, len(self._questions)),
-                turn_starts=[trained_run.tokenizer.user_id],
-            )  # fmt: skip
         self._lowest: PersonaEvaluation | None = None
         self._without_better = 0
         self.tokens = 0
@@ -171,16 +166,9 @@ class FineTuning(EvaluatedLoop):
 
     def evaluate(self) -> None:
         """Measure the model as it is; a signal cuts it short and nothing is told."""
-        trained_run, held_out = self.trained_run, self.persona.held_out
-        loss = None if held_out is None else mean_loss(trained_run.model, held_out)
-        corpus, recall = self.measure_corpus(), None
-        if self._generator is not None:
-            self._generator.refresh()
-            recall = measure_recall(
-                self._generator, trained_run.tokenizer, self._questions,
-                interrupted=self.stop_signal,
-            )  # fmt: skip
-        one = PersonaEvaluation(self.step, loss, corpus, recall)
+        held_out, model = self.persona.held_out, self.trained_run.model
+        loss = None if held_out is None else mean_loss(model, held_out)
+        one = PersonaEvaluation(self.step, loss, self.measure_corpus(), self._measure_recall())
         if self.stop_signal():
             return
         self.evaluations.append(one)
@@ -196,6 +184,20 @@ class FineTuning(EvaluatedLoop):
     def table(self) -> list[str]:
         """Lines that show how the evaluations changed, and which weights were saved."""
         return evaluation_table(self.evaluations, self.kept)
+
+    def _measure_recall(self) -> Recall | None:
+        if not self._questions:
+            return None
+        tokenizer = self.trained_run.tokenizer
+        if self._generator is None:
+            slots = min(MOST_TOGETHER, len(self._questions))
+            self._generator = Generator(
+                self.trained_run.model, slots=slots, turn_starts=[tokenizer.user_id]
+            )
+        self._generator.refresh()
+        return measure_recall(
+            self._generator, tokenizer, self._questions, interrupted=self.stop_signal
+        )
 
     def _watch(self, one: PersonaEvaluation) -> None:
         """Keep the weights of the lowest persona loss, and lose patience without it."""

@@ -81,7 +81,7 @@ class GroupLearner:
 
     Attributes:
         model: whose weights change.
-        optimizer: Adam; it counts the updates.
+        updates: made so far.
     """
 
     def __init__(self, model: Model, tokenizer: Tokenizer, options: RlOptions) -> None:
@@ -97,8 +97,13 @@ class GroupLearner:
             )
         self.model, self._tokenizer, self._options = model, tokenizer, options
         self._base_model = frozen_copy(model)
-        self.optimizer = Adam(model)
+        self._adam = Adam(model)
         self._generator = Generator(model, slots=min(MOST_TOGETHER, options.replies))
+
+    @property
+    def updates(self) -> int:
+        """Made so far."""
+        return self._adam.steps
 
     def draw(self, prompts: Sequence[Sequence[str]], step: int) -> list[Attempt]:
         """A group of replies to each prompt, group after group; `step` chooses the draw.
@@ -122,16 +127,18 @@ class GroupLearner:
         ):  # fmt: skip
             drawn[token.sequence].append(token.id)
             logprobs[token.sequence].append(token.logprob)
-        attempts = []
-        for number, reply in enumerate(drawn):
-            ended = reply[-1] in self._tokenizer.special_ids
-            stream = TextStream(self._tokenizer)
-            said = [stream.add(token) for token in reply[: len(reply) - ended]]
-            text, asked = "".join([*said, stream.end()]), number // group
-            attempts.append(
-                Attempt(prompts[asked], ids[asked], reply, logprobs[number], text, ended)
-            )
-        return attempts
+        return [
+            self._attempt(prompts[number // group], ids[number // group], *one)
+            for number, one in enumerate(zip(drawn, logprobs, strict=True))
+        ]
+
+    def _attempt(
+        self, turns: Sequence[str], prompt: Sequence[int], ids: list[int], logprobs: list[float]
+    ) -> Attempt:
+        ended = ids[-1] in self._tokenizer.special_ids
+        stream = TextStream(self._tokenizer)
+        said = [stream.add(token) for token in ids[: len(ids) - ended]]
+        return Attempt(turns, prompt, ids, logprobs, "".join([*said, stream.end()]), ended)
 
     def learn(self, attempts: Sequence[Attempt], rewards: Sequence[float]) -> GroupUpdate:
         """Update the weights from replies, as `draw` gave them, and their rewards.
@@ -157,7 +164,7 @@ class GroupLearner:
                 targets, old, of_tokens, reference, kl=options.kl / tokens, clip=options.clip
             )
             value = self.model.objective_and_gradients(batch, objective)
-            norm = update_if_finite(self.optimizer, value, options.lr)
+            norm = update_if_finite(self._adam, value, options.lr)
             if number == 0:
                 divergence = objective.divergence / tokens
             clipped += objective.clipped

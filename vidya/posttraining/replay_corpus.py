@@ -1,7 +1,4 @@
-"""The corpus that a model was trained on, as its run folder still has it.
-
-For replay against forgetting, and to measure how much was forgotten.
-"""
+"""The corpus that a model was trained on, for replay and to measure how much was forgotten."""
 
 from __future__ import annotations
 

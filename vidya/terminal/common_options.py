@@ -4,8 +4,9 @@ The options of a command are a dataclass that inherits from here what it shares 
 Nothing heavy is imported, so that `--help` is quick.
 """
 
+import inspect
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from vidya.errors import UserError
@@ -74,6 +75,13 @@ class SamplingOptions(SeedOption):
     likeliest."""
     top_k: int = 40
     """Number of the likeliest tokens that each one is drawn from; 0 draws from all."""
+
+
+def option_names(options: Any) -> list[str]:
+    """Fields of a class of options: what a command alone has before what it inherits."""
+    there = {field.name for field in fields(options)}
+    names = dict.fromkeys(name for c in options.__mro__ for name in inspect.get_annotations(c))
+    return [name for name in names if name in there]
 
 
 def flag(name: str) -> str:

@@ -34,10 +34,10 @@ from vidya.model import objectives
 from vidya.model.adam import Adam
 from vidya.model.transformer import Model
 from vidya.posttraining.answer_batches import Answer, answer_batch
-from vidya.posttraining.clipped_policy import ClippedPolicy
-from vidya.posttraining.finite_update import update_if_finite
+from vidya.posttraining.gradient_step import update_if_finite
 from vidya.posttraining.kept_weights import frozen_copy
 from vidya.posttraining.reinforcement.options import RlOptions
+from vidya.posttraining.token_objectives import ClippedPolicy
 from vidya.text.tokenizer import Tokenizer
 
 
@@ -48,11 +48,11 @@ class Attempt:
     turns: Sequence[str]
     """What was said before."""
     prompt: Sequence[int]
-    """Its ids, up to the marker after which the reply comes."""
+    """Ids of these turns, up to the marker after which the reply comes."""
     ids: Sequence[int]
-    """What was drawn, the marker that ended it included."""
+    """Ids that were drawn, the marker that ended the reply included."""
     logprobs: Sequence[float]
-    """Of `ids`, when they were drawn."""
+    """Log-probabilities of `ids`, when they were drawn."""
     text: str
     ended: bool
     """Whether the last of `ids` is a marker."""
@@ -72,7 +72,7 @@ class GroupUpdate:
     clipped: float
     """Share of the tokens that clipping left out, over all updates."""
     gradient_norm: float
-    """Before clipping to norm 1, of the last update."""
+    """Norm of the gradients of the last update, before they were scaled down to 1."""
 
 
 class GroupLearner:
@@ -84,12 +84,7 @@ class GroupLearner:
     """
 
     def __init__(self, model: Model, tokenizer: Tokenizer, options: RlOptions) -> None:
-        """The base model is `model` as it is now.
-
-        Args:
-            model: in float32 or, to check, float64.
-            tokenizer: the model's.
-            options: how to draw and learn.
+        """The base model is `model` as it is now, in float32 or, to check, float64.
 
         Raises:
             UserError: the context is too short for such replies.

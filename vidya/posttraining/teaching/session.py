@@ -40,9 +40,9 @@ class Offering:
     """How candidates are drawn."""
 
     count: int
-    """How many."""
+    """Number of candidates."""
     max_tokens: int
-    """After which one is cut off."""
+    """Tokens after which a candidate is cut off."""
     sampling: SamplingSettings
 
 

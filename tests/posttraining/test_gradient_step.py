@@ -5,12 +5,8 @@ import pytest
 from support.models import draw_model
 
 from vidya.model.config import ModelConfig
-from vidya.posttraining.weighted_objectives import (
-    WeightedObjective,
-    gradients_of,
-    held_to,
-    mean_cross_entropy,
-)
+from vidya.posttraining.gradient_step import WeightedObjective, gradients_of
+from vidya.posttraining.token_objectives import held_to, mean_cross_entropy
 from vidya.text.batch_plan import Batch
 
 CONFIG = ModelConfig(16, 2, 2, 8, 30)

@@ -3,6 +3,10 @@
 import os
 import signal
 
+# Before NumPy is imported: its OpenBLAS would start a thread for each core, and a product wait
+# for the one whose core another test has.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import hypothesis
 import pytest
 

@@ -43,7 +43,7 @@ class Machine:
 # ---------------------------------------------------------------- which to try
 
 
-@given(st.integers(1, thread_choice.MOST_THREADS))
+@given(st.integers(1, kernels.MAX_THREADS))
 def test_candidates(cores):
     counts = thread_choice.candidates(cores)
     assert counts == sorted(set(counts)) and counts[0] == 1 and counts[-1] == cores

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vidya.errors import UserError
 from vidya.model.presets import preset
-from vidya.training.thread_choice import MOST_THREADS, Timing
+from vidya.training.thread_choice import Timing
 
 if TYPE_CHECKING:
     from vidya.model.config import ModelConfig
@@ -43,9 +43,11 @@ class ThreadOptions:
                 raise UserError(f"--{name} names a value twice: {' '.join(map(str, values))}")
         for each in self.preset:
             preset(each)
+        from vidya.kernels import MAX_THREADS
+
         for number in self.threads:
-            if not 1 <= number <= MOST_THREADS:
-                raise UserError(f"--threads must be between 1 and {MOST_THREADS}, not {number}")
+            if not 1 <= number <= MAX_THREADS:
+                raise UserError(f"--threads must be between 1 and {MAX_THREADS}, not {number}")
         if not 1 <= self.tokens <= 1_000_000:
             raise UserError(f"--tokens must be between 1 and 1000000, not {self.tokens}")
 

@@ -26,7 +26,6 @@ from vidya.errors import UserError
 
 Threads = Literal["auto", "measure"] | int
 """auto: measured once and remembered; measure: measured anew; or the number to use."""
-MOST_THREADS = 256
 LEAST_ROUNDS, MOST_ROUNDS = 2, 4
 """A round times every number of threads twice, there and back."""
 SECONDS = 6.0
@@ -42,17 +41,25 @@ MOST_REMEMBERED = 100
 
 def check(asked: Threads) -> None:
     """Raise `UserError` for a number of threads that cannot be."""
-    if isinstance(asked, int) and not 1 <= asked <= MOST_THREADS:
-        raise UserError(f"--threads must be auto or between 1 and {MOST_THREADS}, not {asked}")
+    if not isinstance(asked, int):
+        return
+    from vidya.kernels import MAX_THREADS
+
+    if not 1 <= asked <= MAX_THREADS:
+        raise UserError(f"--threads must be auto or between 1 and {MAX_THREADS}, not {asked}")
 
 
 def use(asked: Threads) -> int:
     """Set the kernels' threads without measuring: a number, or all cores; returns how many.
 
     More threads than cores that this process may use get a warning on stderr.
+
+    Raises:
+        UserError: the number of threads cannot be.
     """
     from vidya import kernels
 
+    check(asked)
     cores = kernels.usable_cores()
     number = asked if isinstance(asked, int) else cores
     if number > cores:
@@ -108,7 +115,7 @@ def choose(
     if isinstance(asked, int):
         kernels.set_num_threads(asked)
         return asked
-    cores = min(kernels.usable_cores(), MOST_THREADS)
+    cores = min(kernels.usable_cores(), kernels.MAX_THREADS)
     if cores == 1:
         kernels.set_num_threads(1)
         return 1

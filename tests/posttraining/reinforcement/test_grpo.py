@@ -84,8 +84,7 @@ def test_the_whole_gradient_against_finite_differences():
     assert np.abs(gradient[tried] - found).max() < 1e-7 * np.abs(gradient).max()
 
 
-def test_the_whole_gradient_against_pytorch():
-    torch = pytest.importorskip("torch")
+def test_the_whole_gradient_against_pytorch(torch):
     from support.reference import torch_model
 
     case = Case()

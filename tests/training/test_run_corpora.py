@@ -71,9 +71,11 @@ def test_a_held_out_file_leaves_the_corpus_whole(run, options, tmp_path):
 
 
 def test_nothing_held_out(run, options):
+    said_while_preparing(run, options)
+    assert run.held_out_tokens.exists()  # which the next run has no text for
     prepared, _ = said_while_preparing(run, dataclasses.replace(options, val_fraction=0.0))
     assert prepared.held_out is None and prepared.train.documents == 60
-    assert not run.cache("val").exists()
+    assert not run.held_out_tokens.exists()
 
 
 def test_files_follow_each_other(run, options, tmp_path):

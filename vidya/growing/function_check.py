@@ -12,6 +12,7 @@ from vidya.growing.bigger_model import BiggerModel
 from vidya.measuring.held_out_loss import HeldOutLoss, held_out_loss
 from vidya.model.transformer import Model
 from vidya.storage.pretrained import Pretrained
+from vidya.storage.run_files import RunFiles
 from vidya.text.corpus_file import read_documents, require_documents
 from vidya.text.token_cache import TokenCache
 from vidya.text.token_documents import TokenDocuments, encode_each
@@ -43,7 +44,7 @@ def held_out_documents(small: Pretrained, val: Path | None, most: int) -> TokenD
         documents = TokenDocuments.joined(encoded)
     else:
         try:
-            path = small.checkpoint_path.parent / "val.tokens"
+            path = RunFiles(small.checkpoint_path.parent).held_out_tokens
             documents = TokenCache.open_of(path, small.tokenizer, "name another file")
         except UserError:
             return None

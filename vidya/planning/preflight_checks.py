@@ -346,7 +346,7 @@ def disk(site: Site) -> str:
     options = site.options
     steps = options.steps or _passes_in_steps(site)
     count = site.trainer.model.config.parameter_count()
-    caches = sum(path.stat().st_size for path in site.run.path.glob("*.tokens"))
+    caches = sum(path.stat().st_size for path in site.run.token_caches())
     needed = cost_estimate.disk_bytes(options, count, steps) + caches
     where = existing_parent(options.folder())
     free = shutil.disk_usage(where).free

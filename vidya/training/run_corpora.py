@@ -192,7 +192,7 @@ def prepare(
         tokenizer = Tokenizer.load(run.tokenizer)
         require_own_tokenizer(tokenizer, run.tokenizer, tokenizer_hash)
     train_cache = open_or_build(
-        run.cache("train"), train, tokenizer, summary.hash, progress=show, total_bytes=summary.bytes
+        run.train_tokens, train, tokenizer, summary.hash, progress=show, total_bytes=summary.bytes
     )
     tokens = len(train_cache.tokens)
     # every document is framed by two bos
@@ -210,8 +210,9 @@ def _held_out_cache(
     run: RunFolder, source: CorpusSource | None, tokenizer: Tokenizer
 ) -> TokenCache | None:
     if source is None:
+        run.held_out_tokens.unlink(missing_ok=True)  # of another run: nothing is held out of this
         return None
-    return open_or_build(run.cache("val"), source.documents, tokenizer, source.summary.hash)
+    return open_or_build(run.held_out_tokens, source.documents, tokenizer, source.summary.hash)
 
 
 def _refuse_nothing_held_out(options: TrainOptions) -> NoReturn:

@@ -28,7 +28,6 @@ from vidya.posttraining.teaching.lesson import Lesson, parse_lesson
 from vidya.system.atomic_file import write_bytes
 
 FORMAT = 2
-NAME = "teach.jsonl"
 
 
 @dataclass

@@ -229,7 +229,7 @@ def test_a_disk_that_is_full(run, monkeypatch):
             raise OSError(28, "No space left on device")
 
         with monkeypatch.context() as patch:
-            patch.setattr(os, "pwrite", full)
+            patch.setattr(os, "write", full)
             with pytest.raises(UserError, match="No space left on device: nothing was learnt"):
                 teaching.lesson(("hello",), (), SETTINGS, answer="you")
         assert content(run, JOURNAL) == lines

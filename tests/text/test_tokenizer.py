@@ -294,6 +294,8 @@ def test_missing_file(tmp_path):
 def cached(tmp_path):
     """Calls `cached_tokenizer` and tells whether it trained."""
 
+    paths = tmp_path / "tokenizer.json", tmp_path / "tokenizer.meta.json"
+
     def call(corpus_hash: str = "c", merges: int = 20) -> bool:
         trained = []
 
@@ -301,7 +303,7 @@ def cached(tmp_path):
             trained.append(True)
             return Tokenizer.train(DOCUMENTS[:30], merges)
 
-        tokenizer = cached_tokenizer(tmp_path / "tokenizer.json", corpus_hash, merges, train)
+        tokenizer = cached_tokenizer(*paths, corpus_hash, merges, train)
         assert tokenizer.hash == Tokenizer.train(DOCUMENTS[:30], merges).hash
         assert tokenizer.hash == Tokenizer.load(tmp_path / "tokenizer.json").hash
         return bool(trained)

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from vidya.errors import UserError
 from vidya.system.atomic_file import write_bytes
+from vidya.system.remembered_json import recall_json, remember_json
 from vidya.text.conversation_format import MARKERS
 from vidya.text.corpus_file import require_documents
 
@@ -191,32 +192,30 @@ class Tokenizer:
 
 
 def cached_tokenizer(
-    path: str | os.PathLike[str], corpus_hash: str, merges: int, train: Callable[[], Tokenizer]
+    path: Path, origin: Path, corpus_hash: str, merges: int, train: Callable[[], Tokenizer]
 ) -> Tokenizer:
     """The tokenizer at `path` if it was made for this corpus and these settings, else a new one.
 
-    What it was made for stands beside it in `tokenizer.meta.json`. A new one replaces
-    the old one's file.
+    A new one replaces the old one's file.
 
     Args:
         path: of the `tokenizer.json`; its folder must exist.
+        origin: the file that says what it was made for.
         corpus_hash: of the documents that it is trained on.
         merges: that `train` asks for.
         train: makes a new one.
     """
-    meta_path = Path(path).with_suffix(".meta.json")
     wanted = {"recipe": _RECIPE, "corpus_hash": corpus_hash, "merges": merges}
     try:
         tokenizer = Tokenizer.load(path)
-        if json.loads(meta_path.read_bytes()) == {**wanted, "tokenizer_hash": tokenizer.hash}:
+        if recall_json(origin) == {**wanted, "tokenizer_hash": tokenizer.hash}:
             return tokenizer
-    except (UserError, OSError, ValueError):
+    except UserError:
         pass  # none yet, or damaged
     tokenizer = train()
     # The tokenizer first: a crash before the second file leaves hashes that disagree.
     tokenizer.save(path)
-    meta = json.dumps({**wanted, "tokenizer_hash": tokenizer.hash}, indent=1).encode()
-    write_bytes(meta_path, meta)
+    remember_json(origin, {**wanted, "tokenizer_hash": tokenizer.hash})
     return tokenizer
 
 

@@ -186,7 +186,7 @@ def prepare(
         tokenizer.save(run.tokenizer)
     elif tokenizer_hash is None:
         tokenizer = cached_tokenizer(
-            run.tokenizer, summary.hash, options.n_merges(), train_tokenizer
+            run.tokenizer, run.tokenizer_origin, summary.hash, options.n_merges(), train_tokenizer
         )
     else:
         tokenizer = Tokenizer.load(run.tokenizer)

@@ -64,7 +64,7 @@ def _options_to_begin_with(initial: InitialWeights) -> TrainOptions:
 def _start(run: RunFolder, options: TrainOptions, initial: InitialWeights | None) -> Trainer:
     """A fresh run, its length chosen."""
     from vidya.model.precision import resolve_precision
-    from vidya.text.tokenizer import check_merges
+    from vidya.text.tokenizer_training import check_merges
     from vidya.training import thread_choice
     from vidya.training.run_corpora import prepare, remember, survey
     from vidya.training.tensorboard import summary_writer

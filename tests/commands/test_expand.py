@@ -18,6 +18,7 @@ from vidya.storage.checkpoint_format import read_digest
 from vidya.storage.pretrained import load_pretrained
 from vidya.text.held_out_split import is_held_out
 from vidya.text.tokenizer import Tokenizer
+from vidya.text.tokenizer_training import train_tokenizer
 from vidya.text.vocabulary_match import spell
 
 BIG = "microgpt_chat_25m_v5.bin"
@@ -145,7 +146,7 @@ def test_a_sample_of_the_held_out_text(work, capsys):
 
 
 def test_rows_are_carried_over_by_the_text_of_their_token(work, capsys):
-    other = Tokenizer.train(open("small.txt").read().split("\n"), 60)
+    other = train_tokenizer(open("small.txt").read().split("\n"), 60)
     other.save("other.json")
     assert expand(tokenizer="other.json", out="big") == 0
     said = capsys.readouterr().out
@@ -171,7 +172,7 @@ def test_rows_are_carried_over_by_the_text_of_their_token(work, capsys):
 
 
 def test_a_smaller_tokenizer_leaves_rows_behind(work, capsys):
-    Tokenizer.train(open("small.txt").read().split("\n"), 5).save("other.json")
+    train_tokenizer(open("small.txt").read().split("\n"), 5).save("other.json")
     expand(tokenizer="other.json", out="big")
     carried, size, left = re.search(
         r"(\d+) of (\d+) rows carried over .* (\d+) old rows", capsys.readouterr().out
@@ -182,7 +183,7 @@ def test_a_smaller_tokenizer_leaves_rows_behind(work, capsys):
 
 def test_every_token_is_spelled_by_tokens_of_the_same_bytes():
     texts = ["naïve café 日本語 🙂🙂 the cat the cat"] * 9
-    old, new = Tokenizer.train(texts, 3), Tokenizer.train(texts, 40)
+    old, new = train_tokenizer(texts, 3), train_tokenizer(texts, 40)
     spelling = spell(old, new)
     assert len(spelling.pieces) == new.vocab_size
     for token, pieces in enumerate(spelling.pieces):

@@ -13,7 +13,7 @@ from vidya.storage.run_folder import RunFolder
 from vidya.text.chitchat import chitchat_documents
 from vidya.text.corpus_summary import corpus_hash
 from vidya.text.held_out_split import is_held_out
-from vidya.text.tokenizer import Tokenizer
+from vidya.text.tokenizer_training import train_tokenizer
 from vidya.training import run_corpora
 from vidya.training.options import TrainOptions
 from vidya.training.run_corpora import prepare, survey
@@ -104,8 +104,8 @@ def test_the_tokenizer_sees_nothing_held_out(run, options):
     """Merges are learned from the training documents alone."""
     prepared, _ = said_while_preparing(run, options)
     train = [line for line in conversations(60) if not is_held_out(line, 0.2)]
-    assert prepared.tokenizer.hash == Tokenizer.train(train, 20).hash
-    assert prepared.tokenizer.hash != Tokenizer.train(conversations(60), 20).hash
+    assert prepared.tokenizer.hash == train_tokenizer(train, 20).hash
+    assert prepared.tokenizer.hash != train_tokenizer(conversations(60), 20).hash
 
 
 def test_what_is_there_is_used_again(run, options):

@@ -60,7 +60,7 @@ def main() -> int | None:
     from vidya.planning.preflight_checks import CHECKS, Site
     from vidya.storage.run_folder import RunFolder
     from vidya.system.scratch_folder import temporary_folder
-    from vidya.text.tokenizer import check_merges
+    from vidya.text.tokenizer_training import check_merges
     from vidya.training import thread_choice
     from vidya.training.run_corpora import survey
 

@@ -64,7 +64,7 @@ def _options_to_begin_with(initial: InitialWeights) -> TrainOptions:
 def _start(run: RunFolder, options: TrainOptions, initial: InitialWeights | None) -> Trainer:
     """A fresh run, its length chosen."""
     from vidya.model.precision import resolve_precision
-    from vidya.text.tokenizer import check_merges
+    from vidya.text.tokenizer_training import check_merges
     from vidya.training import thread_choice
     from vidya.training.run_corpora import prepare, remember, survey
     from vidya.training.tensorboard import summary_writer
@@ -79,7 +79,7 @@ def _start(run: RunFolder, options: TrainOptions, initial: InitialWeights | None
         summary_writer()
     sources = survey(options, run)
     # Nothing is deleted before all that the user gave has been looked at.
-    _clear(run)
+    run.delete_model()
     thread_choice.use(options.threads)
     corpora = prepare(
         run,
@@ -108,25 +108,14 @@ def _start(run: RunFolder, options: TrainOptions, initial: InitialWeights | None
     return trainer
 
 
-def _models(run: RunFolder) -> list[Path]:
-    return sorted(run.path.glob("microgpt_chat_*.bin"))
-
-
 def _refuse_occupied(run: RunFolder, options: TrainOptions) -> None:
     """Refuse a folder that holds a run already, unless that is to be replaced."""
-    there = _models(run)
+    there = [*run.journals(), *run.checkpoints()]
     if there and not options.overwrite:
         raise UserError(
             f"{run.path} already holds a run ({there[-1].name}): go on with it with --resume, "
             "choose another --out, or replace it with --overwrite"
         )
-
-
-def _clear(run: RunFolder) -> None:
-    """Delete what an earlier run wrote, even one that came to no checkpoint."""
-    logs = run.metrics, run.samples, run.finetuning, *run.path.glob("tensorboard/events.*")
-    for path in [*_models(run), *logs]:
-        path.unlink(missing_ok=True)
 
 
 def _resume(run: RunFolder, options: TrainOptions) -> Trainer:

@@ -32,6 +32,7 @@ from vidya.system.scratch_folder import existing_parent
 from vidya.terminal.formatting import byte_size
 from vidya.text.batch_plan import Batch
 from vidya.text.tokenizer import Tokenizer
+from vidya.text.tokenizer_training import train_tokenizer
 from vidya.training import thread_choice
 from vidya.training.options import TrainOptions
 from vidya.training.run_corpora import CorpusSources, RunCorpora, prepare
@@ -130,7 +131,7 @@ def _previous(site: Site) -> tuple[Tokenizer, str]:
     if site.previous is not None:
         return Tokenizer.load(site.previous), str(site.previous)
     merges = min(PREVIOUS_MERGES, site.options.n_merges() // 2)
-    return Tokenizer.train(site.sources.train.documents(), merges), f"{merges:,} merges"
+    return train_tokenizer(site.sources.train.documents(), merges), f"{merges:,} merges"
 
 
 def _characters_per_token(made: Tokenizer, texts: list[str]) -> float:
@@ -346,7 +347,7 @@ def disk(site: Site) -> str:
     options = site.options
     steps = options.steps or _passes_in_steps(site)
     count = site.trainer.model.config.parameter_count()
-    caches = sum(path.stat().st_size for path in site.run.path.glob("*.tokens"))
+    caches = sum(path.stat().st_size for path in site.run.token_caches())
     needed = cost_estimate.disk_bytes(options, count, steps) + caches
     where = existing_parent(options.folder())
     free = shutil.disk_usage(where).free

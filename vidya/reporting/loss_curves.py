@@ -21,6 +21,7 @@ from vidya.reporting.figure_style import (
     window_means,
 )
 from vidya.storage.metrics_log import each_line
+from vidya.storage.run_files import RunFiles
 from vidya.terminal.streams import say
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def read_curves(path: Path, what: What = "loss") -> CurvesOfRun:
     Raises:
         UserError: there are no metrics at `path`.
     """
-    file = path / "metrics.jsonl" if path.is_dir() else path
+    file = RunFiles(path).metrics if path.is_dir() else path
     if not file.exists():
         raise UserError(f"no metrics at {file}: name a run folder or a metrics.jsonl")
 

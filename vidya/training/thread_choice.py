@@ -11,7 +11,6 @@ Imports of NumPy and of the kernels stand inside the functions: options are chec
 from __future__ import annotations
 
 import datetime
-import json
 import math
 import os
 import sys
@@ -19,10 +18,12 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import vidya
 from vidya.errors import UserError
+from vidya.system.atomic_file import remove_stale
+from vidya.system.remembered_json import recall_json, remember_json
 
 Threads = Literal["auto", "measure"] | int
 """auto: measured once and remembered; measure: measured anew; or the number to use."""
@@ -230,10 +231,7 @@ def _key(workload: Workload, cores: int) -> dict[str, Any]:
 def _entries() -> list[dict[str, Any]]:
     """All choices in the file; a file that is not as it should be holds none."""
     path = memory_path()
-    try:
-        content = json.loads(path.read_bytes()) if path is not None else None
-    except (OSError, ValueError, RecursionError):
-        return []
+    content = recall_json(path) if path is not None else None
     found = content.get("choices") if isinstance(content, dict) else None
     return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
 
@@ -253,8 +251,6 @@ def _recall(key: dict[str, Any], cores: int) -> tuple[int, str] | None:
 
 def _remember(key: dict[str, Any], number: int, timings: list[Timing]) -> None:
     """Keep a choice, in place of an older one for the same key; where that fails, do not."""
-    from vidya.system.atomic_file import atomic_write, remove_stale
-
     entry = {
         "for": key,
         "threads": number,
@@ -263,17 +259,12 @@ def _remember(key: dict[str, Any], number: int, timings: list[Timing]) -> None:
     }
     others = [other for other in _entries() if other.get("for") != key]
     choices = [*others[1 - MOST_REMEMBERED :], entry]
-    text = json.dumps({"choices": choices}, indent=1).encode()
-
-    def write(file: BinaryIO) -> None:
-        file.write(text)
-
     path = memory_path()
     if path is None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_stale(path.parent)
-        atomic_write(path, write, len(text))
+        remember_json(path, {"choices": choices})
     except (OSError, UserError):
         pass  # the choice is made all the same, and measured again next time

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from vidya.generation.chat_tokens import chat_prompt
 from vidya.generation.replies import Reply, reply_generator, write_replies
 from vidya.generation.sampling_settings import SamplingSettings
-from vidya.posttraining.teaching import journal
 from vidya.posttraining.teaching.journal import Journal
 from vidya.posttraining.teaching.learner import Learner, LessonOutcome
 from vidya.posttraining.teaching.lesson import Candidate, Lesson
@@ -179,7 +178,7 @@ class Teaching:
         lessons = self.journal.lessons
         missing = len(lessons) - known
         if missing:
-            say(f"learning {plural(missing, 'lesson')} of {journal.NAME} again")
+            say(f"learning {plural(missing, 'lesson')} of {self.journal.path.name} again")
         for number in range(known, len(lessons)):
             self.learner.learn(lessons[number], lessons[:number])
             if (number + 1 - known) % 20 == 0:

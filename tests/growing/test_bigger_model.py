@@ -11,6 +11,7 @@ from vidya.storage import checkpoint
 from vidya.storage.checkpoint_format import read_digest
 from vidya.storage.pretrained import load_pretrained
 from vidya.text.tokenizer import Tokenizer
+from vidya.text.tokenizer_training import train_tokenizer
 
 
 def test_what_is_written_says_where_it_comes_from(growing_work):
@@ -52,7 +53,7 @@ def test_other_ways_to_ask(growing_work, capsys, kind):
 
 
 def test_rows_are_carried_over_by_the_text_of_their_token(growing_work, capsys):
-    other = Tokenizer.train(open("small.txt").read().split("\n"), 60)
+    other = train_tokenizer(open("small.txt").read().split("\n"), 60)
     other.save("other.json")
     assert expand(tokenizer="other.json", out="big") == 0
     said = capsys.readouterr().out
@@ -78,7 +79,7 @@ def test_rows_are_carried_over_by_the_text_of_their_token(growing_work, capsys):
 
 
 def test_a_smaller_tokenizer_leaves_rows_behind(growing_work, capsys):
-    Tokenizer.train(open("small.txt").read().split("\n"), 5).save("other.json")
+    train_tokenizer(open("small.txt").read().split("\n"), 5).save("other.json")
     expand(tokenizer="other.json", out="big")
     carried, size, left = re.search(
         r"(\d+) of (\d+) rows carried over .* (\d+) old rows", capsys.readouterr().out

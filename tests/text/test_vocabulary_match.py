@@ -1,12 +1,12 @@
 """A vocabulary in the tokens of another."""
 
-from vidya.text.tokenizer import Tokenizer
+from vidya.text.tokenizer_training import train_tokenizer
 from vidya.text.vocabulary_match import spell
 
 
 def test_every_token_is_spelled_by_tokens_of_the_same_bytes():
     texts = ["naïve café 日本語 🙂🙂 the cat the cat"] * 9
-    old, new = Tokenizer.train(texts, 3), Tokenizer.train(texts, 40)
+    old, new = train_tokenizer(texts, 3), train_tokenizer(texts, 40)
     spelling = spell(old, new)
     assert len(spelling.pieces) == new.vocab_size
     for token, pieces in enumerate(spelling.pieces):

@@ -15,7 +15,7 @@ NOT_SUPPORTED = import sys; sys.version_info >= (3, 10) or sys.exit( \
     "error: vidya needs Python 3.10 or newer, and %s is %s: name a newer one, make PYTHON=..." \
     % (sys.executable, sys.version.split()[0]))
 
-.PHONY: install test lint bench sanitize wheel clean python
+.PHONY: install test test-extras lint bench sanitize wheel clean python
 .DEFAULT_GOAL := install
 .NOTPARALLEL:
 
@@ -25,6 +25,10 @@ install: python
 test: python
 	@$(INSTALL) --extra test
 	@"$(PYTHON)" -m pytest -n auto --dist loadfile $(ARGS)
+
+test-extras: python
+	@$(INSTALL) --extra test --extra test-extras
+	@"$(PYTHON)" -m pytest -n auto --dist loadfile -m extras $(ARGS)
 
 lint: python
 	@$(INSTALL) --extra lint

@@ -264,11 +264,11 @@ class Stages:
         )  # fmt: skip
 
     def tokenizer(self) -> dict[str, Any]:
-        """`Tokenizer.train` over the corpus, saved."""
+        """`train_tokenizer` over the corpus, saved."""
         code = (
             "import sys; from vidya.text.corpus_file import read_documents; "
-            "from vidya.text.tokenizer import Tokenizer; "
-            "t = Tokenizer.train(read_documents(sys.argv[1]), 4000, say=print); t.save(sys.argv[2])"
+            "from vidya.text.tokenizer_training import train_tokenizer; "
+            "t = train_tokenizer(read_documents(sys.argv[1]), 4000, say=print); t.save(sys.argv[2])"
         )
         words = [sys.executable, "-c", code, self.folder / "all.txt", self.folder / "t.json"]
         return self._rated(measured([str(w) for w in words], self.folder / "tokenizer.log"))

@@ -30,7 +30,7 @@ from vidya.generation.sampling_settings import SamplingSettings
 from vidya.measuring.held_out_loss import held_out_loss
 from vidya.measuring.taught_recall import ENOUGH, Question, best_f1, measure_recall, questions_of
 from vidya.model.micro_batches import MICRO_BATCH_TOKENS
-from vidya.model.transformer import Model
+from vidya.posttraining.kept_weights import frozen_copy
 from vidya.posttraining.replay_corpus import ReplayCorpus, open_replay_corpus
 from vidya.posttraining.teaching.learner import Learner
 from vidya.posttraining.teaching.lesson import Candidate, Lesson
@@ -64,9 +64,7 @@ class Classroom:
     def __init__(self, pretrained: Pretrained, corpus: ReplayCorpus, tokens: int) -> None:
         self.tokenizer, self.model, self.corpus = pretrained.tokenizer, pretrained.model, corpus
         self.tokens = tokens
-        reference = Model(self.model.config)
-        reference.flat[...] = self.model.flat
-        self.learner = Learner(self.model, reference, self.tokenizer, corpus)
+        self.learner = Learner(self.model, frozen_copy(self.model), self.tokenizer, corpus)
         self.generator = Generator(
             self.model, slots=16, turn_starts=[self.tokenizer.user_id]
         )  # fmt: skip
@@ -99,7 +97,7 @@ class Classroom:
     ) -> Lesson:
         """What the scripted teacher makes of a question."""
         self.generator.refresh()
-        prompt = opening(self.generator, self.tokenizer, question.turns[0], MAX_TOKENS)
+        prompt = opening(self.generator, self.tokenizer, question.turns[:1], MAX_TOKENS)
         sampling = SamplingSettings(0.7, 40, seed)
         rngs = [sampling.rng(number * CANDIDATES + n) for n in range(CANDIDATES)]
         writing = write_replies(

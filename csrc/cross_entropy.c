@@ -4,8 +4,9 @@
 #include "internal.h"
 
 typedef struct {
-    vd_real *losses, *logits;
-    const int32_t *targets;
+    vd_real *losses;        /* [rows] */
+    vd_real *logits;        /* [rows, V] */
+    const int32_t *targets; /* [rows] */
     int64_t rows, V;
     int gradient; /* 0: losses only */
     vd_real scale;
@@ -27,6 +28,9 @@ static void do_chunk(vd_real *losses, vd_real *scratch, const vd_real *x, const 
                      const int32_t *targets, int64_t rows, int64_t d, int64_t V, int gradient,
                      double scale, int half, void *workspace)
 {
+    vd_assert(losses && scratch && x && w);
+    vd_assert(d > 0 && V > 0);
+    vd_assert(vd_are_within(targets, rows, INT32_MIN, V));
     vidya_output logits = {.data = scratch};
     vidya_input hidden = {.data = x};
     vidya_linear_forward(&logits, &hidden, w, rows, V, d, half, workspace);
@@ -39,9 +43,10 @@ void vidya_linear_cross_entropy_forward(vd_real *losses, vd_real *scratch, const
                                         int64_t d, int64_t V, int64_t chunk, int half,
                                         void *workspace)
 {
+    vd_assert(T > 0 && chunk > 0);
     for (int64_t t = 0; t < T; t += chunk)
-        do_chunk(losses + t, scratch, x + t * d, w, targets + t, vd_min(chunk, T - t), d, V, 0,
-                 0, half, workspace);
+        do_chunk(losses + t, scratch, x + t * d, w, targets + t, vd_min(chunk, T - t), d, V, 0, 0,
+                 half, workspace);
 }
 
 void vidya_linear_cross_entropy_backward(vd_real *losses, vd_real *dx, vd_real *dw,
@@ -50,6 +55,8 @@ void vidya_linear_cross_entropy_backward(vd_real *losses, vd_real *dx, vd_real *
                                          int64_t chunk, double scale, int accumulate, int half,
                                          void *workspace)
 {
+    vd_assert(T > 0 && chunk > 0);
+    vd_assert(dx && dw);
     for (int64_t t = 0; t < T; t += chunk) {
         int64_t rows = vd_min(chunk, T - t);
         do_chunk(losses + t, scratch, x + t * d, w, targets + t, rows, d, V, 1, scale, half,

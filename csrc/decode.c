@@ -17,8 +17,8 @@ enum {
 typedef enum { PLAIN, GELU, ADD } finishing;
 
 typedef struct {
-    vd_real *y; /* [rows, w.n] */
-    const vd_real *x;
+    vd_real *y;       /* [rows, w.n] */
+    const vd_real *x; /* [rows, w.k] */
     const vidya_weights *w;
     int64_t rows;
     finishing how;
@@ -28,7 +28,7 @@ typedef struct {
 static void few_columns(const few *p, int64_t column)
 {
     const vd_micro *micro = vd_micro_kernels();
-    vd_real block[VD_FEW_ROWS * COLUMNS] __attribute__((aligned(64)));
+    vd_real block[VD_FEW_ROWS * COLUMNS] VD_ALIGNED;
     int64_t columns = vd_min(COLUMNS, p->w->n - column);
     micro->multiply_few(block, COLUMNS, p->x, p->rows, p->w, column, columns);
     for (int64_t r = 0; r < p->rows; r++) {
@@ -73,7 +73,7 @@ static void multiply_few(vd_real *y, const vd_real *x, const vidya_weights *w, i
 typedef struct {
     const vidya_decoder *m;
     const vidya_decoder_layer *layer;
-    const int32_t *slots, *positions;
+    const int32_t *slots, *positions; /* [T] */
     int64_t T, n_runs;
 } attention;
 
@@ -106,8 +106,14 @@ static void attend(int64_t i, void *context)
     int64_t size = m->cache_half ? 2 : (int64_t)sizeof(vd_real), stride = 3 * m->d;
     vd_real *q = m->qkv + t * stride + h * hd, *k = q + m->d;
     vd_cached_head head = {
-        .n = n, .first = p->positions[t], .hd = hd, .stride = stride, .out_stride = m->d,
-        .half = m->cache_half, .q = q, .out = m->attended + t * m->d + h * hd,
+        .n = n,
+        .first = p->positions[t],
+        .hd = hd,
+        .stride = stride,
+        .out_stride = m->d,
+        .half = m->cache_half,
+        .q = q,
+        .out = m->attended + t * m->d + h * hd,
         .keys = (char *)p->layer->keys + at * m->capacity * hd * size,
         .values = (char *)p->layer->values + at * m->capacity * width * size,
     };
@@ -155,8 +161,8 @@ static void many_through_layer(const vidya_decoder *m, attention *p)
 static void project(const vidya_decoder *m, vd_real *logits, const int32_t *wanted, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
-        vidya_rmsnorm_forward(m->normed + i * m->d, m->rstd, m->x + wanted[i] * m->d,
-                              m->final_norm, 1, m->d, m->eps);
+        vidya_rmsnorm_forward(m->normed + i * m->d, m->rstd, m->x + wanted[i] * m->d, m->final_norm,
+                              1, m->d, m->eps);
     vidya_input normed = {.data = m->normed};
     vidya_output to = {.data = logits};
     if (n <= VD_FEW_ROWS)
@@ -166,11 +172,17 @@ static void project(const vidya_decoder *m, vd_real *logits, const int32_t *want
 }
 
 void vidya_decode(const vidya_decoder *m, vd_real *logits, const int32_t *tokens,
-                  const int32_t *slots, const int32_t *positions, int64_t T,
-                  const int32_t *wanted, int64_t n_wanted)
+                  const int32_t *slots, const int32_t *positions, int64_t T, const int32_t *wanted,
+                  int64_t n_wanted)
 {
-    attention p = {.m = m, .slots = slots, .positions = positions, .T = T,
-                   .n_runs = count_runs(slots, T)};
+    vd_assert(m->d % m->H == 0 && vd_is_head(m->d / m->H));
+    vd_assert(m->capacity > 0 && m->capacity % VIDYA_CACHE_BLOCK == 0);
+    vd_assert(T > 0 && vd_are_within(tokens, T, 0, m->V));
+    vd_assert(vd_are_within(positions, T, 0, m->capacity));
+    vd_assert(vd_are_within(slots, T, 0, INT32_MAX));
+    vd_assert(vd_are_within(wanted, n_wanted, 0, T));
+    attention p = {
+        .m = m, .slots = slots, .positions = positions, .T = T, .n_runs = count_runs(slots, T)};
     vidya_embedding_forward(m->normed, m->wte, tokens, T, m->d);
     vidya_rmsnorm_forward(m->x, m->rstd, m->normed, m->embed_norm, T, m->d, m->eps);
     for (int64_t i = 0; i < m->n_layer; i++) {

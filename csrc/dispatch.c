@@ -37,17 +37,17 @@ static int pairs_pay(void)
 }
 
 /* From the widest to the narrowest; "pairs" is for tests alone. */
+/* clang-format off: one a line */
 static const vd_micro *const all[] = {
 #if defined(__x86_64__)
 #ifndef VIDYA_NO_AVX512 /* defined: left out, for compilers that do not know it */
-    &vd_micro_avx512_bf16,
-    &vd_micro_avx512,
+    &vd_micro_avx512_bf16, &vd_micro_avx512,
 #endif
     &vd_micro_avx2,
 #endif
-    &vd_micro_generic,
-    &vd_micro_pairs,
+    &vd_micro_generic,     &vd_micro_pairs,
 };
+/* clang-format on */
 
 static const vd_micro *best(void)
 {
@@ -66,20 +66,11 @@ __attribute__((constructor)) static void choose(void)
     VD_BLAS(openblas_set_num_threads)(1);
 }
 
-const vd_micro *vd_micro_kernels(void)
-{
-    return chosen;
-}
+const vd_micro *vd_micro_kernels(void) { return chosen; }
 
-const char *vidya_get_isa(void)
-{
-    return chosen->name;
-}
+const char *vidya_get_isa(void) { return chosen->name; }
 
-int vidya_has_bf16(void)
-{
-    return chosen->pairs && chosen != &vd_micro_pairs && pairs_pay();
-}
+int vidya_has_bf16(void) { return chosen->pairs && chosen != &vd_micro_pairs && pairs_pay(); }
 
 int vidya_set_isa(const char *name)
 {
@@ -91,22 +82,10 @@ int vidya_set_isa(const char *name)
     return -1;
 }
 
-void vidya_openblas_set_num_threads(int n)
-{
-    VD_BLAS(openblas_set_num_threads)(n);
-}
+void vidya_openblas_set_num_threads(int n) { VD_BLAS(openblas_set_num_threads)(n); }
 
-int vidya_openblas_get_num_threads(void)
-{
-    return VD_BLAS(openblas_get_num_threads)();
-}
+int vidya_openblas_get_num_threads(void) { return VD_BLAS(openblas_get_num_threads)(); }
 
-int vidya_openblas_get_parallel(void)
-{
-    return VD_BLAS(openblas_get_parallel)();
-}
+int vidya_openblas_get_parallel(void) { return VD_BLAS(openblas_get_parallel)(); }
 
-const char *vidya_openblas_config(void)
-{
-    return VD_BLAS(openblas_get_config)();
-}
+const char *vidya_openblas_config(void) { return VD_BLAS(openblas_get_config)(); }

@@ -2,8 +2,8 @@
 #include "internal.h"
 
 typedef struct {
-    vd_real *y;
-    const vd_real *residual, *x;
+    vd_real *y;                  /* [n] */
+    const vd_real *residual, *x; /* [n] */
     int64_t n;
     double p;
     uint64_t seed, stream;
@@ -20,6 +20,8 @@ static void add_block(int64_t i, void *context)
 void vidya_dropout_add(vd_real *y, const vd_real *residual, const vd_real *x, int64_t n, double p,
                        uint64_t seed, uint64_t stream)
 {
+    vd_assert(y && x && n > 0);
+    vd_assert(p >= 0 && p < 1);
     dropout job = {y, residual, x, n, p, seed, stream};
     vd_parallel(vd_ceil_div(n, VD_BLOCK), add_block, &job);
 }

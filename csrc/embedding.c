@@ -4,9 +4,9 @@
 #include "internal.h"
 
 typedef struct {
-    vd_real *out;
-    const vd_real *in;
-    const int32_t *tokens;
+    vd_real *out;          /* forward: [T, d]; backward: [V, d] */
+    const vd_real *in;     /* forward: [V, d]; backward: [T, d] */
+    const int32_t *tokens; /* [T] */
     int64_t T, d, block;
 } lookup;
 
@@ -21,6 +21,8 @@ static void copy_rows(int64_t i, void *context)
 void vidya_embedding_forward(vd_real *y, const vd_real *wte, const int32_t *tokens, int64_t T,
                              int64_t d)
 {
+    vd_assert(y && wte && T > 0 && d > 0);
+    vd_assert(vd_are_within(tokens, T, 0, INT32_MAX));
     lookup p = {y, wte, tokens, T, d, vd_row_block(d)};
     vd_parallel(vd_ceil_div(T, p.block), copy_rows, &p);
 }
@@ -42,6 +44,8 @@ static void add_columns(int64_t i, void *context)
 void vidya_embedding_backward(vd_real *dwte, const vd_real *dy, const int32_t *tokens, int64_t T,
                               int64_t d)
 {
+    vd_assert(dwte && dy && T > 0 && d > 0);
+    vd_assert(vd_are_within(tokens, T, 0, INT32_MAX));
     lookup p = {dwte, dy, tokens, T, d, 0};
     vd_parallel(vd_ceil_div(d, VD_COLUMNS), add_columns, &p);
 }

@@ -2,8 +2,8 @@
 #include "internal.h"
 
 typedef struct {
-    vd_real *y, *dx;
-    const vd_real *x, *dy;
+    vd_real *y, *dx;       /* [n] */
+    const vd_real *x, *dy; /* [n] */
     int64_t n;
 } gelu;
 
@@ -16,6 +16,7 @@ static void forward_block(int64_t i, void *context)
 
 void vidya_gelu_forward(vd_real *y, const vd_real *x, int64_t n)
 {
+    vd_assert(y && x && n > 0);
     gelu p = {.y = y, .x = x, .n = n};
     vd_parallel(vd_ceil_div(n, VD_BLOCK), forward_block, &p);
 }
@@ -30,6 +31,7 @@ static void backward_block(int64_t i, void *context)
 
 void vidya_gelu_backward(vd_real *dx, vd_real *y, const vd_real *dy, const vd_real *x, int64_t n)
 {
+    vd_assert(dx && dy && x && n > 0);
     gelu p = {.y = y, .dx = dx, .x = x, .dy = dy, .n = n};
     vd_parallel(vd_ceil_div(n, VD_BLOCK), backward_block, &p);
 }

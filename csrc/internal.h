@@ -11,6 +11,56 @@ static inline int64_t vd_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t vd_max(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t vd_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+/* For arrays that vectors are loaded from. */
+#define VD_ALIGNED __attribute__((aligned(VIDYA_ALIGNMENT)))
+
+/* ---- what callers promise ------------------------------------------------ */
+
+/* vidya/kernels checks arguments; these say in C what is promised, and are compiled where
+ * VIDYA_ASSERT is defined (make sanitize): one that does not hold ends the process. */
+#ifdef VIDYA_ASSERT
+#include <stdio.h>
+#include <stdlib.h>
+
+static inline _Noreturn void vd_assertion_failed(const char *file, int line, const char *promise)
+{
+    fprintf(stderr, "%s:%d: vd_assert failed: %s\n", file, line, promise);
+    abort();
+}
+#define vd_assert(promise) ((promise) ? (void)0 : vd_assertion_failed(__FILE__, __LINE__, #promise))
+#else
+#define vd_assert(promise) ((void)sizeof(promise)) /* compiled, never computed */
+#endif
+
+static inline int vd_is_aligned(const void *p)
+{
+    return p != NULL && (uintptr_t)p % VIDYA_ALIGNMENT == 0;
+}
+
+/* Whether ids [n] are all in [least, below). */
+static inline int vd_are_within(const int32_t *ids, int64_t n, int64_t least, int64_t below)
+{
+    int64_t i = 0;
+    while (i < n && ids[i] >= least && ids[i] < below)
+        i++;
+    return i == n;
+}
+
+/* Whether offsets [n_docs + 1] begin at 0 and do not decrease. */
+static inline int vd_are_offsets(const int64_t *offsets, int64_t n_docs)
+{
+    int64_t i = 0;
+    while (i < n_docs && offsets[i] <= offsets[i + 1])
+        i++;
+    return offsets[0] == 0 && n_docs > 0 && i == n_docs;
+}
+
+/* Whether attention and RoPE take heads of so many columns. */
+static inline int vd_is_head(int64_t hd)
+{
+    return hd > 0 && hd <= VIDYA_MAX_HEAD_DIM && hd % 2 == 0;
+}
+
 /* ---- the pool (pool.c) -------------------------------------------------- */
 
 /* Calls task(i, context) once for each i in [0, n_tasks), on the pool's threads
@@ -28,21 +78,21 @@ static inline int64_t vd_row_block(int64_t d) { return vd_max(1, VD_BLOCK / d); 
 /* ---- micro-kernels (micro.inc.h, once per instruction set) --------------- */
 
 /* Widest padding a micro-kernel needs: vectors of 16 floats. */
-enum { VD_PAD = 16 };
+enum { VD_PAD = VIDYA_CACHE_PAD };
 
 /* One document and head of attention: everything the micro-kernels need. */
 typedef struct {
-    int64_t n;          /* tokens of the document */
-    int64_t hd;         /* columns of the head */
-    int64_t stride;     /* elements between rows of q, k, v (and dq, dk, dv) */
-    int64_t out_stride; /* elements between rows of out and dout */
-    int64_t lse_stride; /* elements between rows of lse and delta */
-    int half;           /* q, k, v and out are bfloat16, else vd_real */
-    const void *q, *k, *v;
-    void *out;           /* forward: written; backward: read */
-    vd_real *lse;        /* forward: written; backward: read */
-    const vd_real *dout; /* backward only, as are the following */
-    vd_real *delta;
+    int64_t n;             /* tokens of the document */
+    int64_t hd;            /* columns of the head */
+    int64_t stride;        /* elements between rows of q, k, v (and dq, dk, dv) */
+    int64_t out_stride;    /* elements between rows of out and dout */
+    int64_t lse_stride;    /* elements between rows of lse and delta */
+    int half;              /* q, k, v and out are bfloat16, else vd_real */
+    const void *q, *k, *v; /* [n, hd] at stride, as are dq, dk and dv */
+    void *out;             /* [n, hd] at out_stride; forward: written; backward: read */
+    vd_real *lse;          /* [n] at lse_stride; forward: written; backward: read */
+    const vd_real *dout;   /* [n, hd] at out_stride; backward only, as are the following */
+    vd_real *delta;        /* [n] at lse_stride */
     vd_real *dq, *dk, *dv;
 } vd_attention_head;
 
@@ -59,9 +109,6 @@ typedef struct {
     int lanes_are_rows; /* else rows are steps and lanes are columns */
 } vd_operand;
 
-/* Positions of a block of keys, in attention and in the cache. */
-enum { VD_KEYS = 64 };
-
 /* Elements of vidya_weights before the panel of lane `lane`, a multiple of nr, and step
  * `step`, a multiple of VD_INNER: panels of the same steps follow each other. */
 int64_t vd_panel_offset(const vidya_weights *w, int64_t lane, int64_t step);
@@ -76,16 +123,16 @@ typedef struct {
     int64_t hd;
     int64_t stride, out_stride; /* elements between rows of q and of out */
     int half;                   /* keys and values are bfloat16, else vd_real */
-    const vd_real *q;
-    vd_real *out;
-    void *keys;   /* [blocks, hd, VD_KEYS] */
-    void *values; /* [positions, hd and zeros up to a multiple of VD_PAD] */
+    const vd_real *q;           /* [n, hd] at stride */
+    vd_real *out;               /* [n, hd] at out_stride */
+    void *keys;                 /* [blocks, hd, VIDYA_CACHE_BLOCK] */
+    void *values;               /* [positions, hd and zeros up to a multiple of VD_PAD] */
 } vd_cached_head;
 
 /* What does not change over an Adam step, computed in double. */
 typedef struct {
-    vd_real rate;               /* lr / (1 - beta1^t) */
-    vd_real v_scale;            /* 1 / sqrt(1 - beta2^t) */
+    vd_real rate;    /* lr / (1 - beta1^t) */
+    vd_real v_scale; /* 1 / sqrt(1 - beta2^t) */
     vd_real beta1, beta2;
     vd_real one_minus_beta1, one_minus_beta2;
     vd_real eps, grad_scale;

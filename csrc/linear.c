@@ -13,8 +13,8 @@
 #include "internal.h"
 
 enum {
-    INNER = VD_INNER,       /* steps of the inner dimension that a panel holds */
-    BLOCK_ROWS = 72,        /* of A and C: with BLOCK_COLUMNS they fill half the L2 cache */
+    INNER = VD_INNER, /* steps of the inner dimension that a panel holds */
+    BLOCK_ROWS = 72,  /* of A and C: with BLOCK_COLUMNS they fill half the L2 cache */
     BLOCK_COLUMNS = VD_BLOCK_COLUMNS,
     LEAST_ROWS = 24,        /* below this the panels of B are read too often */
     LEAST_COLUMNS = 128,    /* when a task takes part of the columns */
@@ -23,7 +23,6 @@ enum {
     PACK_ROWS = 72,         /* of A, likewise */
     MOST_STEPS = 4 * INNER, /* that are packed at one time where sums may be added to C */
     PACKED = 1536 * 1536,   /* elements of a factor that are packed at one time */
-    ALIGNMENT = 64,
 };
 
 typedef struct {
@@ -33,13 +32,13 @@ typedef struct {
     int64_t rows, columns, inner;
     int64_t ldc;
     int half;
-    int plain; /* C takes sums as they are, or added */
-    char *packed_b, *packed_a;        /* panels of the part below; A's may be missing */
-    int64_t column0, part_columns;    /* which part: columns, */
-    int64_t inner0, part_inner;       /* steps */
-    int64_t row0, part_rows;          /* and rows */
+    int plain;                     /* C takes sums as they are, or added */
+    char *packed_b, *packed_a;     /* panels of the part below; A's may be missing */
+    int64_t column0, part_columns; /* which part: columns, */
+    int64_t inner0, part_inner;    /* steps */
+    int64_t row0, part_rows;       /* and rows */
     int64_t task_rows, task_columns, tasks_across;
-    int add;                          /* to what stands in C */
+    int add; /* to what stands in C */
 } product;
 
 /* Bytes of one step and lane of a panel. */
@@ -206,8 +205,8 @@ static void finish_cut(const product *p, const cut *c, vd_real *block)
 static void multiply_task(int64_t i, void *context)
 {
     const product *p = context;
-    char own[BLOCK_ROWS * INNER * sizeof(vd_real)] __attribute__((aligned(ALIGNMENT)));
-    vd_real block[BLOCK_ROWS * BLOCK_COLUMNS] __attribute__((aligned(ALIGNMENT)));
+    char own[BLOCK_ROWS * INNER * sizeof(vd_real)] VD_ALIGNED;
+    vd_real block[BLOCK_ROWS * BLOCK_COLUMNS] VD_ALIGNED;
     int64_t row = i / p->tasks_across * p->task_rows;
     int64_t first = i % p->tasks_across * p->task_columns;
     int64_t end = vd_min(p->part_columns, first + p->task_columns);
@@ -246,19 +245,30 @@ static void multiply_part(product *p)
 }
 
 /* Elements of a packed factor at most: the last panel may lack lanes, and the widest
- * panels have VD_PAD * 4. A multiple of ALIGNMENT bytes. */
+ * panels have VD_PAD * 4. A multiple of VIDYA_ALIGNMENT bytes. */
 static int64_t packed_elements(int64_t steps, int64_t lanes)
 {
     return round_up(steps, 2) * (round_up(lanes, 4 * VD_PAD) + VD_PAD);
+}
+
+/* Whether it has numbers, and both or neither of what normalises. */
+static inline int is_input(const vidya_input *x)
+{
+    return x->data != NULL && (x->rstd != NULL) == (x->gain != NULL);
 }
 
 /* In parts that fit the workspace. Where C takes sums as they are, a part of B is some
  * steps of many columns and C is added to; else it is all steps of some columns. */
 static void multiply(product *p, void *workspace)
 {
+    const vidya_output *c = p->c;
+    vd_assert(p->rows > 0 && p->columns > 0 && p->inner > 0);
+    vd_assert(is_input(p->a->of) && (p->compressed || is_input(p->b->of)));
+    vd_assert(c->data && !(c->accumulate && (c->half || c->residual || c->gelu_of)));
+    vd_assert(vd_is_aligned(workspace));
     int64_t mr = vd_micro_kernels()->mr, nr = vd_micro_kernels()->nr;
     int scaled = p->compressed && p->compressed->scales;
-    int plain = p->plain = !p->c->half && !p->c->residual && !p->c->gelu_of && !scaled;
+    int plain = p->plain = !c->half && !c->residual && !c->gelu_of && !scaled;
     int64_t steps = plain ? vd_min(p->inner, MOST_STEPS) : p->inner;
     int64_t columns = vd_max(nr, PACKED / round_up(steps, 2) / nr * nr);
     /* A's rows are read once by each task: where they are steps, or there are more of
@@ -272,7 +282,7 @@ static void multiply(product *p, void *workspace)
         for (p->inner0 = 0; p->inner0 < p->inner; p->inner0 += steps) {
             p->part_columns = vd_min(columns, p->columns - p->column0);
             p->part_inner = vd_min(steps, p->inner - p->inner0);
-            p->add = p->c->accumulate || p->inner0 > 0;
+            p->add = c->accumulate || p->inner0 > 0;
             if (!is_packed(p))
                 vd_parallel(vd_ceil_div(p->part_columns, PACK_COLUMNS),
                             p->compressed ? expand_columns : pack_columns, p);
@@ -296,6 +306,7 @@ static int64_t workspace_elements(int64_t rows, int64_t columns, int64_t inner)
 
 int64_t vidya_workspace_bytes(int64_t T, int64_t n, int64_t k)
 {
+    vd_assert(T > 0 && n > 0 && k > 0);
     int64_t most = workspace_elements(T, n, k);
     most = vd_max(most, workspace_elements(T, k, n));
     most = vd_max(most, workspace_elements(n, k, T));
@@ -305,35 +316,40 @@ int64_t vidya_workspace_bytes(int64_t T, int64_t n, int64_t k)
 void vidya_linear_forward(const vidya_output *y, const vidya_input *x, const vd_real *w, int64_t T,
                           int64_t n, int64_t k, int half, void *workspace)
 {
+    vd_assert(w);
     vidya_input weights = {.data = w};
     vd_operand a = {.of = x, .stride = k, .lanes_are_rows = 1};
     vd_operand b = {.of = &weights, .stride = k, .lanes_are_rows = 1};
-    product p = {.a = &a, .b = &b, .c = y, .rows = T, .columns = n, .inner = k, .ldc = n,
-                 .half = half};
+    product p = {
+        .a = &a, .b = &b, .c = y, .rows = T, .columns = n, .inner = k, .ldc = n, .half = half};
     multiply(&p, workspace);
 }
 
 void vidya_linear_weights(const vidya_output *y, const vidya_input *x, const vidya_weights *w,
                           int64_t T, void *workspace)
 {
+    vd_assert(w->data && (w->scales != NULL) == (w->kind == VIDYA_INT8));
+    vd_assert(w->kind == VIDYA_ROWS || vd_is_aligned(w->data));
+    vd_assert(!w->scales || !y->accumulate);
     if (w->kind == VIDYA_ROWS) {
         vidya_linear_forward(y, x, w->data, T, w->n, w->k, 0, workspace);
         return;
     }
     vd_operand a = {.of = x, .stride = w->k, .lanes_are_rows = 1};
-    product p = {.a = &a, .compressed = w, .c = y, .rows = T, .columns = w->n, .inner = w->k,
-                 .ldc = w->n};
+    product p = {
+        .a = &a, .compressed = w, .c = y, .rows = T, .columns = w->n, .inner = w->k, .ldc = w->n};
     multiply(&p, workspace);
 }
 
 void vidya_linear_backward_input(const vidya_output *dx, const vidya_input *dy, const vd_real *w,
                                  int64_t T, int64_t n, int64_t k, int half, void *workspace)
 {
+    vd_assert(w);
     vidya_input weights = {.data = w};
     vd_operand a = {.of = dy, .stride = n, .lanes_are_rows = 1};
     vd_operand b = {.of = &weights, .stride = k, .lanes_are_rows = 0};
-    product p = {.a = &a, .b = &b, .c = dx, .rows = T, .columns = k, .inner = n, .ldc = k,
-                 .half = half};
+    product p = {
+        .a = &a, .b = &b, .c = dx, .rows = T, .columns = k, .inner = n, .ldc = k, .half = half};
     multiply(&p, workspace);
 }
 
@@ -344,7 +360,7 @@ void vidya_linear_backward_weight(vd_real *dw, const vidya_input *dy, const vidy
     vidya_output to = {.data = dw, .accumulate = accumulate};
     vd_operand a = {.of = dy, .stride = n, .lanes_are_rows = 0};
     vd_operand b = {.of = x, .stride = k, .lanes_are_rows = 0};
-    product p = {.a = &a, .b = &b, .c = &to, .rows = n, .columns = k, .inner = T, .ldc = k,
-                 .half = half};
+    product p = {
+        .a = &a, .b = &b, .c = &to, .rows = n, .columns = k, .inner = T, .ldc = k, .half = half};
     multiply(&p, workspace);
 }

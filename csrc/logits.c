@@ -4,8 +4,8 @@
 #include "internal.h"
 
 typedef struct {
-    double *lse;
-    const vd_real *logits;
+    double *lse;           /* [rows] */
+    const vd_real *logits; /* [rows, V] */
     int64_t V;
 } reduction;
 
@@ -17,6 +17,7 @@ static void reduce_row(int64_t i, void *context)
 
 void vidya_log_sum_exp(double *lse, const vd_real *logits, int64_t rows, int64_t V)
 {
+    vd_assert(lse && logits && rows > 0 && V > 0);
     reduction p = {lse, logits, V};
     vd_parallel(rows, reduce_row, &p);
 }
@@ -54,6 +55,8 @@ static int by_id(const void *a, const void *b)
 
 void vidya_top_k(int32_t *ids, const vd_real *x, int64_t n, int64_t k)
 {
+    vd_assert(ids && x);
+    vd_assert(1 <= k && k <= n && n <= INT32_MAX);
     for (int64_t i = 0; i < k; i++)
         ids[i] = (int32_t)i;
     for (int64_t i = k / 2; i-- > 0;)

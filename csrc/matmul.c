@@ -8,15 +8,15 @@ enum {
     TILE_ROWS = 256,    /* enough rows for OpenBLAS to run at full speed */
     TILE_COLUMNS = 512, /* columns a tile keeps when there are rows enough */
     MIN_COLUMNS = 64,
-    MIN_TILES = 8,             /* so that several cores find work in a small product */
-    MIN_TILE_FLOPS = 1 << 20,  /* below this a tile costs more than it shares */
+    MIN_TILES = 8,               /* so that several cores find work in a small product */
+    MIN_TILE_FLOPS = 1 << 20,    /* below this a tile costs more than it shares */
     ROW_TILE_ELEMENTS = 1 << 16, /* of the weights, when x is a single row */
-    ALIGNMENT = 16,            /* tiles begin at multiples of the micro-kernel's width */
+    ALIGNMENT = 16,              /* tiles begin at multiples of the micro-kernel's width */
 };
 
 typedef struct {
-    vd_real *c; /* [rows, columns] */
-    const vd_real *a, *b;
+    vd_real *c;           /* [rows, columns] */
+    const vd_real *a, *b; /* [rows, inner] and [inner, columns], or these transposed */
     int trans_a, trans_b;
     int64_t rows, columns, inner;
     int64_t lda, ldb;
@@ -79,8 +79,8 @@ static void multiply_row_tile(int64_t i, void *context)
 {
     const product *p = context;
     int64_t first = i * p->tile_rows;
-    VD_GEMV(VD_ROW_MAJOR, VD_NO_TRANS, (int)vd_min(p->tile_rows, p->rows - first), (int)p->inner,
-            1, p->a + first * p->inner, (int)p->inner, p->b, 1, p->beta, p->c + first, 1);
+    VD_GEMV(VD_ROW_MAJOR, VD_NO_TRANS, (int)vd_min(p->tile_rows, p->rows - first), (int)p->inner, 1,
+            p->a + first * p->inner, (int)p->inner, p->b, 1, p->beta, p->c + first, 1);
 }
 
 /* y [n] = w [n, k] * x [k], as in generation: every weight is read once and used
@@ -97,12 +97,21 @@ static void multiply_row(vd_real *y, const vd_real *x, const vd_real *w, int64_t
 void vidya_matmul_forward(vd_real *y, const vd_real *x, const vd_real *w, int64_t m, int64_t n,
                           int64_t k, int accumulate)
 {
+    vd_assert(y && x && w && m > 0 && n > 0 && k > 0);
     if (m == 1) {
         multiply_row(y, x, w, n, k, accumulate);
         return;
     }
-    product p = {.c = y, .a = x, .b = w, .trans_a = VD_NO_TRANS, .trans_b = VD_TRANS,
-                 .rows = m, .columns = n, .inner = k, .lda = k, .ldb = k,
+    product p = {.c = y,
+                 .a = x,
+                 .b = w,
+                 .trans_a = VD_NO_TRANS,
+                 .trans_b = VD_TRANS,
+                 .rows = m,
+                 .columns = n,
+                 .inner = k,
+                 .lda = k,
+                 .ldb = k,
                  .beta = accumulate ? 1 : 0};
     multiply(&p);
 }
@@ -110,8 +119,17 @@ void vidya_matmul_forward(vd_real *y, const vd_real *x, const vd_real *w, int64_
 void vidya_matmul_backward_input(vd_real *dx, const vd_real *dy, const vd_real *w, int64_t m,
                                  int64_t n, int64_t k, int accumulate)
 {
-    product p = {.c = dx, .a = dy, .b = w, .trans_a = VD_NO_TRANS, .trans_b = VD_NO_TRANS,
-                 .rows = m, .columns = k, .inner = n, .lda = n, .ldb = k,
+    vd_assert(dx && dy && w && m > 0 && n > 0 && k > 0);
+    product p = {.c = dx,
+                 .a = dy,
+                 .b = w,
+                 .trans_a = VD_NO_TRANS,
+                 .trans_b = VD_NO_TRANS,
+                 .rows = m,
+                 .columns = k,
+                 .inner = n,
+                 .lda = n,
+                 .ldb = k,
                  .beta = accumulate ? 1 : 0};
     multiply(&p);
 }
@@ -119,8 +137,17 @@ void vidya_matmul_backward_input(vd_real *dx, const vd_real *dy, const vd_real *
 void vidya_matmul_backward_weight(vd_real *dw, const vd_real *dy, const vd_real *x, int64_t m,
                                   int64_t n, int64_t k, int accumulate)
 {
-    product p = {.c = dw, .a = dy, .b = x, .trans_a = VD_TRANS, .trans_b = VD_NO_TRANS,
-                 .rows = n, .columns = k, .inner = m, .lda = n, .ldb = k,
+    vd_assert(dw && dy && x && m > 0 && n > 0 && k > 0);
+    product p = {.c = dw,
+                 .a = dy,
+                 .b = x,
+                 .trans_a = VD_TRANS,
+                 .trans_b = VD_NO_TRANS,
+                 .rows = n,
+                 .columns = k,
+                 .inner = m,
+                 .lda = n,
+                 .ldb = k,
                  .beta = accumulate ? 1 : 0};
     multiply(&p);
 }

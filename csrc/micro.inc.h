@@ -26,16 +26,20 @@ enum { L = VD_VECTOR_BYTES / sizeof(vd_real) }; /* lanes */
 
 typedef vd_real vec __attribute__((vector_size(VD_VECTOR_BYTES)));
 typedef vd_int ivec __attribute__((vector_size(VD_VECTOR_BYTES)));
-typedef vd_real vec_at __attribute__((vector_size(VD_VECTOR_BYTES), aligned(sizeof(vd_real)),
-                                      may_alias));
+typedef vd_real vec_at
+    __attribute__((vector_size(VD_VECTOR_BYTES), aligned(sizeof(vd_real)), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
+
+/* A loop whose number of rounds is a constant, at most 32, written out: so that what it
+ * indexes can stay in registers. A macro, because a pragma stands before the loop itself. */
+#define UNROLL(...) _Pragma("GCC unroll 32") for (__VA_ARGS__)
 
 #ifndef VIDYA_DOUBLE /* eight floats, whatever the vector */
 typedef float eight __attribute__((vector_size(32)));
 typedef float eight_at __attribute__((vector_size(32), aligned(4), may_alias));
 typedef int32_t eight_ints __attribute__((vector_size(32)));
-#ifdef __clang__
+#ifdef __clang__ /* macros: the lanes must be constants */
 #define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
 #define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (eight_ints){__VA_ARGS__})
@@ -70,33 +74,39 @@ INLINE vec load_part(const vd_real *p, int64_t n)
 }
 INLINE void store_part(vd_real *p, vec x, int64_t n) { memcpy(p, &x, (size_t)n * sizeof *p); }
 
-/* One number out of the lanes, folded in halves: a fixed order. */
+/* One number out of the lanes, folded in halves, a fixed order: their sum or the greatest. */
 #if defined(VIDYA_DOUBLE) || VD_VECTOR_BYTES < 32
-#define FOLD(x, OP)                                                                           \
-    vd_real lane[L];                                                                          \
-    store(lane, x);                                                                           \
-    for (int width = L / 2; width > 0; width /= 2)                                            \
-        for (int l = 0; l < width; l++)                                                       \
-            lane[l] = OP(lane[l], lane[l + width]);                                           \
-    return lane[0]
-#define GREATER(a, b) ((b) > (a) ? (b) : (a))
+INLINE vd_real fold(vec x, int greatest)
+{
+    vd_real lane[L];
+    store(lane, x);
+    for (int width = L / 2; width > 0; width /= 2)
+        for (int l = 0; l < width; l++) {
+            vd_real a = lane[l], b = lane[l + width];
+            lane[l] = greatest ? (b > a ? b : a) : a + b;
+        }
+    return lane[0];
+}
 #else
-#define FOLD(x, OP)                                                                           \
-    vd_real lane[L] __attribute__((aligned(64)));                                             \
-    *(vec *)lane = x;                                                                         \
-    eight a = *(const eight_at *)lane;                                                        \
-    for (int l = 8; l < L; l += 8)                                                            \
-        a = OP(a, *(const eight_at *)(lane + l));                                             \
-    a = OP(a, SHUFFLE(a, a, 4, 5, 6, 7, 0, 1, 2, 3));                                         \
-    a = OP(a, SHUFFLE(a, a, 2, 3, 0, 1, 6, 7, 4, 5));                                         \
-    a = OP(a, SHUFFLE(a, a, 1, 0, 3, 2, 5, 4, 7, 6));                                         \
-    return a[0]
-#define GREATER(a, b)                                                                         \
-    (eight)((((b) > (a)) & (eight_ints)(b)) | (~((b) > (a)) & (eight_ints)(a)))
+INLINE eight fold_two(eight a, eight b, int greatest)
+{
+    return greatest ? (eight)(((b > a) & (eight_ints)b) | (~(b > a) & (eight_ints)a)) : a + b;
+}
+INLINE vd_real fold(vec x, int greatest)
+{
+    vd_real lane[L] VD_ALIGNED;
+    *(vec *)lane = x;
+    eight a = *(const eight_at *)lane;
+    for (int l = 8; l < L; l += 8)
+        a = fold_two(a, *(const eight_at *)(lane + l), greatest);
+    a = fold_two(a, SHUFFLE(a, a, 4, 5, 6, 7, 0, 1, 2, 3), greatest);
+    a = fold_two(a, SHUFFLE(a, a, 2, 3, 0, 1, 6, 7, 4, 5), greatest);
+    a = fold_two(a, SHUFFLE(a, a, 1, 0, 3, 2, 5, 4, 7, 6), greatest);
+    return a[0];
+}
 #endif
-#define PLUS(a, b) ((a) + (b))
-INLINE vd_real sum_lanes(vec x) { FOLD(x, PLUS); }
-INLINE vd_real max_lanes(vec x) { FOLD(x, GREATER); }
+INLINE vd_real sum_lanes(vec x) { return fold(x, 0); }
+INLINE vd_real max_lanes(vec x) { return fold(x, 1); }
 
 /* e^x, relative error about 1e-7 in float. The argument is clamped to where the
  * result is a normal number; NaN stays NaN. Range reduction by n = round(x / ln 2)
@@ -248,6 +258,7 @@ static void rmsnorm_backward(vd_real *dx, const vd_real *dy, const vd_real *x, c
 static void rmsnorm_dgain(vd_real *dgain, const vd_real *dy, const vd_real *x, const vd_real *rstd,
                           int64_t T, int64_t d, int64_t first, int64_t width, int accumulate)
 {
+    vd_assert(0 < width && width <= VD_COLUMNS && first + width <= d);
     enum { ROWS = 64 }; /* short sums in vd_real, their sums in double */
     double total[VD_COLUMNS] = {0};
     for (int64_t t0 = 0; t0 < T; t0 += ROWS) {
@@ -301,6 +312,7 @@ static void rope(vd_real *x, uint16_t *halves, const int32_t *positions, const v
 static vd_real cross_entropy_row(vd_real *logits, int64_t V, int64_t target, int gradient,
                                  vd_real scale)
 {
+    vd_assert(V > 0 && target < V);
     if (target < 0) {
         if (gradient)
             memset(logits, 0, (size_t)V * sizeof *logits);
@@ -346,35 +358,29 @@ INLINE void fetch_ahead(const vd_real *x, int64_t n)
 /* Sums of elements or of their squares, in double, in enough lanes to hide the
  * latency of the addition. */
 enum { SUMS = 32 };
-#define REDUCE(TERM)                                                                           \
-    double lane[SUMS] = {0};                                                                   \
-    int64_t i = 0;                                                                             \
-    for (; i + SUMS <= n; i += SUMS) {                                                         \
-        fetch_ahead(x + i, SUMS);                                                              \
-        _Pragma("GCC unroll 32") for (int l = 0; l < SUMS; l++)                                \
-        {                                                                                      \
-            double e = (double)x[i + l];                                                       \
-            lane[l] += TERM;                                                                   \
-        }                                                                                      \
-    }                                                                                          \
-    for (; i < n; i++) {                                                                       \
-        double e = (double)x[i];                                                               \
-        lane[0] += TERM;                                                                       \
-    }                                                                                          \
-    for (int width = SUMS / 2; width > 0; width /= 2)                                          \
-        for (int l = 0; l < width; l++)                                                        \
-            lane[l] += lane[l + width];                                                        \
-    return lane[0]
-
-static double sum(const vd_real *x, int64_t n)
+INLINE double reduce(const vd_real *x, int64_t n, int squared)
 {
-    REDUCE(e);
+    double lane[SUMS] = {0};
+    int64_t i = 0;
+    for (; i + SUMS <= n; i += SUMS) {
+        fetch_ahead(x + i, SUMS);
+        UNROLL(int l = 0; l < SUMS; l++) {
+            double e = (double)x[i + l];
+            lane[l] += squared ? e * e : e;
+        }
+    }
+    for (; i < n; i++) {
+        double e = (double)x[i];
+        lane[0] += squared ? e * e : e;
+    }
+    for (int width = SUMS / 2; width > 0; width /= 2)
+        for (int l = 0; l < width; l++)
+            lane[l] += lane[l + width];
+    return lane[0];
 }
 
-static double sum_squares(const vd_real *x, int64_t n)
-{
-    REDUCE(e * e);
-}
+static double sum(const vd_real *x, int64_t n) { return reduce(x, n, 0); }
+static double sum_squares(const vd_real *x, int64_t n) { return reduce(x, n, 1); }
 
 static void adam(vd_real *restrict param, vd_real *restrict m, vd_real *restrict v,
                  const vd_real *restrict grad, int64_t n, const vd_adam *constants)

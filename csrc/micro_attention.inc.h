@@ -2,8 +2,7 @@
  * queries against blocks of keys, each block small enough for the first-level cache. */
 
 enum {
-    BLOCK = VD_KEYS, /* queries and keys of a block */
-    MAX_HD = 256,
+    BLOCK = VIDYA_CACHE_BLOCK, /* queries and keys of a block */
     TILE_ROWS_SMALL = 6,
 };
 
@@ -15,30 +14,32 @@ typedef enum {
     UPPER_FACTOR, /* a's element (i, p) is 0 for p < i */
 } triangle;
 
-/* c [ROWS, VECTORS * L] (+)= a [ROWS, k] * b [k, VECTORS * L], a at rs, cs */
-#define SMALL_TILE(ROWS, VECTORS)                                                             \
-    do {                                                                                      \
-        vec sum[ROWS][VECTORS];                                                               \
-        _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++)                                \
-            _Pragma("GCC unroll 8") for (int w = 0; w < VECTORS; w++)                         \
-                sum[r][w] = accumulate ? load(c + (i + r) * ldc + j + w * L) : (vec){0};      \
-        int64_t from = part == UPPER_FACTOR ? i : 0;                                          \
-        int64_t to = part == LOWER_FACTOR ? vd_min(k, i + ROWS) : k;                          \
-        for (int64_t p = from; p < to; p++) {                                                 \
-            vec col[VECTORS];                                                                 \
-            _Pragma("GCC unroll 8") for (int w = 0; w < VECTORS; w++)                         \
-                col[w] = load(b + p * ldb + j + w * L);                                       \
-            _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++)                            \
-            {                                                                                 \
-                vd_real s = a[(i + r) * rs + p * cs];                                         \
-                _Pragma("GCC unroll 8") for (int w = 0; w < VECTORS; w++)                     \
-                    sum[r][w] += s * col[w];                                                  \
-            }                                                                                 \
-        }                                                                                     \
-        _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++)                                \
-            _Pragma("GCC unroll 8") for (int w = 0; w < VECTORS; w++)                         \
-                store(c + (i + r) * ldc + j + w * L, sum[r][w]);                              \
-    } while (0)
+/* c [rows, vectors * L] (+)= a [rows, k] * b [k, vectors * L]; a is at rs, cs, rows and vectors
+ * are constants, and the rows stand from row i on in their block. */
+INLINE void small_tile(vd_real *c, int64_t ldc, const vd_real *a, int64_t rs, int64_t cs,
+                       const vd_real *b, int64_t ldb, int64_t k, int accumulate, triangle part,
+                       int64_t i, const int rows, const int vectors)
+{
+    vec sum[TILE_ROWS_SMALL][8];
+    UNROLL(int r = 0; r < rows; r++)
+        UNROLL(int w = 0; w < vectors; w++)
+            sum[r][w] = accumulate ? load(c + (i + r) * ldc + w * L) : (vec){0};
+    int64_t from = part == UPPER_FACTOR ? i : 0;
+    int64_t to = part == LOWER_FACTOR ? vd_min(k, i + rows) : k;
+    for (int64_t p = from; p < to; p++) {
+        vec col[8];
+        UNROLL(int w = 0; w < vectors; w++)
+            col[w] = load(b + p * ldb + w * L);
+        UNROLL(int r = 0; r < rows; r++) {
+            vd_real s = a[(i + r) * rs + p * cs];
+            UNROLL(int w = 0; w < vectors; w++)
+                sum[r][w] += s * col[w];
+        }
+    }
+    UNROLL(int r = 0; r < rows; r++)
+        UNROLL(int w = 0; w < vectors; w++)
+            store(c + (i + r) * ldc + w * L, sum[r][w]);
+}
 
 /* c [m, n] (+)= a [m, k] * b [k, n] on blocks that fit the first-level cache.
  * a's element (i, p) is at i * rs + p * cs; n is a multiple of VD_PAD. */
@@ -48,11 +49,10 @@ INLINE void small_matmul(vd_real *c, int64_t ldc, const vd_real *a, int64_t rs, 
 {
     int64_t j = 0;
     if (m == 1) { /* a sum cannot go on before its last addition is done: many at once */
-        const int64_t i = 0;
         for (; j + 8 * L <= n; j += 8 * L)
-            SMALL_TILE(1, 8);
+            small_tile(c + j, ldc, a, rs, cs, b + j, ldb, k, accumulate, part, 0, 1, 8);
         for (; j + 4 * L <= n; j += 4 * L)
-            SMALL_TILE(1, 4);
+            small_tile(c + j, ldc, a, rs, cs, b + j, ldb, k, accumulate, part, 0, 1, 4);
     }
     while (j < n) {
         int wide = n - j >= 2 * L;
@@ -60,22 +60,22 @@ INLINE void small_matmul(vd_real *c, int64_t ldc, const vd_real *a, int64_t rs, 
         int64_t i = part == LOWER_RESULT ? j / TILE_ROWS_SMALL * TILE_ROWS_SMALL : 0;
         for (; i + TILE_ROWS_SMALL <= m; i += TILE_ROWS_SMALL) {
             if (wide)
-                SMALL_TILE(6, 2);
+                small_tile(c + j, ldc, a, rs, cs, b + j, ldb, k, accumulate, part, i, 6, 2);
             else
-                SMALL_TILE(6, 1);
+                small_tile(c + j, ldc, a, rs, cs, b + j, ldb, k, accumulate, part, i, 6, 1);
         }
         if (i + 4 <= m) { /* a whole block is ten tiles of six rows and one of four */
             if (wide)
-                SMALL_TILE(4, 2);
+                small_tile(c + j, ldc, a, rs, cs, b + j, ldb, k, accumulate, part, i, 4, 2);
             else
-                SMALL_TILE(4, 1);
+                small_tile(c + j, ldc, a, rs, cs, b + j, ldb, k, accumulate, part, i, 4, 1);
             i += 4;
         }
         for (; i < m; i++) {
             if (wide)
-                SMALL_TILE(1, 2);
+                small_tile(c + j, ldc, a, rs, cs, b + j, ldb, k, accumulate, part, i, 1, 2);
             else
-                SMALL_TILE(1, 1);
+                small_tile(c + j, ldc, a, rs, cs, b + j, ldb, k, accumulate, part, i, 1, 1);
         }
         j += wide ? 2 * L : L;
     }
@@ -94,7 +94,7 @@ INLINE const vd_real *columns_at(const void *data, int64_t at, int half, vd_real
 INLINE void pack_rows(vd_real *to, int64_t width, const void *from, int64_t at, int half,
                       int64_t stride, int64_t n, int64_t hd, vd_real scale)
 {
-    vd_real room[MAX_HD];
+    vd_real room[VIDYA_MAX_HEAD_DIM];
     for (int64_t t = 0; t < n; t++) {
         const vd_real *row = columns_at(from, at + t * stride, half, room, hd);
         for (int64_t c = 0; c < hd; c++)
@@ -109,8 +109,8 @@ INLINE void pack_rows(vd_real *to, int64_t width, const void *from, int64_t at, 
 INLINE void pack_columns(vd_real *to, const void *from, int64_t at, int half, int64_t stride,
                          int64_t n, int64_t hd)
 {
-    static const vd_real nothing[MAX_HD];
-    vd_real room[GROUP][MAX_HD];
+    static const vd_real nothing[VIDYA_MAX_HEAD_DIM];
+    vd_real room[GROUP][VIDYA_MAX_HEAD_DIM];
     for (int64_t t = 0; t < BLOCK; t += GROUP) {
         const vd_real *row[GROUP];
         for (int64_t i = 0; i < GROUP; i++)
@@ -183,18 +183,20 @@ static __attribute__((noinline)) void next_scores(vd_real *s, int64_t valid, vd_
     *total += sum;
 }
 
-/* Blocks live on the stack, which may be a small one: they are as wide as the head
+/* The queries [q0, q0 + nq) of a head, over all blocks of keys that they see.
+ *
+ * Blocks live on the stack, which may be a small one: they are as wide as the head
  * (100 KB for hd = 32 in float, at most 1.1 MB for hd = 256 in double). A NaN or an
  * infinity in a row of v reaches the whole block of queries before it, as 0 * NaN. */
-#define ALIGNED __attribute__((aligned(64)))
-
-/* The queries [q0, q0 + nq) of a head, over all blocks of keys that they see. */
 INLINE void attend_block(const vd_attention_head *head, const int64_t hd, int64_t q0, int64_t nq)
 {
     const int64_t width = padded(hd);
-    vd_real q[BLOCK * width] ALIGNED, kt[BLOCK * width] ALIGNED, v[BLOCK * width] ALIGNED;
-    vd_real o[BLOCK * width] ALIGNED, s[BLOCK * BLOCK] ALIGNED;
-    vd_real most[BLOCK], total[BLOCK];
+    vd_real q[BLOCK * width] VD_ALIGNED;  /* [nq, width], as is o */
+    vd_real kt[BLOCK * width] VD_ALIGNED; /* [hd, nk] in rows of BLOCK */
+    vd_real v[BLOCK * width] VD_ALIGNED;  /* [nk, width] */
+    vd_real o[BLOCK * width] VD_ALIGNED;
+    vd_real s[BLOCK * BLOCK] VD_ALIGNED; /* [nq, nk] in rows of BLOCK */
+    vd_real most[BLOCK], total[BLOCK];   /* [nq]: of a row so far */
 
     pack_rows(q, width, head->q, q0 * head->stride, head->half, head->stride, nq, hd,
               1 / VD_SQRT((vd_real)hd));
@@ -211,8 +213,8 @@ INLINE void attend_block(const vd_attention_head *head, const int64_t hd, int64_
         small_matmul(s, BLOCK, q, width, 1, kt, BLOCK, nq, BLOCK, hd, 0,
                      diagonal ? LOWER_RESULT : WHOLE);
         for (int64_t i = 0; i < nq; i++)
-            next_scores(s + i * BLOCK, vd_min(nk, q0 + i - k0 + 1), o + i * width, width,
-                        most + i, total + i);
+            next_scores(s + i * BLOCK, vd_min(nk, q0 + i - k0 + 1), o + i * width, width, most + i,
+                        total + i);
         small_matmul(o, width, s, BLOCK, 1, v, width, nq, width, nk, 1,
                      diagonal ? LOWER_FACTOR : WHOLE);
     }
@@ -233,6 +235,8 @@ INLINE void attend_block(const vd_attention_head *head, const int64_t hd, int64_
  * products of blocks are constants. */
 enum { USUAL_HD = 32 };
 
+typedef void attend_some(const vd_attention_head *head, int64_t first, int64_t n);
+
 static void attend_usual_block(const vd_attention_head *head, int64_t q0, int64_t nq)
 {
     attend_block(head, USUAL_HD, q0, nq);
@@ -245,19 +249,19 @@ static void attend_any_block(const vd_attention_head *head, int64_t q0, int64_t 
 
 static void attention_forward(const vd_attention_head *head)
 {
+    attend_some *attend = head->hd == USUAL_HD ? attend_usual_block : attend_any_block;
     for (int64_t q0 = 0; q0 < head->n; q0 += BLOCK)
-        (head->hd == USUAL_HD ? attend_usual_block : attend_any_block)(
-            head, q0, vd_min(BLOCK, head->n - q0));
+        attend(head, q0, vd_min(BLOCK, head->n - q0));
 }
 
 /* delta = rowsum(dout * out), which is what softmax's backward needs of them */
 INLINE void attention_delta(const vd_attention_head *head)
 {
-    vd_real room[MAX_HD];
+    vd_real room[VIDYA_MAX_HEAD_DIM];
     for (int64_t t = 0; t < head->n; t++) {
         int64_t at = t * head->out_stride;
-        head->delta[t * head->lse_stride] =
-            dot(head->dout + at, columns_at(head->out, at, head->half, room, head->hd), head->hd);
+        head->delta[t * head->lse_stride] = dot(
+            head->dout + at, columns_at(head->out, at, head->half, room, head->hd), head->hd);
     }
 }
 
@@ -275,10 +279,12 @@ INLINE void attend_block_backward(const vd_attention_head *head, const int64_t h
                                   int64_t nk)
 {
     const int64_t width = padded(hd), stride = head->stride;
-    vd_real q[BLOCK * width] ALIGNED, k[BLOCK * width] ALIGNED, kt[BLOCK * width] ALIGNED;
-    vd_real vt[BLOCK * width] ALIGNED, dout[BLOCK * width] ALIGNED, dq[BLOCK * width] ALIGNED;
-    vd_real dk[BLOCK * width] ALIGNED, dv[BLOCK * width] ALIGNED;
-    vd_real p[BLOCK * BLOCK] ALIGNED, ds[BLOCK * BLOCK] ALIGNED;
+    vd_real q[BLOCK * width] VD_ALIGNED, dout[BLOCK * width] VD_ALIGNED; /* [nq, width] */
+    vd_real dq[BLOCK * width] VD_ALIGNED;                                /* [nq, width] */
+    vd_real k[BLOCK * width] VD_ALIGNED;                                 /* [nk, width] */
+    vd_real kt[BLOCK * width] VD_ALIGNED, vt[BLOCK * width] VD_ALIGNED;  /* [hd, nk] */
+    vd_real dk[BLOCK * width] VD_ALIGNED, dv[BLOCK * width] VD_ALIGNED;  /* [nk, width] */
+    vd_real p[BLOCK * BLOCK] VD_ALIGNED, ds[BLOCK * BLOCK] VD_ALIGNED;   /* [nq, nk] */
     const vd_real scale = 1 / VD_SQRT((vd_real)hd);
 
     pack_rows(k, width, head->k, k0 * stride, head->half, stride, nk, hd, 1);
@@ -331,16 +337,17 @@ static void attend_any_block_backward(const vd_attention_head *head, int64_t k0,
 
 static void attention_backward(const vd_attention_head *head)
 {
+    attend_some *attend = head->hd == USUAL_HD ? attend_usual_block_backward
+                                               : attend_any_block_backward;
     attention_delta(head);
     for (int64_t k0 = 0; k0 < head->n; k0 += BLOCK)
-        (head->hd == USUAL_HD ? attend_usual_block_backward : attend_any_block_backward)(
-            head, k0, vd_min(BLOCK, head->n - k0));
+        attend(head, k0, vd_min(BLOCK, head->n - k0));
 }
 
 static void attention_decode(vd_real *out, const vd_real *q, const vd_real *keys,
                              const vd_real *values, int64_t n, int64_t stride, int64_t hd)
 {
-    vd_real o[MAX_HD] = {0}, s[BLOCK];
+    vd_real o[VIDYA_MAX_HEAD_DIM] = {0}, s[BLOCK];
     vd_real scale = 1 / VD_SQRT((vd_real)hd), most = (vd_real)-1e30, total = 0;
     for (int64_t k0 = 0; k0 < n; k0 += BLOCK) {
         int64_t nk = vd_min(BLOCK, n - k0);
@@ -360,4 +367,3 @@ static void attention_decode(vd_real *out, const vd_real *q, const vd_real *keys
     for (int64_t c = 0; c < hd; c++)
         out[c] = o[c] / total;
 }
-

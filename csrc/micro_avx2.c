@@ -20,9 +20,9 @@
 #define VD_MIN(a, b) _mm256_min_ps((__m256)(a), (__m256)(b))
 #endif
 #define VD_MULTIPLY_HALVES(a, b) ((uvec)_mm256_mul_epu32((__m256i)(a), (__m256i)(b)))
-#define VD_LOAD_HALVES(p)                                                                     \
+#define VD_LOAD_HALVES(p)                                                                          \
     _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(p))), 16)
-#define VD_LOAD_INT8(p)                                                                       \
+#define VD_LOAD_INT8(p)                                                                            \
     _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p))))
 #define VD_TILE_ROWS 6
 #define VD_TILE_VECTORS 2

@@ -3,7 +3,7 @@
  *
  * Every number is summed in the order in which training sums it (micro_linear.inc.h,
  * micro_attention.inc.h): a product in runs of VD_INNER steps, each from 0 on, which are
- * then added; attention in blocks of VD_KEYS keys. */
+ * then added; attention in blocks of VIDYA_CACHE_BLOCK keys. */
 
 /* ---- weights in panels ----------------------------------------------------------------------
  *
@@ -15,12 +15,6 @@ _Static_assert(NW == 2, "a step of a panel is two vectors");
 
 typedef uint32_t words_vec __attribute__((vector_size(VD_VECTOR_BYTES)));
 typedef int8_t int8s_at __attribute__((vector_size(L), aligned(1), may_alias));
-
-INLINE void read_step(vec to[NW], const vd_real *step)
-{
-    to[0] = load(step);
-    to[1] = load(step + L);
-}
 
 #ifdef VIDYA_DOUBLE
 INLINE void read_bf16_step(vec to[NW], const uint16_t *step)
@@ -78,6 +72,19 @@ INLINE void read_int8_step(vec to[NW], const int8_t *step)
     to[1] = load_int8_vec(step + L);
 }
 
+/* The step that begins `at` elements after the beginning of panels of a kind. */
+INLINE void read_step(vec to[NW], const void *panels, int64_t at, int kind)
+{
+    if (kind == VIDYA_BF16) {
+        read_bf16_step(to, (const uint16_t *)panels + at);
+    } else if (kind == VIDYA_INT8) {
+        read_int8_step(to, (const int8_t *)panels + at);
+    } else {
+        to[0] = load((const vd_real *)panels + at);
+        to[1] = load((const vd_real *)panels + at + L);
+    }
+}
+
 /* The scale of a row that int8 holds: NaN where the row is not finite. */
 INLINE vd_real int8_scale(const vd_real *row, int64_t k)
 {
@@ -113,7 +120,7 @@ INLINE void put_int8_steps(int8_t *to, const vd_real *from, const vd_real once[N
 
 static void compress(const vidya_weights *to, const vd_real *w, int64_t lane, int64_t lanes)
 {
-    vd_real room[VD_INNER * NR] __attribute__((aligned(64))), once[NR] = {0};
+    vd_real room[VD_INNER * NR] VD_ALIGNED, once[NR] = {0};
     vidya_input weights = {.data = w};
     vd_operand rows = {.of = &weights, .stride = to->k, .lanes_are_rows = 1};
     for (int64_t l0 = lane; l0 < lane + lanes; l0 += NR) {
@@ -142,10 +149,7 @@ static void expand(vd_real *panel, const vidya_weights *w, int64_t lane, int64_t
     int64_t at = vd_panel_offset(w, lane, step);
     vec both[NW];
     for (int64_t i = 0; i < steps * NR; i += NR) {
-        if (w->kind == VIDYA_BF16)
-            read_bf16_step(both, (const uint16_t *)w->data + at + i);
-        else
-            read_int8_step(both, (const int8_t *)w->data + at + i);
+        read_step(both, w->data, at + i, w->kind);
         store(panel + i, both[0]);
         store(panel + i + L, both[1]);
     }
@@ -158,6 +162,7 @@ enum {
     PART = FEW_PANELS * NR, /* columns of a block of partial sums */
     CHUNK = 32,             /* steps that are turned at one time */
     FETCHED = 4,            /* steps that are fetched at one time */
+    FEW_TILE_ROWS = 6,      /* whose sums fit the registers, for one panel */
 };
 
 /* The panels that follow are fetched ahead where a core waits for its own arithmetic, or where
@@ -165,73 +170,89 @@ enum {
  * weights is all waiting for memory, and there the hardware does better by itself with the
  * four streams that it sees: a quarter less time in float32, a sixth in bfloat16.
  * A prefetch beyond the end of an array does nothing. */
-INLINE void fetch_panel(const void *panel, size_t size)
+INLINE void fetch_panel(const void *panels, int64_t at, int kind)
 {
-    for (size_t i = 0; i < FETCHED * NR * size; i += 64)
-        __builtin_prefetch((const void *)((uintptr_t)panel + i), 0, 2);
+    size_t size = kind == VIDYA_BF16 ? 2 : kind == VIDYA_INT8 ? 1 : sizeof(vd_real);
+    for (size_t i = 0; i < FETCHED * NR * size; i += VIDYA_ALIGNMENT)
+        __builtin_prefetch((const void *)((uintptr_t)panels + (uintptr_t)at * size + i), 0, 2);
 }
 
-/* part [ROWS, PANELS * NR] goes on (or begins) with x [ROWS, steps] * panels
- * [PANELS][steps][NR], panels being `between` elements apart (0: one, in the cache). With
- * AHEAD the panels that follow are fetched meanwhile, some steps at a time: many requests at
- * once wait for each other. A panel is read and used before the next, so that sums and
- * weights fit the registers. */
-#define FEW(ROWS, PANELS, READ, AHEAD)                                                        \
-    do {                                                                                      \
-        vec sum[ROWS][PANELS * NW];                                                           \
-        _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++)                                \
-            _Pragma("GCC unroll 8") for (int w = 0; w < PANELS * NW; w++)                     \
-                sum[r][w] = begin ? (vec){0} : load(part + r * PART + w * L);                 \
-        for (int64_t p = 0; p < steps;) {                                                     \
-            for (int j = 0; AHEAD && between && j < PANELS; j++)                              \
-                fetch_panel(panels + (PANELS + j) * between + p * NR, sizeof *panels);        \
-            for (int64_t end = vd_min(steps, p + FETCHED); p < end; p++) {                    \
-                _Pragma("GCC unroll 8") for (int j = 0; j < PANELS; j++)                      \
-                {                                                                             \
-                    vec across[NW];                                                           \
-                    READ(across, panels + j * between + p * NR);                              \
-                    _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++)                    \
-                        _Pragma("GCC unroll 8") for (int w = 0; w < NW; w++)                  \
-                            sum[r][j * NW + w] =                                              \
-                                MULTIPLY_ADD(sum[r][j * NW + w], x[r * ldx + p], across[w]);  \
-                }                                                                             \
-            }                                                                                 \
-        }                                                                                     \
-        _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++)                                \
-            _Pragma("GCC unroll 8") for (int w = 0; w < PANELS * NW; w++)                     \
-                store(part + r * PART + w * L, sum[r][w]);                                    \
-    } while (0)
+/* part [rows, n * NR] goes on (or begins) with x [rows, steps] * panels [n][steps][NR],
+ * panels being `between` elements apart (0: one, in the cache); rows, n, kind and ahead are
+ * constants. With `ahead` the panels that follow are fetched meanwhile, some steps at a time:
+ * many requests at once wait for each other. A panel is read and used before the next, so
+ * that sums and weights fit the registers. */
+INLINE void few_tile(vd_real *part, const vd_real *x, int64_t ldx, const int rows,
+                     const void *panels, int64_t between, const int n, int64_t steps, int begin,
+                     const int kind, const int ahead)
+{
+    vec sum[FEW_TILE_ROWS][FEW_PANELS * NW];
+    UNROLL(int r = 0; r < rows; r++)
+        UNROLL(int w = 0; w < n * NW; w++)
+            sum[r][w] = begin ? (vec){0} : load(part + r * PART + w * L);
+    for (int64_t p = 0; p < steps;) {
+        for (int j = 0; ahead && between && j < n; j++)
+            fetch_panel(panels, (n + j) * between + p * NR, kind);
+        for (int64_t end = vd_min(steps, p + FETCHED); p < end; p++) {
+            UNROLL(int j = 0; j < n; j++) {
+                vec across[NW];
+                read_step(across, panels, j * between + p * NR, kind);
+                UNROLL(int r = 0; r < rows; r++)
+                    UNROLL(int w = 0; w < NW; w++)
+                        sum[r][j * NW + w] += x[r * ldx + p] * across[w];
+            }
+        }
+    }
+    UNROLL(int r = 0; r < rows; r++)
+        UNROLL(int w = 0; w < n * NW; w++)
+            store(part + r * PART + w * L, sum[r][w]);
+}
 
 /* Some of n panels by up to VD_FEW_ROWS rows; returns how many. Few rows want several
  * panels at once, because a sum cannot go on before its last addition is done. */
-#define FEW_ROWS(NAME, ELEMENT, READ, AHEAD_OF_ONE)                                           \
-    static int64_t NAME(vd_real *part, const vd_real *x, int64_t ldx, int64_t rows,           \
-                        const ELEMENT *panels, int64_t between, int64_t n, int64_t steps,     \
-                        int begin)                                                            \
-    {                                                                                         \
-        if (rows == 1 && n >= FEW_PANELS) {                                                   \
-            FEW(1, 4, READ, AHEAD_OF_ONE);                                                    \
-            return FEW_PANELS;                                                                \
-        }                                                                                     \
-        if (rows == 2 && n >= 2) {                                                            \
-            FEW(2, 2, READ, 1);                                                               \
-            return 2;                                                                         \
-        }                                                                                     \
-        for (; rows > 0; rows -= 6, x += 6 * ldx, part += 6 * PART)                           \
-            switch (rows) {                                                                   \
-            case 1: FEW(1, 1, READ, 1); break;                                                \
-            case 2: FEW(2, 1, READ, 1); break;                                                \
-            case 3: FEW(3, 1, READ, 1); break;                                                \
-            case 4: FEW(4, 1, READ, 1); break;                                                \
-            case 5: FEW(5, 1, READ, 1); break;                                                \
-            default: FEW(6, 1, READ, 1); break;                                               \
-            }                                                                                 \
-        return 1;                                                                             \
+INLINE int64_t few_rows_of(vd_real *part, const vd_real *x, int64_t ldx, int64_t rows,
+                           const void *panels, int64_t between, int64_t n, int64_t steps, int begin,
+                           const int kind)
+{
+    if (rows == 1 && n >= FEW_PANELS) {
+        few_tile(part, x, ldx, 1, panels, between, FEW_PANELS, steps, begin, kind,
+                 kind == VIDYA_INT8);
+        return FEW_PANELS;
     }
+    if (rows == 2 && n >= 2) {
+        few_tile(part, x, ldx, 2, panels, between, 2, steps, begin, kind, 1);
+        return 2;
+    }
+    for (; rows > 0; rows -= FEW_TILE_ROWS, x += FEW_TILE_ROWS * ldx, part += FEW_TILE_ROWS * PART)
+        switch (rows) {
+        case 1: few_tile(part, x, ldx, 1, panels, between, 1, steps, begin, kind, 1); break;
+        case 2: few_tile(part, x, ldx, 2, panels, between, 1, steps, begin, kind, 1); break;
+        case 3: few_tile(part, x, ldx, 3, panels, between, 1, steps, begin, kind, 1); break;
+        case 4: few_tile(part, x, ldx, 4, panels, between, 1, steps, begin, kind, 1); break;
+        case 5: few_tile(part, x, ldx, 5, panels, between, 1, steps, begin, kind, 1); break;
+        default: few_tile(part, x, ldx, 6, panels, between, 1, steps, begin, kind, 1); break;
+        }
+    return 1;
+}
 
-FEW_ROWS(few_rows, vd_real, read_step, 0)
-FEW_ROWS(few_rows_bf16, uint16_t, read_bf16_step, 0)
-FEW_ROWS(few_rows_int8, int8_t, read_int8_step, 1)
+/* A function for each kind: inside, what kind it is is known. */
+static int64_t few_rows(vd_real *part, const vd_real *x, int64_t ldx, int64_t rows,
+                        const vd_real *panels, int64_t between, int64_t n, int64_t steps, int begin)
+{
+    return few_rows_of(part, x, ldx, rows, panels, between, n, steps, begin, VIDYA_PANELS);
+}
+
+static int64_t few_rows_bf16(vd_real *part, const vd_real *x, int64_t ldx, int64_t rows,
+                             const uint16_t *panels, int64_t between, int64_t n, int64_t steps)
+{
+    return few_rows_of(part, x, ldx, rows, panels, between, n, steps, 1, VIDYA_BF16);
+}
+
+static int64_t few_rows_int8(vd_real *part, const vd_real *x, int64_t ldx, int64_t rows,
+                             const int8_t *panels, int64_t between, int64_t n, int64_t steps)
+{
+    return few_rows_of(part, x, ldx, rows, panels, between, n, steps, 1, VIDYA_INT8);
+}
 
 /* The sums of a run of steps, to those of the runs before. */
 INLINE void add_part(vd_real *y, int64_t ldy, const vd_real *part, int64_t rows, int64_t columns,
@@ -250,8 +271,8 @@ static void few_of_rows(vd_real *y, int64_t ldy, const vd_real *x, int64_t rows,
                         const vidya_weights *w, int64_t lane, int64_t lanes)
 {
     static const vd_real nothing[CHUNK];
-    vd_real panel[CHUNK * NR] __attribute__((aligned(64)));
-    vd_real part[VD_FEW_ROWS * PART] __attribute__((aligned(64)));
+    vd_real panel[CHUNK * NR] VD_ALIGNED;
+    vd_real part[VD_FEW_ROWS * PART] VD_ALIGNED;
     const vd_real *weights = (const vd_real *)w->data + lane * w->k;
     for (int64_t step = 0; step < w->k; step += CHUNK) {
         int64_t steps = vd_min(CHUNK, w->k - step);
@@ -275,7 +296,8 @@ static void few_of_rows(vd_real *y, int64_t ldy, const vd_real *x, int64_t rows,
 static void multiply_few(vd_real *y, int64_t ldy, const vd_real *x, int64_t rows,
                          const vidya_weights *w, int64_t lane, int64_t lanes)
 {
-    vd_real part[VD_FEW_ROWS * PART] __attribute__((aligned(64)));
+    vd_assert(0 < rows && rows <= VD_FEW_ROWS && lane % NR == 0);
+    vd_real part[VD_FEW_ROWS * PART] VD_ALIGNED;
     if (w->kind == VIDYA_ROWS) {
         for (int64_t l = 0; l < lanes; l += NR)
             few_of_rows(y + l, ldy, x, rows, w, lane + l, vd_min(NR, lanes - l));
@@ -287,14 +309,14 @@ static void multiply_few(vd_real *y, int64_t ldy, const vd_real *x, int64_t rows
         for (int64_t j = 0; j < n; j += made) {
             int64_t at = vd_panel_offset(w, lane + j * NR, step), between = steps * NR;
             if (w->kind == VIDYA_PANELS)
-                made = few_rows(part, x + step, w->k, rows, (const vd_real *)w->data + at,
-                                between, n - j, steps, 1);
+                made = few_rows(part, x + step, w->k, rows, (const vd_real *)w->data + at, between,
+                                n - j, steps, 1);
             else if (w->kind == VIDYA_BF16)
                 made = few_rows_bf16(part, x + step, w->k, rows, (const uint16_t *)w->data + at,
-                                     between, n - j, steps, 1);
+                                     between, n - j, steps);
             else
                 made = few_rows_int8(part, x + step, w->k, rows, (const int8_t *)w->data + at,
-                                     between, n - j, steps, 1);
+                                     between, n - j, steps);
             add_part(y + j * NR, ldy, part, rows, made * NR, step == 0);
         }
     }
@@ -320,7 +342,7 @@ static double log_sum_exp(const vd_real *x, int64_t n)
 
 /* ---- attention over a cache ------------------------------------------------------------------ */
 
-/* In the cache: keys in blocks [hd, VD_KEYS], values in rows of `width`. */
+/* In the cache: keys in blocks [hd, VIDYA_CACHE_BLOCK], values in rows of `width`. */
 
 INLINE void put_element(void *to, int64_t at, vd_real x, int half)
 {
@@ -343,42 +365,46 @@ static void cache_store(const vd_cached_head *head, const vd_real *k, const vd_r
     }
 }
 
+/* c [vectors * L] (+)= a [k] * b [k, vectors * L], b in bfloat16; vectors is a constant. */
+INLINE void row_tile(vd_real *c, const vd_real *a, const uint16_t *b, int64_t ldb, int64_t k,
+                     int accumulate, const int vectors)
+{
+    vec sum[8];
+    UNROLL(int w = 0; w < vectors; w++)
+        sum[w] = accumulate ? load(c + w * L) : (vec){0};
+    for (int64_t p = 0; p < k; p++)
+        UNROLL(int w = 0; w < vectors; w++)
+            sum[w] += a[p] * load_half_vec(b + p * ldb + w * L);
+    UNROLL(int w = 0; w < vectors; w++)
+        store(c + w * L, sum[w]);
+}
+
 /* c [n] (+)= a [k] * b [k, n], b in bfloat16: small_matmul of a single row, in its order. n is a
  * multiple of L. */
-#define ROW_TILE(VECTORS)                                                                     \
-    do {                                                                                      \
-        vec sum[VECTORS];                                                                     \
-        _Pragma("GCC unroll 8") for (int w = 0; w < VECTORS; w++)                             \
-            sum[w] = accumulate ? load(c + j + w * L) : (vec){0};                             \
-        for (int64_t p = 0; p < k; p++)                                                       \
-            _Pragma("GCC unroll 8") for (int w = 0; w < VECTORS; w++)                         \
-                sum[w] += a[p] * load_half_vec(b + p * ldb + j + w * L);                      \
-        _Pragma("GCC unroll 8") for (int w = 0; w < VECTORS; w++)                             \
-            store(c + j + w * L, sum[w]);                                                     \
-        j += VECTORS * L;                                                                     \
-    } while (0)
-
 INLINE void row_by_halves(vd_real *c, const vd_real *a, const uint16_t *b, int64_t ldb, int64_t n,
                           int64_t k, int accumulate)
 {
     int64_t j = 0;
-    while (n - j >= 8 * L)
-        ROW_TILE(8);
-    while (n - j >= 4 * L)
-        ROW_TILE(4);
-    while (n - j >= 2 * L)
-        ROW_TILE(2);
-    while (n - j >= L)
-        ROW_TILE(1);
+    for (; n - j >= 8 * L; j += 8 * L)
+        row_tile(c + j, a, b + j, ldb, k, accumulate, 8);
+    for (; n - j >= 4 * L; j += 4 * L)
+        row_tile(c + j, a, b + j, ldb, k, accumulate, 4);
+    for (; n - j >= 2 * L; j += 2 * L)
+        row_tile(c + j, a, b + j, ldb, k, accumulate, 2);
+    for (; n - j >= L; j += L)
+        row_tile(c + j, a, b + j, ldb, k, accumulate, 1);
 }
 
 /* Queries t0 to t0 + nq - 1 of a head, whose positions lie in one block. */
 INLINE void attend_cached(const vd_cached_head *head, int64_t t0, int64_t nq)
 {
+    vd_assert(0 < nq && nq <= BLOCK && (head->first + t0) % BLOCK + nq <= BLOCK);
     const int64_t hd = head->hd, width = padded(hd), p0 = head->first + t0;
-    vd_real q[BLOCK * width] ALIGNED, kt[BLOCK * width] ALIGNED, v[BLOCK * width] ALIGNED;
-    vd_real o[BLOCK * width] ALIGNED, s[BLOCK * BLOCK] ALIGNED;
-    vd_real most[BLOCK], total[BLOCK];
+    vd_real q[BLOCK * width] VD_ALIGNED, o[BLOCK * width] VD_ALIGNED; /* [nq, width] */
+    vd_real kt[BLOCK * width] VD_ALIGNED;                             /* [hd, BLOCK] */
+    vd_real v[BLOCK * width] VD_ALIGNED;                              /* [nk, width] */
+    vd_real s[BLOCK * BLOCK] VD_ALIGNED;                              /* [nq, BLOCK] */
+    vd_real most[BLOCK], total[BLOCK];                                /* [nq] */
 
     const vd_real scale = 1 / VD_SQRT((vd_real)hd);
     for (int64_t i = 0; i < nq; i++)
@@ -407,8 +433,8 @@ INLINE void attend_cached(const vd_cached_head *head, int64_t t0, int64_t nq)
         small_matmul(s, BLOCK, q, width, 1, keys, BLOCK, nq, n, hd, 0,
                      diagonal ? LOWER_RESULT : WHOLE);
         for (int64_t i = 0; i < nq; i++)
-            next_scores(s + i * BLOCK, vd_min(nk, p0 + i - k0 + 1), o + i * width, width,
-                        most + i, total + i);
+            next_scores(s + i * BLOCK, vd_min(nk, p0 + i - k0 + 1), o + i * width, width, most + i,
+                        total + i);
         small_matmul(o, width, s, BLOCK, 1, values, width, nq, width, nk, 1,
                      diagonal ? LOWER_FACTOR : WHOLE);
     }

@@ -31,8 +31,7 @@ INLINE void philox(uint32_t word[4 * COUNTERS], uint64_t first, uint64_t stream,
         c3[g] = c2[g] >> 32;
     }
     for (int round = 0; round < 10; round++) {
-        _Pragma("GCC unroll 4") for (int g = 0; g < GROUPS; g++)
-        {
+        UNROLL(int g = 0; g < GROUPS; g++) {
             uvec a = VD_MULTIPLY_HALVES(c0[g], (uvec){0} + 0xD2511F53u);
             uvec b = VD_MULTIPLY_HALVES(c2[g], (uvec){0} + 0xCD9E8D57u);
             c0[g] = (b >> 32) ^ c1[g] ^ k0;

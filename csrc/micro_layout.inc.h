@@ -74,26 +74,24 @@ static void round_to_half(float *to, const float *from, int64_t n)
 INLINE void transpose_eight(vd_real *to, int64_t width, const vd_real *const row[GROUP], int64_t p)
 {
     eight r[8], s[8];
-    _Pragma("GCC unroll 8") for (int i = 0; i < 8; i++) r[i] = *(const eight_at *)(row[i] + p);
-    _Pragma("GCC unroll 4") for (int i = 0; i < 8; i += 2)
-    {
+    UNROLL(int i = 0; i < 8; i++)
+        r[i] = *(const eight_at *)(row[i] + p);
+    UNROLL(int i = 0; i < 8; i += 2) {
         s[i] = SHUFFLE(r[i], r[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
         s[i + 1] = SHUFFLE(r[i], r[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
     }
-    _Pragma("GCC unroll 2") for (int i = 0; i < 8; i += 4)
-    {
+    UNROLL(int i = 0; i < 8; i += 4) {
         r[i] = SHUFFLE(s[i], s[i + 2], 0, 1, 8, 9, 4, 5, 12, 13);
         r[i + 1] = SHUFFLE(s[i], s[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
         r[i + 2] = SHUFFLE(s[i + 1], s[i + 3], 0, 1, 8, 9, 4, 5, 12, 13);
         r[i + 3] = SHUFFLE(s[i + 1], s[i + 3], 2, 3, 10, 11, 6, 7, 14, 15);
     }
-    _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++)
-    {
+    UNROLL(int i = 0; i < 4; i++) {
         s[i] = SHUFFLE(r[i], r[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
         s[i + 4] = SHUFFLE(r[i], r[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
     }
     /* in the order of steps: a store may spill into the lanes of the next */
-    _Pragma("GCC unroll 8") for (int i = 0; i < 8; i++)
+    UNROLL(int i = 0; i < 8; i++)
         *(eight_at *)(to + (p + i) * width) = s[i];
 }
 #endif

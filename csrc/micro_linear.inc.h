@@ -4,59 +4,73 @@
  * A panel holds `width` lanes (rows of A or columns of B) by up to VD_INNER steps of
  * the inner dimension, one step after the other: [steps][width]. In half precision
  * the values are rounded to bfloat16; where the processor multiplies pairs of those
- * (VD_PAIRS), a 32-bit word of a panel holds two steps of a lane, else one float. */
+ * (VD_MULTIPLY_ADD_PAIRS), a 32-bit word of a panel holds two steps of a lane, else one float. */
+
+#if defined(VD_MULTIPLY_ADD_PAIRS)
+#define PAIRS 1
+#else
+#define PAIRS 0
+#endif
 
 enum {
-    MR = VD_TILE_ROWS,     /* rows of the micro-kernel's tile */
-    NW = VD_TILE_VECTORS,  /* vectors across it */
+    MR = VD_TILE_ROWS,    /* rows of the micro-kernel's tile */
+    NW = VD_TILE_VECTORS, /* vectors across it */
     NR = NW * L,
-    AHEAD = 8,             /* rows that are fetched before they are needed */
-    MOST_LANES = 128,      /* lanes that one call packs when they are columns */
+    AHEAD = 8,        /* rows that are fetched before they are needed */
+    MOST_LANES = 128, /* lanes that one call packs when they are columns */
 };
 
 /* ---- micro-kernels: c [MR, NR] (+)= a [steps][MR] * b [steps][NR] ---------------------- */
 
-#define TILE(STEPS, ELEMENT, MULTIPLY_ADD)                                                    \
-    vec sum[MR][NW];                                                                          \
-    _Pragma("GCC unroll 16") for (int r = 0; r < MR; r++)                                      \
-        _Pragma("GCC unroll 8") for (int w = 0; w < NW; w++)                                  \
-            sum[r][w] = (vec){0};                                                             \
-    const ELEMENT *pa = a, *pb = b;                                                           \
-    _Pragma("GCC unroll 4") for (int64_t p = 0; p < (STEPS); p++, pa += MR, pb += NR)         \
-    {                                                                                         \
-        vec across[NW];                                                                       \
-        _Pragma("GCC unroll 8") for (int w = 0; w < NW; w++)                                  \
-            across[w] = load((const vd_real *)(const void *)(pb + w * L));                    \
-        _Pragma("GCC unroll 16") for (int r = 0; r < MR; r++)                                  \
-            _Pragma("GCC unroll 8") for (int w = 0; w < NW; w++)                              \
-                sum[r][w] = MULTIPLY_ADD(sum[r][w], pa[r], across[w]);                        \
-    }                                                                                         \
-    _Pragma("GCC unroll 16") for (int r = 0; r < MR; r++)                                      \
-        _Pragma("GCC unroll 8") for (int w = 0; w < NW; w++)                                  \
-        {                                                                                     \
-            vd_real *to = c + r * ldc + w * L;                                                \
-            store(to, accumulate ? load(to) + sum[r][w] : sum[r][w]);                         \
-        }
+/* sum + a[r] * b; with pairs, a and b hold two numbers in each word. */
+INLINE vec add_product(vec sum, const void *a, int r, vec b, int pairs)
+{
+#if PAIRS
+    if (pairs)
+        return VD_MULTIPLY_ADD_PAIRS(sum, ((const uint32_t *)a)[r], b);
+#endif
+    (void)pairs;
+    return sum + ((const vd_real *)a)[r] * b;
+}
 
-#define MULTIPLY_ADD(sum, a, b) ((sum) + (a) * (b))
+INLINE void tile(vd_real *c, int64_t ldc, const vd_real *a, const vd_real *b, int64_t words,
+                 int accumulate, int pairs)
+{
+    vec sum[MR][NW];
+    UNROLL(int r = 0; r < MR; r++)
+        UNROLL(int w = 0; w < NW; w++)
+            sum[r][w] = (vec){0};
+    _Pragma("GCC unroll 4") for (int64_t p = 0; p < words; p++, a += MR, b += NR)
+    {
+        vec across[NW];
+        UNROLL(int w = 0; w < NW; w++)
+            across[w] = load(b + w * L);
+        UNROLL(int r = 0; r < MR; r++)
+            UNROLL(int w = 0; w < NW; w++)
+                sum[r][w] = add_product(sum[r][w], a, r, across[w], pairs);
+    }
+    UNROLL(int r = 0; r < MR; r++)
+        UNROLL(int w = 0; w < NW; w++) {
+            vd_real *to = c + r * ldc + w * L;
+            store(to, accumulate ? load(to) + sum[r][w] : sum[r][w]);
+        }
+}
 
 static void multiply(vd_real *c, int64_t ldc, const void *a, const void *b, int64_t steps,
                      int accumulate)
 {
-    TILE(steps, vd_real, MULTIPLY_ADD)
+    tile(c, ldc, a, b, steps, accumulate, 0);
 }
 
-#if defined(VD_PAIRS) && !defined(VIDYA_DOUBLE)
+#if PAIRS
 static void multiply_half(float *c, int64_t ldc, const void *a, const void *b, int64_t steps,
                           int accumulate)
 {
-    TILE((steps + 1) / 2, uint32_t, VD_MULTIPLY_ADD_PAIRS)
+    tile(c, ldc, a, b, (steps + 1) / 2, accumulate, 1);
 }
 #define MULTIPLY_HALF multiply_half
-enum { PAIRS = 1 };
 #else
 #define MULTIPLY_HALF multiply /* of rounded values, which float multiplies exactly */
-enum { PAIRS = 0 };
 #endif
 
 /* Words of a panel's lane: see linear.c, which leaves room for an even number of steps. */
@@ -114,7 +128,8 @@ INLINE void pair_words(void *to, const vd_real *first, const vd_real *second, in
 INLINE void prefetch_row(const vd_operand *operand, int64_t row, int64_t column, int64_t n)
 {
     int64_t size = operand->of->half ? 2 : (int64_t)sizeof(vd_real);
-    uintptr_t at = (uintptr_t)operand->of->data + (uintptr_t)((row * operand->stride + column) * size);
+    uintptr_t at = (uintptr_t)operand->of->data +
+                   (uintptr_t)((row * operand->stride + column) * size);
     for (int64_t i = 0; i < n * size; i += 64)
         __builtin_prefetch((const void *)(at + (uintptr_t)i));
 }
@@ -124,7 +139,7 @@ static void pack_columns_as_lanes(vd_real *panel, int64_t width, const vd_operan
                                   int64_t lane0, int64_t lanes, int64_t step0, int64_t steps,
                                   int half)
 {
-    vd_real room[2][MOST_LANES] __attribute__((aligned(64)));
+    vd_real room[2][MOST_LANES] VD_ALIGNED;
     const vd_real *row[2] = {0};
     int pairs = half && PAIRS;
     int64_t words = pairs ? (steps + 1) / 2 : steps;
@@ -179,7 +194,7 @@ static void pack_rows_as_lanes(vd_real *panel, int64_t width, const vd_operand *
                                int64_t lane0, int64_t lanes, int64_t step0, int64_t steps, int half)
 {
     static const vd_real nothing[VD_INNER];
-    vd_real room[GROUP][VD_INNER] __attribute__((aligned(64)));
+    vd_real room[GROUP][VD_INNER] VD_ALIGNED;
     int pairs = half && PAIRS;
     int64_t words = pairs ? (steps + 1) / 2 : steps;
     for (int64_t l0 = 0; l0 < lanes; l0 += width, panel += words_of(steps, pairs) * width) {
@@ -212,6 +227,8 @@ static void pack_rows_as_lanes(vd_real *panel, int64_t width, const vd_operand *
 static void pack(void *panels, int64_t width, const vd_operand *operand, int64_t lane0,
                  int64_t lanes, int64_t step0, int64_t steps, int half)
 {
+    vd_assert(width == MR || width == NR);
+    vd_assert(lanes > 0 && steps > 0 && steps <= VD_INNER);
     if (operand->lanes_are_rows) {
         pack_rows_as_lanes(panels, width, operand, lane0, lanes, step0, steps, half);
         return;
@@ -237,6 +254,7 @@ INLINE void put_row(const vidya_output *to, int64_t at, const vd_real *row, int6
 static void finish(const vidya_output *to, vd_real *row, int64_t t, int64_t column, int64_t n,
                    int64_t ld)
 {
+    vd_assert(n > 0 && n <= VD_BLOCK_COLUMNS);
     int64_t at = t * ld + column;
     if (to->residual) {
         dropout_add((vd_real *)to->data + at, to->residual + at, row, at, n, to->p, to->seed,

@@ -4,10 +4,9 @@
 #include "internal.h"
 
 #ifndef VIDYA_DOUBLE
-#define VD_PAIRS
 /* sum + the products of the lower halves + the products of the upper halves */
-#define VD_MULTIPLY_ADD_PAIRS(sum, a, b)                                                      \
-    ((sum) + (vec)((ivec){0} + (int32_t)((a) << 16)) * (vec)((ivec)(b) << 16) +               \
+#define VD_MULTIPLY_ADD_PAIRS(sum, a, b)                                                           \
+    ((sum) + (vec)((ivec){0} + (int32_t)((a) << 16)) * (vec)((ivec)(b) << 16) +                    \
      (vec)((ivec){0} + (int32_t)((a) & 0xffff0000u)) * (vec)((ivec)(b) & (int32_t)0xffff0000))
 #endif
 #define VD_TILE_ROWS 6

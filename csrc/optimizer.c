@@ -9,10 +9,10 @@ enum {
 };
 
 typedef struct {
-    const vd_real *x;
+    const vd_real *x; /* [n] */
     int64_t n, part;
     double (*partial)(const vd_real *x, int64_t n);
-    double parts[MAX_PARTS];
+    double parts[MAX_PARTS]; /* [n / part, rounded up] are used */
 } reduction;
 
 static void reduce_part(int64_t i, void *context)
@@ -24,6 +24,7 @@ static void reduce_part(int64_t i, void *context)
 
 static double reduce(const vd_real *x, int64_t n, double (*partial)(const vd_real *, int64_t))
 {
+    vd_assert(x && n > 0);
     reduction p;
     p.x = x;
     p.n = n;
@@ -37,10 +38,7 @@ static double reduce(const vd_real *x, int64_t n, double (*partial)(const vd_rea
     return total;
 }
 
-double vidya_sum(const vd_real *x, int64_t n)
-{
-    return reduce(x, n, vd_micro_kernels()->sum);
-}
+double vidya_sum(const vd_real *x, int64_t n) { return reduce(x, n, vd_micro_kernels()->sum); }
 
 double vidya_norm(const vd_real *x, int64_t n)
 {
@@ -48,8 +46,8 @@ double vidya_norm(const vd_real *x, int64_t n)
 }
 
 typedef struct {
-    vd_real *param, *m, *v;
-    const vd_real *grad;
+    vd_real *param, *m, *v; /* [n] */
+    const vd_real *grad;    /* [n] */
     int64_t n;
     vd_adam constants;
 } adam;
@@ -65,15 +63,24 @@ static void adam_block(int64_t i, void *context)
 void vidya_adam(vd_real *param, vd_real *m, vd_real *v, const vd_real *grad, int64_t n, double lr,
                 double beta1, double beta2, double eps, int64_t step, double grad_scale)
 {
+    vd_assert(param && m && v && grad && n > 0 && step > 0);
     adam p = {
-        .param = param, .m = m, .v = v, .grad = grad, .n = n,
-        .constants = {
-            .rate = (vd_real)(lr / (1 - pow(beta1, (double)step))),
-            .v_scale = (vd_real)(1 / sqrt(1 - pow(beta2, (double)step))),
-            .beta1 = (vd_real)beta1, .beta2 = (vd_real)beta2,
-            .one_minus_beta1 = (vd_real)(1 - beta1), .one_minus_beta2 = (vd_real)(1 - beta2),
-            .eps = (vd_real)eps, .grad_scale = (vd_real)grad_scale,
-        },
+        .param = param,
+        .m = m,
+        .v = v,
+        .grad = grad,
+        .n = n,
+        .constants =
+            {
+                .rate = (vd_real)(lr / (1 - pow(beta1, (double)step))),
+                .v_scale = (vd_real)(1 / sqrt(1 - pow(beta2, (double)step))),
+                .beta1 = (vd_real)beta1,
+                .beta2 = (vd_real)beta2,
+                .one_minus_beta1 = (vd_real)(1 - beta1),
+                .one_minus_beta2 = (vd_real)(1 - beta2),
+                .eps = (vd_real)eps,
+                .grad_scale = (vd_real)grad_scale,
+            },
     };
     vd_parallel(vd_ceil_div(n, VD_BLOCK), adam_block, &p);
 }

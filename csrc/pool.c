@@ -13,9 +13,8 @@
 #include "internal.h"
 
 enum {
-    MAX_THREADS = 256,
     TASK_BITS = 20,
-    MAX_TASKS = (1 << TASK_BITS) - MAX_THREADS - 1,
+    MAX_TASKS = (1 << TASK_BITS) - VIDYA_MAX_THREADS - 1,
     /* pauses before a worker goes to sleep, some hundreds of microseconds: longer
      * than the way from one kernel to the next, or from one token to the next */
     SPINS = 12000,
@@ -39,7 +38,7 @@ static struct {
     int n_workers; /* started ones */
     int refused;   /* the system gave no more threads */
     atomic_int spins;
-    pthread_t workers[MAX_THREADS];
+    pthread_t workers[VIDYA_MAX_THREADS];
 } pool = {
     .run = PTHREAD_MUTEX_INITIALIZER,
     .sleep = PTHREAD_MUTEX_INITIALIZER,
@@ -159,10 +158,7 @@ static void after_fork_in_child(void)
     pool.refused = 0;
 }
 
-static void register_fork_handler(void)
-{
-    pthread_atfork(NULL, NULL, after_fork_in_child);
-}
+static void register_fork_handler(void) { pthread_atfork(NULL, NULL, after_fork_in_child); }
 
 /* Holding pool.run: starts the workers that are missing. A machine that will not
  * give a thread gets the work done by fewer. */
@@ -187,8 +183,7 @@ static void run_round(int64_t base, int64_t n_tasks)
     pool.base = base;
     atomic_store_explicit(&pool.done, 0, memory_order_relaxed);
     uint64_t generation = (atomic_load(&pool.word) >> (2 * TASK_BITS)) + 1;
-    atomic_store(&pool.word,
-                 generation << (2 * TASK_BITS) | (uint64_t)n_tasks << TASK_BITS);
+    atomic_store(&pool.word, generation << (2 * TASK_BITS) | (uint64_t)n_tasks << TASK_BITS);
     wake_sleepers();
     run_tasks();
     for (int spins = 0; atomic_load_explicit(&pool.done, memory_order_acquire) < n_tasks; spins++) {
@@ -216,6 +211,7 @@ static void run_all(int64_t n_tasks, void (*task)(int64_t, void *), void *contex
 
 void vd_parallel(int64_t n_tasks, void (*task)(int64_t, void *), void *context)
 {
+    vd_assert(n_tasks >= 0 && task);
     uint64_t before = flush_subnormals(); /* the caller's is put back */
     run_all(n_tasks, task, context);
     restore_subnormals(before);
@@ -223,7 +219,7 @@ void vd_parallel(int64_t n_tasks, void (*task)(int64_t, void *), void *context)
 
 void vidya_set_num_threads(int n, int cores)
 {
-    n = (int)vd_max(1, vd_min(n, MAX_THREADS));
+    n = (int)vd_max(1, vd_min(n, VIDYA_MAX_THREADS));
     pthread_mutex_lock(&pool.run);
     if (n != pool.n_threads)
         stop_workers();
@@ -234,7 +230,4 @@ void vidya_set_num_threads(int n, int cores)
     pthread_mutex_unlock(&pool.run);
 }
 
-int vidya_get_num_threads(void)
-{
-    return pool.n_threads;
-}
+int vidya_get_num_threads(void) { return pool.n_threads; }

@@ -6,6 +6,7 @@
 void vidya_rope_table(vd_real *cos_table, vd_real *sin_table, int64_t context, int64_t hd,
                       double base)
 {
+    vd_assert(cos_table && sin_table && context > 0 && vd_is_head(hd));
     int64_t half = hd / 2;
     for (int64_t t = 0; t < context; t++) {
         for (int64_t i = 0; i < half; i++) {
@@ -17,10 +18,10 @@ void vidya_rope_table(vd_real *cos_table, vd_real *sin_table, int64_t context, i
 }
 
 typedef struct {
-    vd_real *x;
-    uint16_t *halves;
-    const int32_t *positions;
-    const vd_real *cos_table, *sin_table;
+    vd_real *x;                           /* [T, row_stride] */
+    uint16_t *halves;                     /* [T, row_stride], or NULL */
+    const int32_t *positions;             /* [T] */
+    const vd_real *cos_table, *sin_table; /* [context, hd / 2] */
     int64_t T, row_stride, n_rotated, hd, block;
     int inverse;
 } rotation;
@@ -35,11 +36,23 @@ static void rotate_rows(int64_t i, void *context)
                              p->n_rotated, p->hd, p->inverse);
 }
 
-void vidya_rope(vd_real *x, uint16_t *halves, const int32_t *positions,
-                const vd_real *cos_table, const vd_real *sin_table, int64_t T, int64_t row_stride, int64_t n_rotated,
+void vidya_rope(vd_real *x, uint16_t *halves, const int32_t *positions, const vd_real *cos_table,
+                const vd_real *sin_table, int64_t T, int64_t row_stride, int64_t n_rotated,
                 int64_t hd, int inverse)
 {
-    rotation p = {x, halves, positions, cos_table, sin_table, T, row_stride, n_rotated, hd,
-                  vd_row_block(n_rotated * hd), inverse};
+    vd_assert(x && cos_table && sin_table);
+    vd_assert(T > 0 && vd_is_head(hd) && n_rotated > 0 && n_rotated * hd <= row_stride);
+    vd_assert(vd_are_within(positions, T, 0, INT32_MAX));
+    rotation p = {.x = x,
+                  .halves = halves,
+                  .positions = positions,
+                  .cos_table = cos_table,
+                  .sin_table = sin_table,
+                  .T = T,
+                  .row_stride = row_stride,
+                  .n_rotated = n_rotated,
+                  .hd = hd,
+                  .block = vd_row_block(n_rotated * hd),
+                  .inverse = inverse};
     vd_parallel(vd_ceil_div(T, p.block), rotate_rows, &p);
 }

@@ -33,10 +33,20 @@ typedef float vd_real;
 /* cffi reads what stands between these two marks (tools/kernel_extensions.py). */
 /* BEGIN API */
 
+/* ---- limits, which vidya/kernels takes from here ------------------------ */
+
+enum {
+    VIDYA_MAX_THREADS = 256,
+    VIDYA_MAX_HEAD_DIM = 256, /* columns of a head: attention keeps blocks of them on the stack */
+    VIDYA_CACHE_BLOCK = 64,   /* positions of a block of keys, in attention and in its cache */
+    VIDYA_CACHE_PAD = 16,     /* cached values have columns up to a multiple of this */
+    VIDYA_ALIGNMENT = 64      /* bytes of a cache line, at which workspaces and panels begin */
+};
+
 /* ---- threads, instruction set, BLAS (dispatch.c, pool.c) ---------------- */
 
-/* Threads that the kernels use, at least 1, on a process that may use `cores` cores:
- * with more threads than that, one that waits lets go of its core. OpenBLAS itself is
+/* Threads that the kernels use, 1 to VIDYA_MAX_THREADS, on a process that may use `cores`
+ * cores: with more threads than that, one that waits lets go of its core. OpenBLAS itself is
  * always called single-threaded, on tiles, from this one pool. */
 void vidya_set_num_threads(int n, int cores);
 int vidya_get_num_threads(void);
@@ -63,14 +73,14 @@ int vidya_set_isa(const char *name);
  * m, n, k >= 1. */
 
 /* y [m, n] = x [m, k] * w^T */
-void vidya_matmul_forward(vd_real *y, const vd_real *x, const vd_real *w,
-                          int64_t m, int64_t n, int64_t k, int accumulate);
+void vidya_matmul_forward(vd_real *y, const vd_real *x, const vd_real *w, int64_t m, int64_t n,
+                          int64_t k, int accumulate);
 /* dx [m, k] = dy [m, n] * w */
-void vidya_matmul_backward_input(vd_real *dx, const vd_real *dy, const vd_real *w,
-                                 int64_t m, int64_t n, int64_t k, int accumulate);
+void vidya_matmul_backward_input(vd_real *dx, const vd_real *dy, const vd_real *w, int64_t m,
+                                 int64_t n, int64_t k, int accumulate);
 /* dw [n, k] = dy^T [n, m] * x [m, k] */
-void vidya_matmul_backward_weight(vd_real *dw, const vd_real *dy, const vd_real *x,
-                                  int64_t m, int64_t n, int64_t k, int accumulate);
+void vidya_matmul_backward_weight(vd_real *dw, const vd_real *dy, const vd_real *x, int64_t m,
+                                  int64_t n, int64_t k, int accumulate);
 
 /* ---- linear layers with what surrounds them (linear.c) ------------------- */
 /* The products of a layer, through vidya's own packed micro-kernels: what comes
@@ -80,8 +90,8 @@ void vidya_matmul_backward_weight(vd_real *dw, const vd_real *dy, const vd_real 
  * half != 0 in a product: the factors are rounded to bfloat16 (to nearest even)
  * and summed in float. half != 0 in a matrix: it is stored as bfloat16.
  *
- * workspace holds vidya_workspace_bytes(T, n, k) bytes, aligned to 64; what is enough for
- * some T is enough for fewer. */
+ * workspace holds vidya_workspace_bytes(T, n, k) bytes and begins at a multiple of
+ * VIDYA_ALIGNMENT; what is enough for some T is enough for fewer. */
 
 /* A matrix that a product reads, [rows, columns]: x, or x * rstd * gain, or gelu(x). */
 typedef struct {
@@ -119,11 +129,11 @@ void vidya_linear_backward_weight(vd_real *dw, const vidya_input *dy, const vidy
 /* ---- token embedding (embedding.c) ------------------------------------- */
 
 /* y [T, d] = rows tokens[T] of wte [V, d] */
-void vidya_embedding_forward(vd_real *y, const vd_real *wte, const int32_t *tokens,
-                             int64_t T, int64_t d);
+void vidya_embedding_forward(vd_real *y, const vd_real *wte, const int32_t *tokens, int64_t T,
+                             int64_t d);
 /* dwte[tokens[t]] += dy[t], in the order of t */
-void vidya_embedding_backward(vd_real *dwte, const vd_real *dy, const int32_t *tokens,
-                              int64_t T, int64_t d);
+void vidya_embedding_backward(vd_real *dwte, const vd_real *dy, const int32_t *tokens, int64_t T,
+                              int64_t d);
 
 /* ---- RMSNorm (rmsnorm.c) ----------------------------------------------- */
 
@@ -152,8 +162,8 @@ void vidya_rope(vd_real *x, uint16_t *halves, const int32_t *positions, const vd
                 int64_t hd, int inverse);
 
 /* ---- causal attention over documents laid end to end (attention.c) ------ */
-/* qkv [T, 3*H*hd]: queries, keys, values, each H heads of hd columns, hd <= 256
- * and a multiple of 2. offsets [n_docs + 1] starts at 0, ends at T, and does not
+/* qkv [T, 3*H*hd]: queries, keys, values, each H heads of hd columns, hd even and at
+ * most VIDYA_MAX_HEAD_DIM. offsets [n_docs + 1] starts at 0, ends at T, and does not
  * decrease; a token sees itself and what stands before it in its document.
  * Scale 1/sqrt(hd). lse [T, H] is the log-sum-exp of each row of scores. With half,
  * qkv and out are bfloat16; the arithmetic is in vd_real either way. */
@@ -184,7 +194,7 @@ typedef struct {
     int kind;
 } vidya_weights;
 
-/* Bytes of n by k weights in panels; to be aligned to 64. */
+/* Bytes of n by k weights in panels, which begin at a multiple of VIDYA_ALIGNMENT. */
 int64_t vidya_compressed_bytes(int64_t n, int64_t k, int kind);
 /* w [n, k] into panels: as they are; bfloat16, to nearest even; or int8 times a scale a row,
  * max|w| / 127, where scales [n] is written. A NaN or an infinity makes its row NaN. */
@@ -196,8 +206,9 @@ void vidya_linear_weights(const vidya_output *y, const vidya_input *x, const vid
                           int64_t T, void *workspace);
 
 /* A layer of a decoder: parameters, and the cache of keys and values.
- * keys [slots, H, capacity / 64, hd, 64]: blocks of 64 positions, transposed.
- * values [slots, H, capacity, width]: hd columns, and zeros up to a multiple of 16.
+ * keys [slots, H, capacity / VIDYA_CACHE_BLOCK, hd, VIDYA_CACHE_BLOCK]: transposed blocks.
+ * values [slots, H, capacity, width]: hd columns, and zeros up to a multiple of
+ * VIDYA_CACHE_PAD.
  * Both vd_real, or bfloat16 where cache_half; finite everywhere from the beginning. */
 typedef struct {
     const vd_real *attn_norm, *ffn_norm;
@@ -208,7 +219,7 @@ typedef struct {
 /* A model that decodes, with room for the tokens of one call. */
 typedef struct {
     int64_t n_layer, d, H, F, V; /* F: columns of the FFN */
-    int64_t capacity;            /* positions of a slot, a multiple of 64 */
+    int64_t capacity;            /* positions of a slot, a multiple of VIDYA_CACHE_BLOCK */
     int cache_half;
     vd_real eps;
     const vd_real *wte, *embed_norm, *final_norm;
@@ -228,8 +239,8 @@ typedef struct {
  * is in the call; with weights and a cache in vd_real they are bit for bit those
  * of the training forward pass. */
 void vidya_decode(const vidya_decoder *m, vd_real *logits, const int32_t *tokens,
-                  const int32_t *slots, const int32_t *positions, int64_t T,
-                  const int32_t *wanted, int64_t n_wanted);
+                  const int32_t *slots, const int32_t *positions, int64_t T, const int32_t *wanted,
+                  int64_t n_wanted);
 
 /* ---- choosing tokens (logits.c) ------------------------------------------- */
 
@@ -284,9 +295,8 @@ double vidya_sum(const vd_real *x, int64_t n);
 double vidya_norm(const vd_real *x, int64_t n);
 /* Adam (Kingma and Ba 2015, algorithm 1) on the gradient grad * grad_scale:
  * m, v and param are updated in place; step counts from 1. */
-void vidya_adam(vd_real *param, vd_real *m, vd_real *v, const vd_real *grad, int64_t n,
-                double lr, double beta1, double beta2, double eps, int64_t step,
-                double grad_scale);
+void vidya_adam(vd_real *param, vd_real *m, vd_real *v, const vd_real *grad, int64_t n, double lr,
+                double beta1, double beta2, double eps, int64_t step, double grad_scale);
 
 /* END API */
 

@@ -1,7 +1,8 @@
-"""Compile every C file with every compiler there is, warnings being errors.
+"""Compile every C file with every compiler there is, warnings being errors; check the style.
 
 gcc and clang for this machine, and gcc for aarch64 where it is installed; each file
-in float and in double. Nothing is kept. Exit status 1 if a compiler complains.
+in float and in double. Nothing is kept. The style is that of .clang-format. Exit status 1
+if a compiler complains or a file is formatted in another way.
 """
 
 from __future__ import annotations
@@ -48,13 +49,29 @@ def check(compiler: str) -> bool:
     return not complaints
 
 
+def check_style() -> bool:
+    """Whether all sources are formatted as .clang-format says; prints where they are not.
+
+    Versions of clang-format differ, so only the one that pip installed beside this Python counts.
+    """
+    formatter = Path(sys.executable).with_name("clang-format")
+    if not formatter.exists():
+        print("clang-format: not installed beside this Python (make lint does), style not checked")
+        return True
+    sources = [str(path) for path in sorted(extensions.CSRC.iterdir())]
+    done = subprocess.run([formatter, "--dry-run", "--Werror", *sources])
+    verdict = "clang-format -i csrc/*.[ch] mends it" if done.returncode else "as it should be"
+    print(f"clang-format: {len(sources)} files, {verdict}")
+    return not done.returncode
+
+
 def main() -> int:
-    """Check with the compilers that are on PATH; at least one must be."""
+    """Check with the compilers that are on PATH, of which there must be one, and the style."""
     found = [compiler for compiler in COMPILERS if shutil.which(compiler)]
     if not found:
         print(f"error: none of {', '.join(COMPILERS)} is installed", file=sys.stderr)
         return 2
-    return 0 if all([check(compiler) for compiler in found]) else 1
+    return 0 if all([check_style(), *map(check, found)]) else 1
 
 
 if __name__ == "__main__":

@@ -23,24 +23,12 @@ if TYPE_CHECKING:
     from cffi import FFI
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
 CSRC = ROOT / "csrc"
-
-
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-function"]
-
-
 FLAGS = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
-
-
 # The two extensions define the same names: hidden, neither can ever call into the other.
 LIBRARY_FLAGS = ["-fvisibility=hidden"]
-
-
 DOUBLE = ["-DVIDYA_DOUBLE"]
-
-
 PREFIX = ["-DVIDYA_BLAS_PREFIX=scipy_"]
 
 
@@ -66,7 +54,7 @@ def blas_choice() -> str:
 def blas_flags() -> tuple[list[str], list[str]]:
     """Compile and link flags of OpenBLAS: the wheel's, or pkg-config's.
 
-    No path to the wheel's library is recorded: vidya/kernels/bindings.py loads it first.
+    No path to the wheel's library is recorded: vidya/kernels/libraries.py loads it first.
     """
     if blas_choice() == "system":
         return pkg_config("--cflags"), pkg_config("--libs")

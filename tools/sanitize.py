@@ -1,4 +1,4 @@
-"""Run the kernel tests on kernels built with AddressSanitizer and UBSan.
+"""Run the kernel tests on kernels built with AddressSanitizer, UBSan and their own assertions.
 
 The build goes to build/sanitize, so the ordinary kernels stay as they are. Python and
 OpenBLAS are not instrumented: the sanitizer's library is loaded before them, leaks
@@ -26,7 +26,7 @@ PACKAGE = ("csrc", "tools", "vidya", "setup.py", "pyproject.toml", "README.md")
 # Null pointers end in AddressSanitizer's report anyway, and pointers that overflow go out of
 # bounds: UBSan's own checks for these two take more than half of the time to compile.
 CFLAGS = (
-    "-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined "
+    "-O1 -g -DVIDYA_ASSERT -fno-omit-frame-pointer -fsanitize=address,undefined "
     "-fno-sanitize=null,pointer-overflow -fno-sanitize-recover=all"
 )
 # gcc and clang name the library differently, and each only knows its own.

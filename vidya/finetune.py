@@ -51,7 +51,7 @@ def run(files: Sequence[Path], options: FinetuneOptions) -> int:
 
     try:
         with open_finetuning(files, options) as loop:
-            loop.run(loop.trained_run.folder.finetuning)
+            loop.run(loop.trained_run.folder.finetune_metrics)
             _report(loop)
             return loop.exit_status
     except MemoryError as error:

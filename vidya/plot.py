@@ -56,8 +56,8 @@ def main() -> int | None:
     if options.what == "rl":
         figure = draw_rl(read_rl(options.runs[0]))
     else:
-        runs = [read_curves(path) for path in options.runs]
-        figure = draw_curves(distinct_labels(runs, list(options.runs)), options.what)
+        runs = [read_curves(path, options.what) for path in options.runs]
+        figure = draw_curves(distinct_labels(runs, list(options.runs)))
     save_figure(figure, options.picture())
     print(options.picture())
     return None

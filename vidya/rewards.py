@@ -1,4 +1,4 @@
-"""Rewards: Python functions that judge a reply, and how one is found by its name.
+"""The two built-in rewards of `vidya.rl`, and how to write one.
 
 A reward is called as `function(turns, reply)` and returns a number, more for a better reply:
 

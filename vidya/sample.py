@@ -63,8 +63,7 @@ def sample(model: Path | None, options: SampleOptions) -> int:
     """Load the model, write the replies and print them."""
     options.check()
     samplings = [SamplingSettings(t, options.top_k, options.seed) for t in options.temperature]
-    from vidya.generation.generator import Generator
-    from vidya.generation.replies import MOST_TOGETHER, finished_replies
+    from vidya.generation.replies import finished_replies, reply_generator
     from vidya.reporting.reply_sheet import ReplySheet
     from vidya.storage.pretrained import load_pretrained
     from vidya.text.corpus_file import read_documents
@@ -79,11 +78,8 @@ def sample(model: Path | None, options: SampleOptions) -> int:
     pretrained = load_pretrained(model)
     thread_choice.use(options.threads)
     tokenizer = pretrained.tokenizer
-    requests = [(prompt, sampling) for prompt in prompts for sampling in samplings]
-    generator = Generator(
-        pretrained.model, options.precision, slots=min(MOST_TOGETHER, len(requests)),
-        turn_starts=[tokenizer.user_id],
-    )  # fmt: skip
+    requests = [((prompt,), sampling) for prompt in prompts for sampling in samplings]
+    generator = reply_generator(pretrained.model, tokenizer, len(requests), options.precision)
     replies = finished_replies(generator, tokenizer, requests, max_tokens=options.max_tokens)
     sheet = ReplySheet(pretrained, options.precision, requests, replies)
     if options.json:

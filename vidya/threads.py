@@ -13,7 +13,7 @@ from typing import Literal
 from vidya.errors import UserError, run_command
 from vidya.model.presets import preset
 from vidya.terminal.command_line import parse
-from vidya.terminal.common_options import MOST_THREADS, Options
+from vidya.terminal.common_options import Options
 from vidya.terminal.streams import say
 
 # No `from __future__ import annotations` here: tyro reads the annotations.
@@ -45,9 +45,6 @@ class ThreadComparisonOptions(Options):
                 raise UserError(f"--{name} names a value twice: {' '.join(map(str, values))}")
         for each in self.preset:
             preset(each)
-        for number in self.threads:
-            if not 1 <= number <= MOST_THREADS:
-                raise UserError(f"--threads must be between 1 and {MOST_THREADS}, not {number}")
         if not 1 <= self.tokens <= 1_000_000:
             raise UserError(f"--tokens must be between 1 and 1000000, not {self.tokens}")
 
@@ -57,10 +54,11 @@ def main() -> int | None:
     options = parse(ThreadComparisonOptions, "threads")
     options.check()
     # Loads NumPy and the kernels: not needed for --help.
-    from vidya.planning.thread_comparison import compare_threads
+    from vidya.planning import thread_comparison
 
+    thread_comparison.require_threads(options.threads)
     found = []
-    for comparison in compare_threads(
+    for comparison in thread_comparison.compare_threads(
         options.preset, options.precision, options.threads, options.tokens, say
     ):
         found.append(comparison)

@@ -8,6 +8,7 @@ from vidya.errors import UserError, run_command
 from vidya.text.corpus_file import prepare_output
 from vidya.text.tokenizer import Tokenizer
 from vidya.text.tokenizer_report import compare_tokenizers, describe_statistics, read_all_documents
+from vidya.text.tokenizer_training import train_tokenizer
 
 if TYPE_CHECKING:
     pass
@@ -41,7 +42,7 @@ def main() -> int | None:
         """
         old = None if compare_with is None else Tokenizer.load(compare_with)
         prepare_output(out, files)
-        tokenizer = Tokenizer.train(read_all_documents(files), merges, progress=True, say=print)
+        tokenizer = train_tokenizer(read_all_documents(files), merges, progress=True, say=print)
         tokenizer.save(out)
         print(describe_statistics(tokenizer, read_all_documents(files)))
         if old is not None:

@@ -1,14 +1,13 @@
 """Conversations with a model, and the files that they are kept in."""
 
 import os
-import signal
 from collections import Counter
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.chat_runs import babbling_model, screen, small_tokenizer
+from support.chat_runs import babbling_model, small_tokenizer
 
 from vidya.chatting.session import Conversation
 from vidya.chatting.session_file import ConversationFile
@@ -19,9 +18,6 @@ from vidya.generation.replies import write_replies
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.storage.pretrained import Pretrained
 from vidya.system import atomic_file
-from vidya.system.stop_signal import interrupts
-from vidya.terminal.line_editor import is_command, plain_text
-from vidya.terminal.wrapped_output import WrappedOutput
 from vidya.text.conversation_format import MARKERS, conversation
 from vidya.text.corpus_file import read_documents
 
@@ -294,46 +290,6 @@ def test_a_failed_write_leaves_the_file(tmp_path, monkeypatch):
     assert path.read_text() == conversation(["a", "b"]) + "\n"
     assert os.listdir(tmp_path) == ["talk.txt"]
     file.write(["a", "b", "c", "d"])  # the next one works
-
-
-# ---- what the terminal shows and takes -----------------------------------------------
-
-
-def test_what_is_a_command():
-    assert is_command("/help") and is_command("/x y\n")
-    assert not is_command(" /help") and not is_command("/a\nb") and not is_command("hello")
-
-
-@given(st.text(alphabet=st.characters(), max_size=20))
-def test_any_text_can_be_encoded(text):
-    plain_text(text).encode("utf-8")
-
-
-@given(st.lists(st.text(alphabet="ab  ", max_size=30), max_size=12), st.integers(5, 40))
-def test_text_is_broken_between_words(pieces, columns):
-    sent = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COLUMNS", str(columns))
-        patch.setattr("builtins.print", lambda text, **_: sent.append(text))
-        out = WrappedOutput(fancy=True)
-        for piece in pieces:
-            out.write(piece)
-    lines = screen("".join(sent), columns)
-    text = "".join(pieces)
-    assert "".join("".join(lines).split()) == "".join(text.split())
-    # a word is whole on one line, unless it is too long for any
-    words = [word for line in lines for word in line.split()]
-    if all(len(word) < columns - 1 for word in text.split()):
-        assert words == text.split()
-
-
-def test_interrupts_are_only_noted():
-    before = signal.getsignal(signal.SIGINT)
-    with interrupts() as stopped:
-        assert not stopped()
-        os.kill(os.getpid(), signal.SIGINT)
-        assert stopped()
-    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_weights_stay_as_they_are(pretrained, talk, tokenizer):

@@ -22,7 +22,7 @@ from vidya.model.transformer import Model
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_format import CheckpointError
 from vidya.storage.pretrained import load_pretrained
-from vidya.text.tokenizer import Tokenizer
+from vidya.text.tokenizer_training import train_tokenizer
 
 # ---- loading -------------------------------------------------------------------------
 
@@ -43,7 +43,7 @@ def save_beside_tokenizer(folder, tokenizer, tensors, meta):
 
 def test_a_tokenizer_of_another_vocabulary_is_refused(tmp_path, tokenizer):
     model = babbling_model(tokenizer)
-    other = Tokenizer.train(DOCUMENTS, 10)
+    other = train_tokenizer(DOCUMENTS, 10)
     path = save_beside_tokenizer(tmp_path, other, model.parameters, meta_of(model, tokenizer))
     with pytest.raises(CheckpointError, match=f"{tokenizer.vocab_size}.*{other.vocab_size}"):
         load_pretrained(path)
@@ -51,7 +51,7 @@ def test_a_tokenizer_of_another_vocabulary_is_refused(tmp_path, tokenizer):
 
 def test_another_tokenizer_of_the_same_size_is_refused(tmp_path, tokenizer):
     model = babbling_model(tokenizer)
-    other = Tokenizer.train(["<|user|> entirely different words again and again"] * 9, 30)
+    other = train_tokenizer(["<|user|> entirely different words again and again"] * 9, 30)
     assert other.vocab_size == tokenizer.vocab_size
     path = save_beside_tokenizer(tmp_path, other, model.parameters, meta_of(model, tokenizer))
     with pytest.raises(CheckpointError, match=r"is not the tokenizer that .* was trained with"):

@@ -18,7 +18,7 @@ from vidya.storage.pretrained import load_pretrained
 from vidya.text import token_cache
 from vidya.text.corpus_summary import corpus_hash
 from vidya.text.token_cache import TokenCache
-from vidya.text.tokenizer import Tokenizer
+from vidya.text.tokenizer_training import train_tokenizer
 
 LINES = conversations(30, seed=4)
 NAME = "microgpt_chat_nano_v5.bin"
@@ -27,7 +27,7 @@ NAME = "microgpt_chat_nano_v5.bin"
 def make_run(folder, merges, held_out=LINES):
     """A run folder with a random model, its tokenizer and its held-out text."""
     folder.mkdir()
-    tokenizer = Tokenizer.train(conversations(60, seed=8), merges)
+    tokenizer = train_tokenizer(conversations(60, seed=8), merges)
     tokenizer.save(folder / "tokenizer.json")
     model = babbling_model(tokenizer)
     checkpoint.save(folder / NAME, model.parameters, meta_of(model, tokenizer))

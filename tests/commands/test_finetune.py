@@ -37,6 +37,7 @@ from vidya.text import token_cache
 from vidya.text.batch_plan import BatchPlan
 from vidya.text.corpus_summary import corpus_hash
 from vidya.text.tokenizer import Tokenizer
+from vidya.text.tokenizer_training import train_tokenizer
 
 BASE_LINES = conversations(60, seed=11)
 PERSONA = [
@@ -56,7 +57,7 @@ FAST = "--lr 0.01 --tokens-per-step 96 --epochs 60 --val-fraction 0 --eval-every
 def original(tmp_path_factory):
     """A run folder with a random model, its tokenizer and its token caches."""
     folder = tmp_path_factory.mktemp("original")
-    tokenizer = Tokenizer.train(BASE_LINES, 40)
+    tokenizer = train_tokenizer(BASE_LINES, 40)
     tokenizer.save(folder / "tokenizer.json")
     model = Model(ModelConfig(32, 2, 2, 64, tokenizer.vocab_size))
     model.init(1)

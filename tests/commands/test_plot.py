@@ -102,7 +102,7 @@ def test_the_legend_names_runs_and_kinds_of_line(tmp_path):
 
 
 def test_bits_per_byte(tmp_path):
-    figure = draw_curves([read_curves(fake_run(tmp_path / "10m"))], "bpb")
+    figure = draw_curves([read_curves(fake_run(tmp_path / "10m"), "bpb")])
     assert figure.axes[0].get_ylabel() == "held-out loss (bits per byte)"
     (line,) = lines_of(figure.axes[0])
     assert np.allclose(line[-1, 1], (2.1 + 6 * math.exp(-10)) / 3)
@@ -126,7 +126,7 @@ def test_a_run_without_evaluations_and_a_loss_that_is_not_finite(tmp_path):
     with MetricsWriter(folder / "metrics.jsonl") as writer:
         writer.write({"step": 6, "tokens": 512 * 6, "time_s": 36.0, "loss": math.nan})
     run = read_curves(folder)
-    assert len(run.train_loss.values) == 5
+    assert len(run.every_step.values) == 5
     save_figure(draw_curves([run]), tmp_path / "x.png")
     png_size(tmp_path / "x.png")
 
@@ -203,7 +203,7 @@ def test_a_run_that_goes_on_is_drawn(tmp_path):
     with open(run / "metrics.jsonl", "a") as file:
         file.write('{"step": 31, "tokens": 158')
     curves = read_curves(run)
-    assert len(curves.train_loss.values) == 30
+    assert len(curves.every_step.values) == 30
     done = plot("run", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -219,12 +219,12 @@ def test_the_speed_of_a_run(tmp_path):
                 writer.write({**line, "val_loss": 1.0, "val_bpb": 0.5})
     done = plot("run", "--what", "speed", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "run/speed.png\n")
-    panel = draw_curves([read_curves(folder)], "speed").axes[0]
+    panel = draw_curves([read_curves(folder, "speed")]).axes[0]
     assert panel.get_ylabel() == "tokens per second"
     smooth = lines_of(panel)[-1]
     assert smooth[0][1] == 900.0 and smooth[-1][1] == 1100.0
     with pytest.raises(UserError, match="nothing to draw yet"):
-        draw_curves([read_curves(fake_run(tmp_path / "old"))], "speed")
+        draw_curves([read_curves(fake_run(tmp_path / "old"), "speed")])
 
 
 def test_a_run_of_weeks_is_read_in_little_memory(tmp_path):
@@ -237,5 +237,5 @@ def test_a_run_of_weeks_is_read_in_little_memory(tmp_path):
     run = read_curves(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert len(run.train_loss.values) == 50_000
+    assert len(run.every_step.values) == 50_000
     assert peak < 12e6  # read_metrics takes twice that for the dictionaries alone

@@ -66,27 +66,27 @@ def alone(model, tokenizer, prompt, sampling, number, max_tokens):
 @pytest.mark.parametrize("slots", [1, 4, 16])
 def test_together_as_alone(model, tokenizer, slots):
     requests = [
-        (prompt, SamplingSettings(temperature, top_k=0, seed=3))
+        ([prompt], SamplingSettings(temperature, top_k=0, seed=3))
         for prompt in ["hello", "how are you", "漢字 " * 40, "hello"]
         for temperature in (0.0, 0.8, 1.5)
     ]
-    drawn = []
+    looks = []
     replies = finished_replies(
         Generator(model, slots=slots), tokenizer, requests, max_tokens=40,
-        on_token=lambda: drawn.append(1),
+        interrupted=lambda: looks.append(1),
     )  # fmt: skip
     assert [reply.number for reply in replies] == list(range(len(requests)))
-    for reply, (prompt, sampling) in zip(replies, requests, strict=True):
+    for reply, ((prompt,), sampling) in zip(replies, requests, strict=True):
         text, tokens, ended = alone(model, tokenizer, prompt, sampling, reply.number, 40)
         assert (reply.text, reply.tokens) == (text, tokens)
         assert reply.end == ("turn" if ended else "length")
     assert {reply.end for reply in replies} == {"turn", "length"}
-    assert len(drawn) == sum(reply.tokens for reply in replies)
+    assert len(looks) == 1 + sum(reply.tokens for reply in replies)
 
 
 def test_an_interruption_leaves_the_generator_usable(model, tokenizer):
     generator = Generator(model, slots=2)
-    requests = [("hello", SamplingSettings(seed=1))] * 3
+    requests = [(["hello"], SamplingSettings(seed=1))] * 3
     calls = iter([False] * 8 + [True])  # before the first token, then after each
     cut = finished_replies(
         generator, tokenizer, requests, max_tokens=20, interrupted=lambda: next(calls)

@@ -324,7 +324,9 @@ def test_overwrite_replaces_the_run(work):
     (work / "run" / f"{BASE}_train.bin").write_bytes(b"of the run before")
     (work / "run" / "tensorboard").mkdir()
     (work / "run" / "tensorboard" / "events.out.tfevents.1").write_bytes(b"of the run before")
-    (work / "run" / "finetune.jsonl").write_text("{}\n")
+    of_the_run_before = ["finetune.jsonl", "rl.jsonl", "teach_question.json", "teach.1.jsonl"]
+    for name in of_the_run_before:
+        (work / "run" / name).write_text("{}\n")
     (work / "run" / "notes.md").write_text("mine")
     given = [*TINY, "--data", "small.txt", "--steps", 4, "--seed", 7]
     train(*given, "--out", "run", "--overwrite", cwd=work)
@@ -334,7 +336,16 @@ def test_overwrite_replaces_the_run(work):
     assert (work / "run/samples.txt").read_text() == (work / "fresh/samples.txt").read_text()
     assert (work / "run/notes.md").read_text() == "mine"
     assert list((work / "run/tensorboard").iterdir()) == []
-    assert not (work / "run/finetune.jsonl").exists()
+    assert not [name for name in of_the_run_before if (work / "run" / name).exists()]
+
+
+def test_lessons_are_not_lost_with_the_model_they_taught(work):
+    for path in (work / "run").glob("*.bin"):
+        path.unlink()
+    (work / "run" / "teach.jsonl").write_text("{}\n")
+    line = refused(*TINY, "--data", "small.txt", "--out", "run", cwd=work)
+    assert "run already holds a run (teach.jsonl)" in line
+    assert (work / "run" / "teach.jsonl").exists()
 
 
 def test_two_trainings_in_one_folder(work):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.models import Documents, continuation
+from support.models import Documents, continuation, continuations
 
 from vidya import kernels
 from vidya.errors import UserError
 from vidya.generation.decoder import Decoder
-from vidya.generation.generator import Generator, Token, without_oldest_turns
+from vidya.generation.generator import Generator, without_oldest_turns
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.model.adam import Adam
 from vidya.model.config import ModelConfig
@@ -283,8 +283,8 @@ def texts_alone(model, prompts, sampling, count, **settings):
 
 def texts_together(generator, prompts, sampling, count):
     texts = [[] for _ in prompts]
-    for token in generator.batch(prompts, max_new_tokens=count, sampling=sampling):
-        texts[token.sequence].append(token.id)
+    for number, token in continuations(generator, prompts, max_new_tokens=count, sampling=sampling):
+        texts[number].append(token.id)
     return texts
 
 
@@ -317,7 +317,7 @@ def test_sequences_join_and_leave_between_steps():
     def steps(count):
         for _ in range(count):
             for token in generator.step():
-                texts[token.sequence].append(token.id)
+                texts[token.slot].append(token.id)
 
     first = generator.add(prompts[0], sampling, rng=sampling.rng(0))
     texts[first] = []
@@ -346,7 +346,7 @@ def test_no_free_slot_is_said():
     with pytest.raises(ValueError, match="slots are in use"):
         generator.add([2], GREEDY)
     with pytest.raises(ValueError, match="slots are in use"):
-        list(generator.batch([[2]], max_new_tokens=1, sampling=GREEDY))
+        list(continuations(generator, [[2]], max_new_tokens=1, sampling=GREEDY))
 
 
 def test_a_text_that_is_abandoned_gives_its_slot_back():
@@ -399,7 +399,11 @@ def test_another_conversation_keeps_what_it_has_in_common_and_nothing_else():
 def test_candidates_share_their_prompt():
     generator = Generator(random_model(context=64))
     counted = Counted(generator)
-    list(generator.batch([prompt_of(30)] * 5, max_new_tokens=3, sampling=SamplingSettings(1.0, 0)))
+    list(
+        continuations(
+            generator, [prompt_of(30)] * 5, max_new_tokens=3, sampling=SamplingSettings(1.0, 0)
+        )
+    )
     assert counted.tokens == [30, 5, 5]
 
 
@@ -460,7 +464,9 @@ def test_an_interrupt_leaves_the_cache_usable():
     generator.decoder.run = interrupted
     for _ in range(4):
         with pytest.raises(KeyboardInterrupt):
-            list(generator.batch([prompt, prompt_of(9)], max_new_tokens=9, sampling=GREEDY))
+            list(
+                continuations(generator, [prompt, prompt_of(9)], max_new_tokens=9, sampling=GREEDY)
+            )
     generator.decoder.run = run
     text = list(continuation(generator, prompt, max_new_tokens=9, sampling=GREEDY))
     assert text == greedy_without_cache(model, prompt, 9)
@@ -479,8 +485,8 @@ def test_log_probabilities_are_the_models_own():
     model, prompt = random_model(), prompt_of(7)
     sampling = SamplingSettings(0.5, 5, seed=2, repetition_penalty=1.3)
     tokens = list(prompt)
-    for token in Generator(model).batch(
-        [prompt], max_new_tokens=20, sampling=sampling, banned=[3, 4]
+    for _, token in continuations(
+        Generator(model), [prompt], max_new_tokens=20, sampling=sampling, banned=[3, 4]
     ):
         expected = log_softmax(logits_without_cache(model, tokens))[token.id]
         assert token.logprob == pytest.approx(expected, abs=2e-5)
@@ -683,16 +689,6 @@ def test_generation_leaves_training_alone():
 def test_a_prompt_that_makes_no_sense_is_refused(prompt):
     with pytest.raises(ValueError):
         next(continuation(Generator(random_model()), prompt, max_new_tokens=1, sampling=GREEDY))
-
-
-def test_stop_ids_come_with_a_mark_when_asked_for_tokens():
-    generator = Generator(random_model())
-    text = list(continuation(generator, [1], max_new_tokens=30, sampling=GREEDY))
-    stop = text[12]
-    *before, last = generator.batch([[1]], max_new_tokens=30, sampling=GREEDY, stop={stop})
-    assert [token.id for token in before] == text[: text.index(stop)]
-    assert isinstance(last, Token) and last.stops and last.id == stop
-    assert not any(token.stops for token in before)
 
 
 def test_a_diverged_model_is_an_error():

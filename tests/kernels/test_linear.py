@@ -6,6 +6,8 @@ micro-kernels' tiles (6 rows; 4 to 64 columns), 64 columns and 72 rows packed by
 packed numbers.
 """
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -95,20 +97,22 @@ def input_forms(x, rstd, gain):
 def check_forward(T, n, k, dtype, rng):
     size = np.sqrt(k)  # of a sum: where all cancel, it is not of their result
     x, w, _, rstd, gain = draw(rng, T, n, k, dtype)
+    product = reference.linear(x, w)
     for given_x, plain_x, before in input_forms(x, rstd, gain):
-        expected = reference.linear(plain_x, w, **before)
+        as_it_is = plain_x is x and not before
+        expected = product if as_it_is else reference.linear(plain_x, w, **before)
         assert_close(kernels.linear(given_x, w, **before), expected, floor=size)
     plain = kernels.linear(x, w)
     residual, mask = normal(rng, (T, n), dtype, np.sqrt(k)), (0.3, 2**63 + 7, 2**41 + 3)
     for dropout in (None, mask):
-        y = kernels.linear(x, w, residual=residual, dropout=dropout)
-        assert_close(y, reference.linear(x, w, residual=residual, dropout=dropout), floor=size)
+        y, drop = kernels.linear(x, w, residual=residual, dropout=dropout), dropout or (0.0, 0, 0)
+        assert_close(y, reference.dropout_add(residual, product, *drop), floor=size)
         # the same as its parts, but for the order of long sums
-        parts = kernels.dropout_add(residual, plain, *(dropout or (0.0, 0, 0)))
+        parts = kernels.dropout_add(residual, plain, *drop)
         assert relative_error(y, parts, floor=size) <= 1e-6
     total = residual.copy()
     assert kernels.linear(x, w, out=total, accumulate=True) is total
-    assert_close(total, reference.linear(x, w) + residual, floor=size)
+    assert_close(total, product + residual, floor=size)
     # what stood in the output must not matter, not even NaN
     assert np.array_equal(kernels.linear(x, w, out=np.full_like(plain, np.nan)), plain)
 
@@ -123,7 +127,7 @@ def check_backward_input(T, n, k, dtype, rng):
     assert_close(kernels.linear_backward_input(stored_dy, w), expected, floor=size)
     before, y = x.copy(), np.full_like(x, np.nan)
     dx = kernels.linear_backward_input(dy, w, gelu_of=x, gelu_out=y, out=np.full_like(x, np.nan))
-    assert_close(dx, reference.linear_backward_input(dy, w, gelu_of=x), floor=size)
+    assert_close(dx, reference.gelu_backward(plain, x), floor=size)
     assert np.array_equal(x, before) and np.array_equal(y, kernels.gelu(x))
     total = x * dtype(np.sqrt(n))
     before = total.copy()
@@ -136,13 +140,18 @@ def check_backward_weight(T, n, k, dtype, rng):
     x, _, dy, rstd, gain = draw(rng, T, n, k, dtype)
     wide = np.empty((n, k), dtype)  # stored factors alone do not say the dtype
     stored_dy, rounded_dy = half(dy)
+    product = reference.linear_backward_weight(dy, x)
     for i, (given_x, plain_x, before) in enumerate(input_forms(x, rstd, gain)):
         given_dy, plain_dy = ((dy, dy), (stored_dy, rounded_dy))[i % 3 == 1]
         dw = kernels.linear_backward_weight(given_dy, given_x, out=wide, **before)
         assert dw is wide
-        assert_close(dw, reference.linear_backward_weight(plain_dy, plain_x, **before), floor=size)
+        as_it_is = plain_x is x and plain_dy is dy and not before
+        expected = (
+            product if as_it_is else reference.linear_backward_weight(plain_dy, plain_x, **before)
+        )
+        assert_close(dw, expected, floor=size)
     total = normal(rng, (n, k), dtype, np.sqrt(T))
-    expected = total + reference.linear_backward_weight(dy, x)
+    expected = total + product
     kernels.linear_backward_weight(dy, x, out=total, accumulate=True)
     assert_close(total, expected, floor=size)
 
@@ -196,25 +205,30 @@ def check_half(T, n, k, rng):
     def near(actual, expected, inner):
         assert relative_error(actual, expected, floor=np.sqrt(inner)) <= HALF_LIMIT
 
-    for given_x, plain_x in ((x, x), half(x)):
-        near(kernels.linear(given_x, w, **bf16), reference.linear(plain_x, w, **bf16), k)
-    for given_dy, plain_dy in ((dy, dy), half(dy)):
-        dx = kernels.linear_backward_input(given_dy, w, **bf16)
-        near(dx, reference.linear_backward_input(plain_dy, w, **bf16), n)
-        dw = kernels.linear_backward_weight(given_dy, x, **bf16)
-        near(dw, reference.linear_backward_weight(plain_dy, x, **bf16), T)
+    # each factor is rounded once: rounded ones are products as they are
+    rounded_x, rounded_w, rounded_dy = map(reference.round_to_bf16, (x, w, dy))
+    stored_x, stored_dy = kernels.to_bf16(x), kernels.to_bf16(dy)
+    y = reference.linear(rounded_x, rounded_w)
+    for given_x in (x, stored_x):
+        near(kernels.linear(given_x, w, **bf16), y, k)
+    expected_dx = reference.linear_backward_input(rounded_dy, rounded_w)
+    expected_dw = reference.linear_backward_weight(rounded_dy, rounded_x)
+    for given_dy in (dy, stored_dy):
+        near(kernels.linear_backward_input(given_dy, w, **bf16), expected_dx, n)
+        near(kernels.linear_backward_weight(given_dy, x, **bf16), expected_dw, T)
     # a last bit more or less before the rounding may be a 256th behind it: so the input of
     # the rounding must be exact, or the kernel's own
     exact, rstd, gain = half(x)[1], np.exp2(np.floor(np.log2(rstd))), half(gain)[1]
-    normed = {"rstd": rstd, "gain": gain, **bf16}
-    near(kernels.linear(exact, w, **normed), reference.linear(exact, w, **normed), k)
-    dw = kernels.linear_backward_weight(dy, exact, **normed)
-    near(dw, reference.linear_backward_weight(dy, exact, **normed), T)
-    activated = kernels.gelu(x)
-    y = kernels.linear(x, w, gelu=True, **bf16)
-    near(y, reference.linear(activated, w, **bf16), k)
-    dw = kernels.linear_backward_weight(dy, x, gelu=True, **bf16)
-    near(dw, reference.linear_backward_weight(dy, activated, **bf16), T)
+    normed, activated = {"rstd": rstd, "gain": gain}, kernels.gelu(x)
+    for given_x, before, made in (
+        (exact, normed, reference.linear_input(exact, **normed)),
+        (x, {"gelu": True}, activated),
+    ):
+        factor = reference.round_to_bf16(made)
+        y = kernels.linear(given_x, w, **before, **bf16)
+        near(y, reference.linear(factor, rounded_w), k)
+        dw = kernels.linear_backward_weight(dy, given_x, **before, **bf16)
+        near(dw, reference.linear_backward_weight(rounded_dy, factor), T)
 
 
 @every_shape
@@ -363,6 +377,7 @@ def test_a_column_does_not_depend_on_the_others(isa, precision):
 # ---- the workspace --------------------------------------------------------------------------
 
 GUARD = 1 << 21  # more bytes than any factor's last panel has
+LARGEST = 1 << 26  # and than any workspace here
 ROWS = (1, 7, 60, 61, 64, 66, 72, 130, 1540)
 WEIGHTS = ((1, 1), (61, 1), (64, 64), (7, 385), (700, 61), (125, 700), (66, 1537))
 PACKED = [*((T, n, k) for T in ROWS for n, k in WEIGHTS), (2, 9, 40001), (2, 40001, 9)]
@@ -371,27 +386,32 @@ PACKED = [*((T, n, k) for T in ROWS for n, k in WEIGHTS), (2, 9, 40001), (2, 400
 @both_dtypes
 def test_products_stay_within_their_workspace(isa, monkeypatch, dtype):
     """A factor's last panel is padded to the tile, whatever that is: 61 rows to 66."""
-    rooms = []
+    rooms, everything = [], np.empty(64 + LARGEST + GUARD, np.uint8)
+    start = 64 - everything.ctypes.data % 64
 
-    def guarded(*sizes):
-        size = len(kernels.workspace(*sizes))
-        room = np.full(64 + size + GUARD, 0xA5, np.uint8)
-        start = 64 - room.ctypes.data % 64
-        rooms.append((room[:start], room[start + size :]))
+    def guarded(dtype, T, weights):
+        """One room for all, whose guard begins where the workspace ends."""
+        ((n, k),) = weights
+        size = kernels.library(dtype).vidya_workspace_bytes(T, n, k)
+        room = everything[: start + size + GUARD]
+        before, behind = room[:start], room[start + size :]
+        before[:] = behind[:] = 0xA5
+        rooms.append((before, behind))
         return room[start : start + size]
 
     monkeypatch.setattr(products, "workspace", guarded)
     for T, n, k in PACKED:
         x, w, dy = np.ones((T, k), dtype), np.ones((n, k), dtype), np.ones((T, n), dtype)
-        kernels.linear(x, w)
-        kernels.linear(x, w, residual=dy)
-        kernels.linear_backward_input(dy, w)
-        kernels.linear_backward_input(dy, w, gelu_of=x)
-        kernels.linear_backward_weight(dy, x)
-        assert len(rooms) == 5
-        while rooms:
+        for product in (
+            partial(kernels.linear, x, w),
+            partial(kernels.linear, x, w, residual=dy),
+            partial(kernels.linear_backward_input, dy, w),
+            partial(kernels.linear_backward_input, dy, w, gelu_of=x),
+            partial(kernels.linear_backward_weight, dy, x),
+        ):
+            product()
             before, behind = rooms.pop()
-            assert np.all(before == 0xA5) and np.all(behind == 0xA5), (T, n, k)
+            assert not rooms and np.all(before == 0xA5) and np.all(behind == 0xA5), (T, n, k)
 
 
 # ---- gradients -----------------------------------------------------------------------------

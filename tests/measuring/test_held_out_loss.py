@@ -17,14 +17,14 @@ from vidya.model.presets import PRESETS
 from vidya.model.transformer import Model
 from vidya.text.batch_plan import BatchPlan
 from vidya.text.token_documents import TokenDocuments
-from vidya.text.tokenizer import Tokenizer
+from vidya.text.tokenizer_training import train_tokenizer
 
 CONTEXT = 16
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return Tokenizer.train(conversations(40), 20)
+    return train_tokenizer(conversations(40), 20)
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +210,7 @@ def test_weights_that_are_no_good(model, tokenizer, documents):
 def trained():
     """Preset nano after 60 steps on made-up talk: model, tokenizer, held-out text."""
     lines = conversations(1000, seed=3)
-    tokenizer = Tokenizer.train(lines, 60)
+    tokenizer = train_tokenizer(lines, 60)
     config = PRESETS["nano"].model(tokenizer.vocab_size, dropout=0.0)
     model = Model(config, max_tokens=512)
     model.init(1)

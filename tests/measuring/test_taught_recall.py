@@ -14,9 +14,9 @@ from vidya.measuring.taught_recall import (
     Recall,
     answer_all,
     best_f1,
-    compare,
     measure_recall,
     questions_of,
+    recall_of,
     token_f1,
 )
 
@@ -67,11 +67,11 @@ def test_compare():
         Question(("3",), ("a b c d e",)),
     ]
     # 4 of 5 words: just enough; 3 of 5 are too few
-    assert compare(["a b c d q", "a b", "a b c q r"], questions) == Recall(
+    assert recall_of(["a b c d q", "a b", "a b c q r"], questions) == Recall(
         questions=3, answered=2, exact=1, f1=pytest.approx((0.8 + 1 + 0.6) / 3)
     )
-    assert compare([], []) == Recall(0, 0, 0, 0.0)
-    assert compare([], []).share == 0.0
+    assert recall_of([], []) == Recall(0, 0, 0, 0.0)
+    assert recall_of([], []).share == 0.0
 
 
 @pytest.fixture(scope="module")

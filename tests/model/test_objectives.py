@@ -1,4 +1,4 @@
-"""Losses of teaching and their gradients: PyTorch where it is there, finite differences."""
+"""Losses of teaching and their gradients: finite differences, and PyTorch's."""
 
 import numpy as np
 import pytest
@@ -44,12 +44,18 @@ def test_the_weighted_logprob_and_its_gradient(shape):
 
     _, gradient = objectives.weighted_logprob(objectives.log_softmax(logits), targets, weights)
     assert close(gradient, differences(value, logits))
-    torch = pytest.importorskip("torch")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_weighted_logprob_agrees_with_pytorch(torch, shape):
+    logits, _, targets = drawn(*shape)
+    weights = np.random.default_rng(1).standard_normal(shape[0])
     at = torch.tensor(logits, requires_grad=True)
     losses = torch.nn.functional.cross_entropy(at, torch.tensor(targets), reduction="none")
     total = (losses * torch.tensor(weights)).sum()
     total.backward()
-    assert value(logits) == pytest.approx(total.item(), rel=1e-10)
+    found, gradient = objectives.weighted_logprob(objectives.log_softmax(logits), targets, weights)
+    assert found == pytest.approx(total.item(), rel=1e-10)
     assert close(gradient, at.grad, 1e-10)
 
 
@@ -66,12 +72,18 @@ def test_the_divergence_is_that_of_the_whole_vocabulary(shape):
         return objectives.kl_divergence(objectives.log_softmax(at), held)[0].sum()
 
     assert close(gradient, differences(value, logits))
-    torch = pytest.importorskip("torch")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_divergence_agrees_with_pytorch(torch, shape):
+    logits, reference, _ = drawn(*shape)
+    held = objectives.log_softmax(reference)
     at = torch.tensor(logits, requires_grad=True)
     total = torch.nn.functional.kl_div(
         torch.tensor(held), torch.log_softmax(at, 1), log_target=True, reduction="sum"
     )
     total.backward()
+    found, gradient = objectives.kl_divergence(objectives.log_softmax(logits), held)
     assert found.sum() == pytest.approx(total.item(), rel=1e-10, abs=1e-13)
     assert close(gradient, at.grad, 1e-9)
 
@@ -88,12 +100,18 @@ def test_the_divergence_from_the_reference(shape):
         return objectives.kl_from(held, objectives.log_softmax(at))[0].sum()
 
     assert close(gradient, differences(value, logits))
-    torch = pytest.importorskip("torch")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_divergence_from_the_reference_agrees_with_pytorch(torch, shape):
+    logits, reference, _ = drawn(*shape)
+    held = objectives.log_softmax(reference)
     at = torch.tensor(logits, requires_grad=True)
     total = torch.nn.functional.kl_div(
         torch.log_softmax(at, 1), torch.tensor(held), log_target=True, reduction="sum"
     )
     total.backward()
+    found, gradient = objectives.kl_from(held, objectives.log_softmax(logits))
     assert found.sum() == pytest.approx(total.item(), rel=1e-10, abs=1e-13)
     assert close(gradient, at.grad, 1e-9)
 
@@ -110,10 +128,17 @@ def test_a_model_does_not_diverge_from_itself(divergence_of):
 def test_dpo_and_its_gradient(n, beta):
     rng = np.random.default_rng(n)
     policy, reference = 5 * rng.standard_normal((2, n)) - 40
-    loss, gradient = objectives.dpo(policy, reference, beta)
+    _, gradient = objectives.dpo(policy, reference, beta)
     by_differences = differences(lambda at: objectives.dpo(at, reference, beta)[0], policy)
     assert close(gradient, by_differences, 1e-4)
-    torch = pytest.importorskip("torch")
+
+
+@pytest.mark.parametrize("n", [2, 5, 6])
+@pytest.mark.parametrize("beta", [0.1, 1.0, 30.0])
+def test_dpo_agrees_with_pytorch(torch, n, beta):
+    rng = np.random.default_rng(n)
+    policy, reference = 5 * rng.standard_normal((2, n)) - 40
+    loss, gradient = objectives.dpo(policy, reference, beta)
     at = torch.tensor(policy, requires_grad=True)
     gains = at - torch.tensor(reference)
     total = -torch.nn.functional.logsigmoid(beta * (gains[0] - gains[1:])).mean()
@@ -132,28 +157,38 @@ def test_dpo_begins_at_log_two_and_never_overflows():
     assert np.isfinite(loss) and np.isfinite(gradient).all() and gradient[0] == pytest.approx(-1)
 
 
-@pytest.mark.parametrize("clip", [0.05, 0.2, np.inf])
-def test_the_clipped_policy_gradient(clip):
-    """Against PPO's objective as it is written down, away from the corners."""
+def clipped_case(clip):
+    """What PPO's objective is of; its weights, and the gradient that they make."""
     logits, _, targets = drawn(40, 6)
     rng = np.random.default_rng(3)
     now = objectives.log_softmax(logits)
     old = objectives.token_logprobs(now, targets) + 0.3 * rng.standard_normal(40)
     advantages = rng.standard_normal(40)
-
-    def value(at):
-        logprobs = objectives.token_logprobs(objectives.log_softmax(at), targets)
-        ratio = np.exp(logprobs - old)
-        clipped = np.clip(ratio, 1 - clip, 1 + clip)
-        return -np.minimum(ratio * advantages, clipped * advantages).sum()
-
     weights = objectives.clipped_weights(
         objectives.token_logprobs(now, targets), old, advantages, clip
     )
     _, gradient = objectives.weighted_logprob(now, targets, weights)
+    return logits, targets, old, advantages, weights, gradient
+
+
+@pytest.mark.parametrize("clip", [0.05, 0.2, np.inf])
+def test_the_clipped_policy_gradient(clip):
+    """Against PPO's objective as it is written down, away from the corners."""
+    logits, targets, old, advantages, weights, gradient = clipped_case(clip)
+
+    def value(at):
+        logprobs = objectives.token_logprobs(objectives.log_softmax(at), targets)
+        ratio = np.exp(logprobs - old)
+        held = np.clip(ratio, 1 - clip, 1 + clip)
+        return -np.minimum(ratio * advantages, held * advantages).sum()
+
     assert close(gradient, differences(value, logits, 1e-7), 1e-5)
     assert (weights == 0).any() == (clip < 1)
-    torch = pytest.importorskip("torch")
+
+
+@pytest.mark.parametrize("clip", [0.05, 0.2, np.inf])
+def test_the_clipped_policy_gradient_agrees_with_pytorch(torch, clip):
+    logits, targets, old, advantages, _, gradient = clipped_case(clip)
     at = torch.tensor(logits, requires_grad=True)
     logprobs = torch.log_softmax(at, 1)[torch.arange(40), torch.tensor(targets)]
     ratio, held = torch.exp(logprobs - torch.tensor(old)), torch.tensor(advantages)

@@ -44,7 +44,6 @@ def prepared(case, dtype):
 
 
 def torch_results(model, batch):
-    pytest.importorskip("torch", reason="PyTorch is not installed")
     from support.reference import torch_model
 
     return torch_model.loss_and_gradients(
@@ -54,7 +53,7 @@ def torch_results(model, batch):
 
 @every_case
 @pytest.mark.parametrize("dtype", LIMITS)
-def test_loss_and_every_gradient_agree_with_pytorch(case, dtype):
+def test_loss_and_every_gradient_agree_with_pytorch(torch, case, dtype):
     model, batch = prepared(case, dtype)
     expected_loss, expected = torch_results(model, batch)
     loss = model.loss_and_gradients(batch)
@@ -68,10 +67,8 @@ def test_loss_and_every_gradient_agree_with_pytorch(case, dtype):
 
 
 @every_case
-def test_token_losses_agree_with_pytorch(case):
+def test_token_losses_agree_with_pytorch(torch, case):
     model, batch = prepared(case, np.float64)
-    pytest.importorskip("torch", reason="PyTorch is not installed")
-    import torch
     from support.reference import torch_model
 
     weights = {name: torch.tensor(array) for name, array in model.parameters.items()}

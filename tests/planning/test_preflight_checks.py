@@ -21,6 +21,7 @@ from vidya.storage import checkpoint
 from vidya.storage.checkpoint_format import CheckpointError
 from vidya.system import process_memory
 from vidya.text import tokenizer
+from vidya.text.tokenizer_training import train_tokenizer
 from vidya.training import training_run
 
 pytestmark = pytest.mark.usefixtures("kernel_settings")
@@ -92,7 +93,7 @@ def test_what_the_lines_say(fly):
 def test_a_tokenizer_to_compare_with(fly, home):
     status, found, _ = fly(only=["tokenizer"])
     assert status == 0 and "30 merges: 289" in found["tokenizer"]
-    old = tokenizer.Tokenizer.train(iter((home / "small.txt").read_text().splitlines()), 10)
+    old = train_tokenizer(iter((home / "small.txt").read_text().splitlines()), 10)
     old.save(home / "old.json")
     status, found, _ = fly("--previous-tokenizer", "old.json", only=["tokenizer"])
     assert status == 0 and "old.json: 269" in found["tokenizer"]
@@ -134,7 +135,7 @@ def test_extension_with_a_wrong_kernel(fly, monkeypatch):
 
 def test_tokenizer_that_is_saved_as_another(fly, monkeypatch):
     right = tokenizer.Tokenizer.save
-    other = tokenizer.Tokenizer.train(["hello hello"], 3)
+    other = train_tokenizer(["hello hello"], 3)
     monkeypatch.setattr(tokenizer.Tokenizer, "save", lambda self, path: right(other, path))
     breaks(fly, "tokenizer", "the tokenizer that was read back is another one")
 

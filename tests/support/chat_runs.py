@@ -9,14 +9,14 @@ from vidya.generation.chat_tokens import TextStream
 from vidya.model.config import ModelConfig, describe
 from vidya.model.transformer import Model
 from vidya.storage import checkpoint
-from vidya.text.tokenizer import Tokenizer
+from vidya.text.tokenizer_training import train_tokenizer
 
 DOCUMENTS = ["<|user|> hello there how are you <|assistant|> i am fine thank you and you"] * 9
 NAME = "microgpt_chat_nano_v5.bin"
 
 
 def small_tokenizer():
-    return Tokenizer.train(DOCUMENTS, 30)
+    return train_tokenizer(DOCUMENTS, 30)
 
 
 def babbling_model(tokenizer, context=64):

@@ -3,16 +3,7 @@
 import pytest
 
 from vidya.errors import UserError
-from vidya.terminal.common_options import MeasuredThreadsOption, SeedOption, ThreadsOption
-
-
-@pytest.mark.parametrize("option", [ThreadsOption, MeasuredThreadsOption])
-@pytest.mark.parametrize("threads", [-1, 0, 257])
-def test_a_number_of_threads_that_cannot_be_is_refused(option, threads):
-    with pytest.raises(UserError, match=f"between 1 and 256, not {threads}"):
-        option(threads=threads).check()
-    for fine in ("auto", 1, 256):
-        option(threads=fine).check()
+from vidya.terminal.common_options import SeedOption
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64])

@@ -1,5 +1,6 @@
 """What a person sees of a training: durations, sizes, plain lines, and a bar that fits."""
 
+import io
 import os
 import pty
 import re
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from vidya.terminal import progress_display
 from vidya.terminal.formatting import byte_size, duration, fitting
-from vidya.terminal.progress_display import ProgressDisplay
+from vidya.terminal.progress_display import ProgressDisplay, counted_progress, waiting
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,65 @@ def test_words_of_ones_own(capsys, monkeypatch):
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "step 3/10  reward 3  KL 0  28s left"
     assert [line.split()[1] for line in lines] == ["3/10", "6/10", "9/10", "10/10"]
+
+
+# ---------------------------------------------------------------- work in parts, and waiting
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_waiting_on_a_terminal(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with waiting("Training"):
+        pass
+    assert "Training …" in terminal.getvalue()
+    assert re.search(r"Training: \d+\.\d s\n$", terminal.getvalue())
+
+
+def test_waiting_without_a_terminal(capsys):
+    with waiting("Training"):
+        assert capsys.readouterr().err == "Training …\n"
+    assert re.fullmatch(r"Training: \d+\.\d s\n", capsys.readouterr().err)
+    with pytest.raises(ValueError, match="no"), waiting("Training"):
+        raise ValueError("no")
+    assert capsys.readouterr().err == "Training …\n"
+
+
+def test_bytes_as_plain_lines(capsys, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(progress_display.time, "monotonic", lambda: now[0])
+    with counted_progress("Encoding", 30_000_000, in_bytes=True) as advance:
+        for part in range(8):
+            now[0] += 4
+            advance(2_500_000, f"{part} parts")
+    assert capsys.readouterr().err == (
+        "encoding: 7.5 of 30.0 MB, 2 parts\nencoding: 15.0 of 30.0 MB, 5 parts\n"
+    )
+
+
+def test_a_count_is_a_line_at_the_beginning(capsys, monkeypatch):
+    monkeypatch.setattr(progress_display, "LINE_SECONDS", 0.0)
+    with counted_progress("a model", 9, begin="measuring a model") as advance:
+        advance(9, "")
+    with counted_progress("a model", 9, begin="measuring a model", show=False) as advance:
+        advance(9, "")
+    assert capsys.readouterr().err == "measuring a model\n"
+
+
+@pytest.mark.parametrize("in_bytes", [False, True])
+@pytest.mark.parametrize("total", [None, 2000])
+def test_a_count_on_a_terminal(monkeypatch, total, in_bytes):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with counted_progress("a model", total, begin="measuring", in_bytes=in_bytes) as advance:
+        advance(2000, "")
+    assert "a model" in terminal.getvalue() and "measuring" not in terminal.getvalue()
 
 
 # ---------------------------------------------------------------- in a terminal

@@ -17,7 +17,7 @@ from vidya.text import conversation_format, corpus_file
 from vidya.text.chat_json import ultrachat_documents, usable_turns
 from vidya.text.conversation_format import ASSISTANT, LINE_BREAK, USER
 from vidya.text.corpus_file import Dropped
-from vidya.text.tokenizer import Tokenizer
+from vidya.text.tokenizer_training import train_tokenizer
 
 texts = st.text(st.characters(codec="utf-8"))
 messages = st.lists(
@@ -268,7 +268,7 @@ def test_an_error_leaves_the_old_output(tmp_path):
 
 def test_lines_come_back_in_a_chat():
     documents = [f"<|user|> list {i}↵please <|assistant|> 1. a↵2. b↵↵done" for i in range(40)]
-    tokenizer = Tokenizer.train(documents, 30)
+    tokenizer = train_tokenizer(documents, 30)
     ids = tokenizer.encode_text(" 1. a↵2. b↵↵done↵ ")
     pieces = list(stream_text(tokenizer, ids))
     assert "".join(pieces) == "1. a\n2. b\n\ndone"
@@ -277,5 +277,5 @@ def test_lines_come_back_in_a_chat():
         "<|bos|><|user|> list 1↵please <|assistant|> 1. a↵2. b <|user|> and more <|assistant|>"
     )
     # Where the corpus had no line breaks, the model does not know them.
-    other = Tokenizer.train(["<|user|> a b <|assistant|> c d"] * 3, 5)
+    other = train_tokenizer(["<|user|> a b <|assistant|> c d"] * 3, 5)
     assert "a b <" in other.decode(chat_prompt(other, ["a\nb"], 200))

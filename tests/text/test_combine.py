@@ -21,7 +21,7 @@ from vidya.errors import UserError
 from vidya.text import combine, corpus_file, held_out_split
 from vidya.text.batch_plan import permutation
 from vidya.text.combine import combine_corpora
-from vidya.text.tokenizer import Tokenizer
+from vidya.text.tokenizer_training import train_tokenizer
 
 words = st.sampled_from([f"document {i} äöü" for i in range(40)])
 corpora = st.lists(st.lists(words, max_size=30), min_size=1, max_size=3)
@@ -152,7 +152,7 @@ def test_weights_that_leave_nothing(tmp_path):
 
 def test_tokens_are_counted_with_a_tokenizer(tmp_path):
     documents = [f"how are you number {i} ?" for i in range(100)]
-    tokenizer = Tokenizer.train(documents, 30)
+    tokenizer = train_tokenizer(documents, 30)
     paths = files_of(tmp_path, documents)
     val = tmp_path / "v.txt"
     report = combine_corpora(paths, tmp_path / "o.txt", val_out=val, tokenizer=tokenizer)
@@ -165,7 +165,7 @@ def test_tokens_are_counted_with_a_tokenizer(tmp_path):
 
 def test_the_command_with_weights_and_tokens(tmp_path):
     paths = files_of(tmp_path, ["a b c d"] * 3, [f"x{i}" for i in range(400)])
-    Tokenizer.train(["a b c d"], 0).save(tmp_path / "t.json")
+    train_tokenizer(["a b c d"], 0).save(tmp_path / "t.json")
     out = tmp_path / "o.txt"
     given = "--weights", 4, 0.5, "--out", out, "--tokenizer", tmp_path / "t.json"
     done = run_command_process("data", "combine", *paths, *given)

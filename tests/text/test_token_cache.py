@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidya.errors import UserError
+from vidya.terminal import progress_display
 from vidya.text import corpus_file, corpus_summary, token_cache
 from vidya.text.token_cache import TokenCache, build, open_or_build
 from vidya.text.tokenizer import Tokenizer
+from vidya.text.tokenizer_training import train_tokenizer
 
 DOCUMENTS = [f"<|user|> what is {i} <|assistant|> it is é{i} …" for i in range(15)]
 HASH = corpus_summary.corpus_hash(DOCUMENTS)
@@ -21,7 +23,7 @@ HASH = corpus_summary.corpus_hash(DOCUMENTS)
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return Tokenizer.train(DOCUMENTS, 20)
+    return train_tokenizer(DOCUMENTS, 20)
 
 
 @pytest.fixture
@@ -144,7 +146,7 @@ def test_built_once(opened):
 
 def test_another_tokenizer_or_corpus(opened):
     opened()
-    other = Tokenizer.train(DOCUMENTS, 5)
+    other = train_tokenizer(DOCUMENTS, 5)
     assert opened(tokenizer=other)[1]
     assert opened()[1]
     assert opened(corpus_hash="other")[1]
@@ -188,7 +190,7 @@ def test_a_process_that_has_it_open_keeps_the_old_one(opened, tokenizer, tmp_pat
 
 
 def test_progress_as_lines(tokenizer, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(token_cache, "_LINE_SECONDS", 0.0)
+    monkeypatch.setattr(progress_display, "LINE_SECONDS", 0.0)
     build(tmp_path / "c", DOCUMENTS, tokenizer, HASH, progress=True, total_bytes=2_000_000)
     tokens = len(TokenCache.open(tmp_path / "c").tokens)
     assert capsys.readouterr().err == f"encoding: 0.0 of 2.0 MB, {tokens:,} tokens\n"

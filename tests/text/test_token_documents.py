@@ -4,14 +4,14 @@ import pytest
 from vidya.errors import UserError
 from vidya.text.token_cache import TokenCache, build
 from vidya.text.token_documents import TokenDocuments, encode_each
-from vidya.text.tokenizer import Tokenizer
+from vidya.text.tokenizer_training import train_tokenizer
 
 LINES = ["hello there", "<|user|> hi <|assistant|> yes", "ab"]
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return Tokenizer.train(LINES * 3, 10)
+    return train_tokenizer(LINES * 3, 10)
 
 
 def documents_of(*lengths):
@@ -51,6 +51,6 @@ def test_a_cache_of_another_tokenizer_is_refused(tokenizer, tmp_path):
     build(tmp_path / "some.tokens", LINES, tokenizer, "hash")
     cache = TokenCache.open_of(tmp_path / "some.tokens", tokenizer, "delete it")
     assert isinstance(cache, TokenDocuments) and cache.documents == len(LINES)
-    other = Tokenizer.train(LINES * 3, 0)
+    other = train_tokenizer(LINES * 3, 0)
     with pytest.raises(UserError, match=r"some\.tokens was made with another .*: delete it"):
         TokenCache.open_of(tmp_path / "some.tokens", other, "delete it")

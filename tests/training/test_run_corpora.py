@@ -13,7 +13,7 @@ from vidya.storage.run_folder import RunFolder
 from vidya.text.chitchat import chitchat_documents
 from vidya.text.corpus_summary import corpus_hash
 from vidya.text.held_out_split import is_held_out
-from vidya.text.tokenizer import Tokenizer
+from vidya.text.tokenizer_training import train_tokenizer
 from vidya.training import run_corpora
 from vidya.training.options import TrainOptions
 from vidya.training.run_corpora import prepare, survey
@@ -71,9 +71,11 @@ def test_a_held_out_file_leaves_the_corpus_whole(run, options, tmp_path):
 
 
 def test_nothing_held_out(run, options):
+    said_while_preparing(run, options)
+    assert run.held_out_tokens.exists()  # which the next run has no text for
     prepared, _ = said_while_preparing(run, dataclasses.replace(options, val_fraction=0.0))
     assert prepared.held_out is None and prepared.train.documents == 60
-    assert not run.cache("val").exists()
+    assert not run.held_out_tokens.exists()
 
 
 def test_files_follow_each_other(run, options, tmp_path):
@@ -102,8 +104,8 @@ def test_the_tokenizer_sees_nothing_held_out(run, options):
     """Merges are learned from the training documents alone."""
     prepared, _ = said_while_preparing(run, options)
     train = [line for line in conversations(60) if not is_held_out(line, 0.2)]
-    assert prepared.tokenizer.hash == Tokenizer.train(train, 20).hash
-    assert prepared.tokenizer.hash != Tokenizer.train(conversations(60), 20).hash
+    assert prepared.tokenizer.hash == train_tokenizer(train, 20).hash
+    assert prepared.tokenizer.hash != train_tokenizer(conversations(60), 20).hash
 
 
 def test_what_is_there_is_used_again(run, options):

@@ -15,7 +15,6 @@ from support.training_runs import TINY, curve, lines_of, refused, train, weights
 from vidya import kernels
 from vidya.errors import UserError
 from vidya.system import processor
-from vidya.terminal.common_options import MOST_THREADS
 from vidya.training import thread_choice
 from vidya.training.thread_choice import Timing, Workload
 
@@ -46,7 +45,7 @@ class Machine:
 # ---------------------------------------------------------------- which to try
 
 
-@given(st.integers(1, MOST_THREADS))
+@given(st.integers(1, kernels.MAX_THREADS))
 def test_candidates(cores):
     counts = thread_choice.candidates(cores)
     assert counts == sorted(set(counts)) and counts[0] == 1 and counts[-1] == cores

@@ -9,9 +9,8 @@ from typing import Any
 from vidya.chatting.session import Conversation
 from vidya.chatting.session_file import ConversationFile
 from vidya.errors import UserError
-from vidya.generation.generator import Generator
 from vidya.generation.precision import WeightPrecision
-from vidya.generation.replies import MOST_TOGETHER, Reply, opening, write_replies
+from vidya.generation.replies import Reply, opening, reply_generator, write_replies
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.storage.pretrained import Pretrained
 from vidya.terminal.formatting import printable
@@ -57,11 +56,8 @@ def answer_prompt(
         stats: say of each reply how fast it was.
     """
     tokenizer = pretrained.tokenizer
-    generator = Generator(
-        pretrained.model, precision, slots=min(count, MOST_TOGETHER),
-        turn_starts=[tokenizer.user_id],
-    )  # fmt: skip
-    ids = opening(generator, tokenizer, prompt, max_tokens)
+    generator = reply_generator(pretrained.model, tokenizer, count, precision)
+    ids = opening(generator, tokenizer, [prompt], max_tokens)
     replies = write_replies(
         generator, tokenizer, [ids] * count, max_tokens=max_tokens, sampling=sampling
     )

@@ -12,9 +12,8 @@ from __future__ import annotations
 from collections.abc import Generator as Stream
 
 from vidya.generation.chat_tokens import conversation_ids, message_ids
-from vidya.generation.generator import Generator
 from vidya.generation.precision import WeightPrecision
-from vidya.generation.replies import Reply, write_replies
+from vidya.generation.replies import Reply, reply_generator, write_replies
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.storage.pretrained import Pretrained
 
@@ -42,9 +41,7 @@ class Conversation:
         self.last: Reply | None = None
         self.precision = precision
         self._tokenizer = pretrained.tokenizer
-        self._generator = Generator(
-            pretrained.model, precision, slots=1, turn_starts=[pretrained.tokenizer.user_id]
-        )
+        self._generator = reply_generator(pretrained.model, pretrained.tokenizer, 1, precision)
         self.window = self._generator.window
         self._max_tokens = max_tokens
         self._ids = [self._tokenizer.bos_id]

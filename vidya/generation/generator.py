@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -33,13 +33,11 @@ from vidya.model.transformer import Model
 class Token(NamedTuple):
     """A token that was drawn."""
 
-    sequence: int
-    """Which sequence it belongs to: a slot (`step`), or the number of a prompt (`batch`)."""
+    slot: int
+    """The slot of the sequence that it belongs to."""
     id: int
     logprob: float
     """Natural logarithm of the probability that the model itself gave it."""
-    stops: bool = False
-    """Whether it ends its text (`batch`): a stop id, which is not part of it."""
 
 
 @dataclass
@@ -91,8 +89,6 @@ class Generator:
         self.decoder.refresh()
         self._cache.forget()
 
-    # ---- sequences that join and leave ----------------------------------------------------
-
     def add(
         self, prompt: Sequence[int], sampling: SamplingSettings, *, banned: Collection[int] = (),
         rng: np.random.Generator | None = None,
@@ -138,61 +134,6 @@ class Generator:
     def tokens(self, slot: int) -> list[int]:
         """The ids of the sequence in a slot that still count, the newest included."""
         return list(self._sequence(slot).tokens)
-
-    # ---- whole texts --------------------------------------------------------------------
-
-    def batch(
-        self,
-        prompts: Iterable[Sequence[int]],
-        *,
-        max_new_tokens: int,
-        sampling: SamplingSettings,
-        stop: Collection[int] = (),
-        banned: Collection[int] = (),
-        rngs: Sequence[np.random.Generator] | None = None,
-    ) -> Iterator[Token]:
-        """Continue several prompts together (or one, given several times), step by step.
-
-        Prompts that find no free slot wait until another text has ended. The texts are
-        those that each prompt would get alone with its random stream.
-
-        Args:
-            prompts: at least one id each.
-            max_new_tokens: tokens of a text at most.
-            sampling: how to draw them.
-            stop: ids that end a text; they come with `stops` set.
-            banned: ids never to be drawn.
-            rngs: random streams, one a prompt; default: `sampling.rng(i)` for the i-th.
-
-        Raises:
-            ValueError: an empty prompt, an id outside the vocabulary, or no free slot at all.
-        """
-        if max_new_tokens < 1:
-            return
-        waiting = list(enumerate(prompts))[::-1]
-        number: dict[int, int] = {}  # of the prompt in a slot
-        left: dict[int, int] = {}
-        try:
-            while waiting or number:
-                while waiting and (len(self._sequences) < self.decoder.slots or not number):
-                    i, prompt = waiting.pop()
-                    rng = sampling.rng(i) if rngs is None else rngs[i]
-                    slot = self.add(prompt, sampling, banned=banned, rng=rng)
-                    number[slot], left[slot] = i, max_new_tokens
-                for token in self.step():
-                    slot = token.sequence
-                    if slot not in number:  # a sequence that the caller began
-                        continue
-                    left[slot] -= 1
-                    stops = token.id in stop
-                    i = number[slot]
-                    if stops or not left[slot]:
-                        self.remove(slot)
-                        del number[slot]
-                    yield token._replace(sequence=i, stops=stops)
-        finally:
-            for slot in number:
-                self.remove(slot)
 
     def _sequence(self, slot: int) -> _Sequence:
         if slot not in self._sequences:

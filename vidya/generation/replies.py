@@ -16,15 +16,19 @@ import time
 from collections.abc import Callable, Sequence
 from collections.abc import Generator as Stream
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from vidya.generation.chat_tokens import TextStream, chat_prompt
 from vidya.generation.generator import Generator
+from vidya.generation.precision import WeightPrecision
 from vidya.generation.sampling_settings import SamplingSettings
+from vidya.model.transformer import Model
 from vidya.text.tokenizer import Tokenizer
 
+Turns: TypeAlias = list[str] | tuple[str, ...]
+"""What was said in a conversation, the user's words first and last."""
 End = Literal["turn", "length", "stopped"]
 MOST_TOGETHER = 16
 """Replies that are worth writing at one time: they share every reading of the weights."""
@@ -42,8 +46,10 @@ class Reply:
     """How many were drawn, the marker that ended it included."""
     ids: list[int] = field(default_factory=list)
     """Those tokens, the marker that ended it included."""
+    logprobs: list[float] = field(default_factory=list)
+    """Log-probabilities (nats) that the model gave to those tokens."""
     logprob: float = 0.0
-    """Sum of the log-probabilities (nats) that the model gave to those tokens."""
+    """Their sum."""
     end: End | None = None
     """Why it ended: at a marker, at the most tokens, or nobody listened any more."""
     context: list[int] = field(default_factory=list)
@@ -66,14 +72,25 @@ class Reply:
         return f"{self.tokens} tokens, the first after {self.first - self.begun:.2f} s{after}"
 
 
-def opening(generator: Generator, tokenizer: Tokenizer, message: str, max_tokens: int) -> list[int]:
-    """Ids of a conversation of one message, up to where the reply to it comes.
+def reply_generator(
+    model: Model, tokenizer: Tokenizer, together: int, precision: WeightPrecision = "fp32", *,
+    in_place: bool = False,
+) -> Generator:  # fmt: skip
+    """A generator of so many replies together, or as many as are worth it (`MOST_TOGETHER`)."""
+    return Generator(
+        model, precision, slots=min(MOST_TOGETHER, together), turn_starts=[tokenizer.user_id],
+        in_place=in_place,
+    )  # fmt: skip
+
+
+def opening(generator: Generator, tokenizer: Tokenizer, turns: Turns, max_tokens: int) -> list[int]:
+    """Ids of a conversation up to where the reply to it comes.
 
     They leave room for a reply of `max_tokens`, or of a quarter of the context, beyond
     which a reply pushes out what stands before it. A long message loses its beginning.
     """
     room = min(max_tokens, generator.window // 4)
-    return chat_prompt(tokenizer, [message], generator.window - room)
+    return chat_prompt(tokenizer, turns, generator.window - room)
 
 
 def write_replies(
@@ -84,6 +101,7 @@ def write_replies(
     max_tokens: int,
     sampling: SamplingSettings | Sequence[SamplingSettings],
     rngs: Sequence[np.random.Generator] | None = None,
+    may_be_empty: bool = False,
 ) -> Stream[tuple[Reply, str], None, None]:
     """Write a reply to each prompt: (reply, piece of its text) as the tokens come.
 
@@ -98,10 +116,12 @@ def write_replies(
         max_tokens: of a reply at most.
         sampling: how to draw them: all alike, or one a prompt.
         rngs: random streams, one a prompt; default: `rng(i)` of its sampling for the i-th.
+        may_be_empty: let a reply end before it has said anything.
     """
     samplings = [sampling] * len(prompts) if isinstance(sampling, SamplingSettings) else sampling
     if len(samplings) != len(prompts):
         raise ValueError(f"{len(samplings)} samplings for {len(prompts)} prompts")
+    banned = () if may_be_empty else tokenizer.special_ids
     waiting = list(enumerate(prompts))[::-1]
     going: dict[int, tuple[Reply, TextStream]] = {}  # by slot
     try:
@@ -111,14 +131,15 @@ def write_replies(
                 how = samplings[number]
                 rng = how.rng(number) if rngs is None else rngs[number]
                 reply = Reply(number, begun=time.perf_counter())
-                slot = generator.add(prompt, how, banned=tokenizer.special_ids, rng=rng)
+                slot = generator.add(prompt, how, banned=banned, rng=rng)
                 going[slot] = reply, TextStream(tokenizer)
             for token in generator.step():
-                slot, now = token.sequence, time.perf_counter()
+                slot, now = token.slot, time.perf_counter()
                 reply, stream = going[slot]
                 reply.first, reply.last = reply.first or now, now
                 reply.tokens += 1
                 reply.ids.append(token.id)
+                reply.logprobs.append(token.logprob)
                 reply.logprob += token.logprob
                 if token.id in tokenizer.special_ids:
                     reply.end, piece = "turn", stream.end()
@@ -126,7 +147,7 @@ def write_replies(
                     piece = stream.add(token.id)
                     if reply.tokens == max_tokens:
                         reply.end, piece = "length", piece + stream.end()
-                if piece and not reply.text:
+                if banned and piece and not reply.text:
                     generator.ban(slot, ())
                 reply.text += piece
                 if reply.end:
@@ -150,13 +171,12 @@ def _leave(generator: Generator, slot: int, reply: Reply) -> None:
 def finished_replies(
     generator: Generator,
     tokenizer: Tokenizer,
-    requests: Sequence[tuple[str, SamplingSettings]],
+    requests: Sequence[tuple[Turns, SamplingSettings]],
     *,
     max_tokens: int,
     interrupted: Callable[[], bool] = lambda: False,
-    on_token: Callable[[], None] = lambda: None,
 ) -> list[Reply]:
-    """The replies to messages, a conversation each, when all of them have ended.
+    """The replies to conversations, when all of them have ended.
 
     The i-th draws from stream i of its seed (`SamplingSettings.rng`), so it does not depend on what
     the others say or how many fit at one time.
@@ -164,15 +184,14 @@ def finished_replies(
     Args:
         generator: the model, no sequence in it.
         tokenizer: the model's.
-        requests: what the user says, and how to draw the reply.
+        requests: conversations, and how to draw the reply to each.
         max_tokens: after which a reply is cut off.
         interrupted: looked at between tokens; what has been written by then is returned.
-        on_token: called for each token that was drawn.
     """
     replies = [Reply(number) for number in range(len(requests))]
     if interrupted():
         return replies
-    prompts = [opening(generator, tokenizer, message, max_tokens) for message, _ in requests]
+    prompts = [opening(generator, tokenizer, turns, max_tokens) for turns, _ in requests]
     samplings = [sampling for _, sampling in requests]
     writing = write_replies(
         generator, tokenizer, prompts, max_tokens=max_tokens, sampling=samplings
@@ -180,7 +199,6 @@ def finished_replies(
     with contextlib.closing(writing):
         for reply, _ in writing:
             replies[reply.number] = reply
-            on_token()
             if interrupted():
                 break
     return replies

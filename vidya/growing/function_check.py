@@ -10,10 +10,9 @@ import numpy as np
 from vidya.errors import UserError
 from vidya.growing.bigger_model import BiggerModel
 from vidya.measuring.held_out_loss import HeldOutLoss, held_out_loss
+from vidya.measuring.held_out_text import HeldOutTextSource
 from vidya.model.transformer import Model
 from vidya.storage.pretrained import Pretrained
-from vidya.text.corpus_file import read_documents, require_documents
-from vidya.text.token_cache import TokenCache
 from vidya.text.token_documents import TokenDocuments, encode_each
 from vidya.text.tokenizer import Tokenizer
 
@@ -32,21 +31,12 @@ def held_out_documents(small: Pretrained, val: Path | None, most: int) -> TokenD
     Returns:
         None if the run's held-out text is not beside the model, or of another tokenizer.
     """
-    documents: TokenDocuments
-    if val is not None:
-        encoded, tokens = [], 0
-        for ids in encode_each(require_documents(read_documents(val), str(val)), small.tokenizer):
-            encoded.append(ids)
-            tokens += len(ids) - 1
-            if tokens > most:
-                break
-        documents = TokenDocuments.joined(encoded)
-    else:
-        try:
-            path = small.checkpoint_path.parent / "val.tokens"
-            documents = TokenCache.open_of(path, small.tokenizer, "name another file")
-        except UserError:
-            return None
+    try:
+        documents = HeldOutTextSource(val, most).of(small)
+    except UserError:
+        if val is not None:
+            raise
+        return None
     fitting = np.searchsorted(documents.predictions_so_far, most, side="right")
     return documents.first(max(1, int(fitting)))
 

@@ -15,12 +15,16 @@ Shapes: T tokens, d width, V vocabulary, H heads, hd columns a head.
 - `products`: matrix products, linear layers with what surrounds them, projection +
   cross-entropy
 - `layers`: embedding, RMSNorm, RoPE, fused causal attention, GELU, dropout
-- `flat_buffers`: sum, norm and Adam over flat buffers
-- `bfloat16`: bfloat16 in uint16 arrays
-- `weight_panels`: weights in fewer bytes, for generation
+- `flat_buffers`: sum, norm and Adam over the flat buffers that hold all parameters
 - `logits`: log-sum-exp and top k of logits
-- `bindings`: threads, instruction set, OpenBLAS's settings; pointers and C structures.
-  Only this module touches cffi.
+- `weight_panels`: weights in the order and the fewer bytes in which generation reads them
+- `bfloat16`: arrays of bfloat16, kept as uint16
+
+and, beneath these:
+
+- `arguments`: the checks; `allocation`: aligned memory
+- `bindings`: pointers, C structures, threads, instruction set, OpenBLAS's settings
+- `libraries`: the two compiled libraries and the limits of their C code
 
 Code that runs the same kernels thousands of times over the same buffers (the
 model) takes `library(dtype)` and `pointer(array)`, binds its pointers once and
@@ -30,8 +34,6 @@ calls the C functions of csrc/vidya.h without these checks.
 from vidya.kernels.bfloat16 import from_bf16, to_bf16
 from vidya.kernels.bindings import (
     NULL,
-    _float32,
-    _float64,
     get_isa,
     get_num_threads,
     has_bf16,
@@ -65,6 +67,14 @@ from vidya.kernels.layers import (
     rope,
     rope_table,
 )
+from vidya.kernels.libraries import (
+    CACHE_BLOCK,
+    CACHE_PAD,
+    MAX_HEAD_DIM,
+    MAX_THREADS,
+    _float32,
+    _float64,
+)
 from vidya.kernels.logits import log_sum_exp, top_k
 from vidya.kernels.products import (
     Precision,
@@ -77,11 +87,13 @@ from vidya.kernels.products import (
     matmul_backward_input,
     matmul_backward_weight,
 )
-from vidya.kernels.weight_panels import CACHE_BLOCK, CACHE_PAD, CompressedWeights, panel_bytes
+from vidya.kernels.weight_panels import CompressedWeights, panel_bytes
 
 __all__ = [
     "CACHE_BLOCK",
     "CACHE_PAD",
+    "MAX_HEAD_DIM",
+    "MAX_THREADS",
     "NULL",
     "RMSNORM_EPS",
     "ROPE_BASE",

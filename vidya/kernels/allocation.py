@@ -9,7 +9,8 @@ import mmap
 import numpy as np
 from numpy.typing import DTypeLike
 
-from vidya.kernels.arguments import ALIGNMENT, Array
+from vidya.kernels.arguments import Array
+from vidya.kernels.libraries import ALIGNMENT
 
 
 def aligned_zeros(shape: tuple[int, ...] | int, dtype: DTypeLike) -> Array:

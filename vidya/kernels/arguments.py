@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from vidya.kernels.libraries import MAX_HEAD_DIM
+
 Array = NDArray[Any]
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 BFLOAT16 = np.dtype(np.uint16)
 """How bfloat16 is kept: NumPy has no such type."""
-ALIGNMENT = 64
-"""Bytes of a cache line: vectors that begin at its multiples never lie across two."""
-MAX_HEAD_DIM = 256
-"""The attention kernel keeps blocks of this many columns on the stack."""
 
 
 def real_dtype(name: str, array: Array) -> np.dtype[Any]:
@@ -31,14 +29,29 @@ def real_dtype(name: str, array: Array) -> np.dtype[Any]:
     return array.dtype
 
 
-def require(name: str, array: Array, shape: tuple[int | None, ...], dtype: DTypeLike) -> None:
-    """Raise unless `array` is contiguous, of `dtype` and of `shape` (None: any length)."""
+def require_real(
+    name: str, array: Array, shape: tuple[int | None, ...] | None = None
+) -> np.dtype[Any]:
+    """The dtype, float32 or float64, of an array that passes `require` otherwise."""
+    dtype = real_dtype(name, array)
+    require(name, array, shape, dtype)
+    return dtype
+
+
+def require(
+    name: str, array: Array, shape: tuple[int | None, ...] | None, dtype: DTypeLike
+) -> None:
+    """Raise unless `array` is contiguous, of `dtype` and of `shape`.
+
+    A length of None may be any, and so may a shape of None.
+    """
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array, not {type(array).__name__}")
     if array.dtype != np.dtype(dtype):
         raise TypeError(f"{name} must be {np.dtype(dtype)}, not {array.dtype}")
-    if array.ndim != len(shape) or any(
-        want is not None and want != have for want, have in zip(shape, array.shape, strict=True)
+    if shape is not None and (
+        array.ndim != len(shape)
+        or any(want not in (None, have) for want, have in zip(shape, array.shape, strict=True))
     ):
         wanted = ", ".join("any" if n is None else str(n) for n in shape)
         raise ValueError(f"{name} must have shape ({wanted}), not {array.shape}")
@@ -65,10 +78,9 @@ def require_stored(
     require(name, array, shape, array.dtype)
 
 
-def real_shape(name: str, array: Array) -> tuple[int, ...]:
-    """The shape of an array that may have any."""
-    real_dtype(name, array)
-    return array.shape
+def is_bf16(array: Array | None) -> bool:
+    """Whether an argument is an array of bfloat16."""
+    return isinstance(array, np.ndarray) and array.dtype == BFLOAT16
 
 
 def output(

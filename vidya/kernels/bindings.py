@@ -1,71 +1,20 @@
-"""The compiled kernels: loading them, pointers into arrays, threads, instruction set.
+"""Calling the compiled kernels: pointers into arrays, C structures, threads, instruction set.
 
-The only module that touches cffi. The C functions are those of csrc/vidya.h.
+The C functions are those of csrc/vidya.h.
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from vidya.errors import UserError
 from vidya.kernels import allocation, arguments
 from vidya.kernels.arguments import Array
+from vidya.kernels.libraries import MAX_THREADS, _float32, _float64
 from vidya.system import cpu_cores
-
-
-def _preload_openblas() -> None:
-    """Load OpenBLAS from its wheel, so that no environment variable is needed.
-
-    The dynamic linker then finds it by its name when the extension asks for it,
-    wherever the two were installed. Without the wheel (a build against the
-    system's OpenBLAS) there is nothing to do.
-    """
-    try:
-        import scipy_openblas32
-    except ImportError:
-        return
-    path = os.path.join(scipy_openblas32.get_lib_dir(), "libscipy_openblas.so")
-    if os.path.exists(path):
-        ctypes.CDLL(path)
-
-
-def _load_kernels() -> tuple[Any, Any]:
-    """The extension modules in float and in double.
-
-    One built against the system's OpenBLAS loads as it is; one built against the
-    wheel asks for a library that is not on the linker's path until it is preloaded.
-    """
-    try:
-        return _import_kernels()
-    except ImportError:
-        _preload_openblas()
-    try:
-        return _import_kernels()
-    except ImportError as error:  # not built, or built for another Python
-        raise UserError(
-            f"the C kernels are not usable here ({error}): run `make` in vidya's folder"
-        ) from None
-
-
-def _import_kernels() -> tuple[Any, Any]:
-    from vidya.kernels import _float32, _float64
-
-    return _float32, _float64
-
-
-_float32, _float64 = _load_kernels()
-
-if _float32.lib.vidya_openblas_get_parallel() == 2:
-    raise UserError(
-        "this OpenBLAS is built with OpenMP, whose threads would fight with vidya's: "
-        "build against the wheel (make without VIDYA_BLAS) or a pthreads OpenBLAS"
-    )
 
 NULL = _float32.ffi.NULL
 
@@ -83,8 +32,10 @@ def library(dtype: DTypeLike = np.float32) -> Any:
     return _module(np.dtype(dtype)).lib
 
 
-def pointer(array: Array) -> Any:
-    """A C pointer to the array's data. The caller keeps the array alive."""
+def pointer(array: Array | None) -> Any:
+    """A C pointer to the array's data, NULL for None. The caller keeps the array alive."""
+    if array is None:
+        return NULL
     module = _float64 if array.dtype == arguments.FLOAT64 else _float32
     return module.ffi.cast(_C_TYPES[array.dtype.str[1:]], array.ctypes.data)
 
@@ -130,13 +81,17 @@ def set_num_threads(n: int) -> None:
     on tiles by this one pool, so there is no second pool to govern; its own is
     reached by `openblas_set_num_threads`.
 
-    Raises ValueError unless 1 <= n <= 256.
+    Raises ValueError unless 1 <= n <= `MAX_THREADS`.
     """
-    if not 1 <= n <= 256:
-        raise ValueError(f"threads must be between 1 and 256, not {n}")
+    _require_threads(n)
     available = usable_cores()
     _float32.lib.vidya_set_num_threads(n, available)
     _float64.lib.vidya_set_num_threads(n, available)
+
+
+def _require_threads(n: int) -> None:
+    if not 1 <= n <= MAX_THREADS:
+        raise ValueError(f"threads must be between 1 and {MAX_THREADS}, not {n}")
 
 
 def get_num_threads() -> int:
@@ -149,8 +104,7 @@ def openblas_set_num_threads(n: int) -> None:
 
     vidya's kernels set it back to 1, which is what their tiles need.
     """
-    if not 1 <= n <= 256:
-        raise ValueError(f"threads must be between 1 and 256, not {n}")
+    _require_threads(n)
     _float32.lib.vidya_openblas_set_num_threads(n)
 
 

@@ -9,13 +9,13 @@ from vidya.kernels.bindings import library, pointer
 
 def sum(x: Array) -> float:
     """Sum of all elements, added in double in a fixed order."""
-    arguments.require("x", x, arguments.real_shape("x", x), x.dtype)
+    arguments.require_real("x", x)
     return float(library(x.dtype).vidya_sum(pointer(x), x.size))
 
 
 def norm(x: Array) -> float:
     """Euclidean norm of all elements, added in double in a fixed order."""
-    arguments.require("x", x, arguments.real_shape("x", x), x.dtype)
+    arguments.require_real("x", x)
     return float(library(x.dtype).vidya_norm(pointer(x), x.size))
 
 
@@ -29,7 +29,7 @@ def adam(
     grad * grad_scale: clipping to a global norm c is
     `grad_scale=min(1, c / norm(grad))`.
     """
-    arguments.require("grad", grad, arguments.real_shape("grad", grad), grad.dtype)
+    arguments.require_real("grad", grad)
     if step < 1:
         raise ValueError(f"step counts from 1, not {step}")
     state = {"param": param, "m": m, "v": v}

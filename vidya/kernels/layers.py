@@ -20,7 +20,7 @@ ROPE_BASE = 10_000.0
 
 def embedding(tokens: Array, wte: Array, *, out: Array | None = None) -> Array:
     """Y [T, d] = wte [V, d] at the rows tokens [T] (int32)."""
-    arguments.require("wte", wte, (None, None), arguments.real_dtype("wte", wte))
+    arguments.require_real("wte", wte, (None, None))
     arguments.require_ids("tokens", tokens, (None,), wte.shape[0], 0)
     T, d = len(tokens), wte.shape[1]
     y = arguments.output("out", out, (T, d), wte.dtype, wte, tokens)
@@ -30,7 +30,7 @@ def embedding(tokens: Array, wte: Array, *, out: Array | None = None) -> Array:
 
 def embedding_backward(dy: Array, tokens: Array, dwte: Array) -> Array:
     """Add dy [T, d] to the rows tokens [T] of dwte [V, d], in place; returns dwte."""
-    arguments.require("dy", dy, (None, None), arguments.real_dtype("dy", dy))
+    arguments.require_real("dy", dy, (None, None))
     T, d = dy.shape
     arguments.require("dwte", dwte, (None, d), dy.dtype)
     arguments.require_ids("tokens", tokens, (T,), dwte.shape[0], 0)
@@ -47,7 +47,7 @@ def rmsnorm(x: Array, gain: Array, *, eps: float = RMSNORM_EPS) -> tuple[Array, 
 
     Zhang and Sennrich 2019. x [T, d], gain [d].
     """
-    arguments.require("x", x, (None, None), arguments.real_dtype("x", x))
+    arguments.require_real("x", x, (None, None))
     T, d = x.shape
     arguments.require("gain", gain, (d,), x.dtype)
     y, rstd = np.empty_like(x), np.empty(T, x.dtype)
@@ -59,7 +59,7 @@ def rmsnorm(x: Array, gain: Array, *, eps: float = RMSNORM_EPS) -> tuple[Array, 
 
 def rmsnorm_statistics(x: Array, *, eps: float = RMSNORM_EPS) -> Array:
     """The rstd [T] of `rmsnorm` alone, for a product that normalises x [T, d] itself."""
-    arguments.require("x", x, (None, None), arguments.real_dtype("x", x))
+    arguments.require_real("x", x, (None, None))
     T, d = x.shape
     rstd = np.empty(T, x.dtype)
     library(x.dtype).vidya_rmsnorm_statistics(pointer(rstd), pointer(x), T, d, eps)
@@ -68,7 +68,7 @@ def rmsnorm_statistics(x: Array, *, eps: float = RMSNORM_EPS) -> Array:
 
 def rmsnorm_backward(dy: Array, x: Array, rstd: Array, gain: Array) -> tuple[Array, Array]:
     """Dx [T, d] and dgain [d] from dy [T, d] and what `rmsnorm` took and gave."""
-    arguments.require("dy", dy, (None, None), arguments.real_dtype("dy", dy))
+    arguments.require_real("dy", dy, (None, None))
     T, d = dy.shape
     arguments.require("x", x, (T, d), dy.dtype)
     arguments.require("rstd", rstd, (T,), dy.dtype)
@@ -107,7 +107,7 @@ def rope(
     cos, sin [context, hd/2] come from `rope_table`. `out` may be x itself; `halves`
     (uint16, of x's shape) receives the result in bfloat16 as well.
     """
-    arguments.require("x", x, (None, None, None), arguments.real_dtype("x", x))
+    arguments.require_real("x", x, (None, None, None))
     T, n_head, head_dim = x.shape
     arguments.head_columns(head_dim, 1)
     arguments.require("cos", cos, (None, head_dim // 2), x.dtype)
@@ -122,8 +122,8 @@ def rope(
     if not in_place:
         out[...] = x
     library(x.dtype).vidya_rope(
-        pointer(out), NULL if halves is None else pointer(halves), pointer(positions),
-        pointer(cos), pointer(sin), T, n_head * head_dim, n_head, head_dim, int(inverse),
+        pointer(out), pointer(halves), pointer(positions), pointer(cos), pointer(sin),
+        T, n_head * head_dim, n_head, head_dim, int(inverse),
     )  # fmt: skip
     return out
 
@@ -135,7 +135,7 @@ def attention(qkv: Array, offsets: Array, n_head: int) -> tuple[Array, Array]:
     """Causal attention over documents laid end to end: out [T, d] and lse [T, H].
 
     qkv [T, 3d] holds queries, keys and values, each H heads of hd columns; hd even
-    and at most 256. offsets [n_docs + 1] (int64) rises from 0 to T. A token sees
+    and at most MAX_HEAD_DIM. offsets [n_docs + 1] (int64) rises from 0 to T. A token sees
     itself and what stands before it in its own document. Scores are scaled by
     1/sqrt(hd); lse is the log-sum-exp of each row of them. Blocks of keys pass
     through an online softmax (Milakov and Gimelshein 2018; Dao et al. 2022), so no
@@ -143,12 +143,12 @@ def attention(qkv: Array, offsets: Array, n_head: int) -> tuple[Array, Array]:
 
     qkv may be bfloat16 (uint16): out is too then, and lse and the arithmetic float32.
     """
-    dtype = arguments.FLOAT32 if _is_bf16(qkv) else arguments.real_dtype("qkv", qkv)
+    dtype = arguments.FLOAT32 if arguments.is_bf16(qkv) else arguments.real_dtype("qkv", qkv)
     T, d, head_dim = _heads(qkv, dtype, offsets, n_head)
     out, lse = np.empty((T, d), qkv.dtype), np.empty((T, n_head), dtype)
     library(dtype).vidya_attention_forward(
         pointer(out), pointer(lse), pointer(qkv), pointer(offsets), len(offsets) - 1,
-        n_head, head_dim, int(_is_bf16(qkv)),
+        n_head, head_dim, int(arguments.is_bf16(qkv)),
     )  # fmt: skip
     return out, lse
 
@@ -168,13 +168,9 @@ def attention_backward(
     dqkv, delta = np.empty((T, 3 * d), dtype), np.empty_like(lse)
     library(dtype).vidya_attention_backward(
         pointer(dqkv), pointer(delta), pointer(dout), pointer(out), pointer(lse), pointer(qkv),
-        pointer(offsets), len(offsets) - 1, n_head, head_dim, int(_is_bf16(qkv)),
+        pointer(offsets), len(offsets) - 1, n_head, head_dim, int(arguments.is_bf16(qkv)),
     )  # fmt: skip
     return dqkv
-
-
-def _is_bf16(qkv: Array) -> bool:
-    return isinstance(qkv, np.ndarray) and qkv.dtype == arguments.BFLOAT16
 
 
 def _heads(qkv: Array, dtype: np.dtype[Any], offsets: Array, n_head: int) -> tuple[int, int, int]:
@@ -189,7 +185,7 @@ def _heads(qkv: Array, dtype: np.dtype[Any], offsets: Array, n_head: int) -> tup
 
 def attention_decode(q: Array, keys: Array, values: Array, n_head: int) -> Array:
     """Out [d]: one query q [d] over cached keys and values [n, d]."""
-    arguments.require("q", q, (None,), arguments.real_dtype("q", q))
+    arguments.require_real("q", q, (None,))
     d = len(q)
     head_dim = arguments.head_columns(d, n_head)
     arguments.require("keys", keys, (None, d), q.dtype)
@@ -209,7 +205,7 @@ def gelu(x: Array, *, out: Array | None = None) -> Array:
 
     Hendrycks and Gimpel 2016, the tanh form.
     """
-    arguments.require("x", x, arguments.real_shape("x", x), x.dtype)
+    arguments.require_real("x", x)
     y = arguments.output("out", out, x.shape, x.dtype, x, may_be=x if out is x else None)
     library(x.dtype).vidya_gelu_forward(pointer(y), pointer(x), x.size)
     return y
@@ -217,7 +213,7 @@ def gelu(x: Array, *, out: Array | None = None) -> Array:
 
 def gelu_backward(dy: Array, x: Array) -> Array:
     """Dx = dy * gelu'(x), for the x that `gelu` took."""
-    arguments.require("x", x, arguments.real_shape("x", x), x.dtype)
+    arguments.require_real("x", x)
     arguments.require("dy", dy, x.shape, x.dtype)
     dx = np.empty_like(x)
     library(x.dtype).vidya_gelu_backward(pointer(dx), NULL, pointer(dy), pointer(x), x.size)
@@ -238,7 +234,7 @@ def dropout_add(
     stream (both 64-bit) and i alone, so the backward pass is
     `dropout_add(None, dy, p, seed, stream)`. `out` may be x or residual.
     """
-    arguments.require("x", x, arguments.real_shape("x", x), x.dtype)
+    arguments.require_real("x", x)
     if residual is not None:
         arguments.require("residual", residual, x.shape, x.dtype)
     arguments.require_mask(p, seed, stream)
@@ -246,7 +242,6 @@ def dropout_add(
     may_be = out if out is x or out is residual else None
     out = arguments.output("out", out, x.shape, x.dtype, *inputs, may_be=may_be)
     library(x.dtype).vidya_dropout_add(
-        pointer(out), NULL if residual is None else pointer(residual), pointer(x), x.size, p,
-        seed, stream,
-    )  # fmt: skip
+        pointer(out), pointer(residual), pointer(x), x.size, p, seed, stream
+    )
     return out

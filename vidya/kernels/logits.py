@@ -14,7 +14,7 @@ def log_sum_exp(logits: Array) -> Array:
 
     Not finite where a row holds NaN or +infinity, or nothing but -infinity.
     """
-    arguments.require("logits", logits, (None, None), arguments.real_dtype("logits", logits))
+    arguments.require_real("logits", logits, (None, None))
     lse = np.empty(len(logits))
     library(logits.dtype).vidya_log_sum_exp(pointer(lse), pointer(logits), *logits.shape)
     return lse
@@ -25,7 +25,7 @@ def top_k(x: Array, k: int) -> Array:
 
     NaN counts as smaller than everything. ValueError unless 1 <= k <= n.
     """
-    arguments.require("x", x, (None,), arguments.real_dtype("x", x))
+    arguments.require_real("x", x, (None,))
     if not 1 <= k <= len(x):
         raise ValueError(f"k must be between 1 and {len(x)}, not {k}")
     ids = np.empty(k, np.int32)

@@ -26,48 +26,45 @@ Precision = Literal["fp32", "bf16"]
 
 def matmul(x: Array, w: Array, *, out: Array | None = None, accumulate: bool = False) -> Array:
     """Y [m, n] = x [m, k] @ w [n, k].T, added to `out` if `accumulate`."""
-    dtype = arguments.real_dtype("x", x)
-    arguments.require("x", x, (None, None), dtype)
+    dtype = arguments.require_real("x", x, (None, None))
     m, k = x.shape
     arguments.require("w", w, (None, k), dtype)
-    n = w.shape[0]
-    y = arguments.output("out", out, (m, n), dtype, x, w, accumulate=accumulate)
-    library(dtype).vidya_matmul_forward(
-        pointer(y), pointer(x), pointer(w), m, n, k, int(accumulate)
-    )
-    return y
+    n = len(w)
+    return _multiply(library(dtype).vidya_matmul_forward, x, w, (m, n), (m, n, k), out, accumulate)
 
 
 def matmul_backward_input(
     dy: Array, w: Array, *, out: Array | None = None, accumulate: bool = False
 ) -> Array:
     """Dx [m, k] = dy [m, n] @ w [n, k], added to `out` if `accumulate`."""
-    dtype = arguments.real_dtype("dy", dy)
-    arguments.require("dy", dy, (None, None), dtype)
+    dtype = arguments.require_real("dy", dy, (None, None))
     m, n = dy.shape
     arguments.require("w", w, (n, None), dtype)
     k = w.shape[1]
-    dx = arguments.output("out", out, (m, k), dtype, dy, w, accumulate=accumulate)
-    library(dtype).vidya_matmul_backward_input(
-        pointer(dx), pointer(dy), pointer(w), m, n, k, int(accumulate)
-    )
-    return dx
+    function = library(dtype).vidya_matmul_backward_input
+    return _multiply(function, dy, w, (m, k), (m, n, k), out, accumulate)
 
 
 def matmul_backward_weight(
     dy: Array, x: Array, *, out: Array | None = None, accumulate: bool = False
 ) -> Array:
     """Dw [n, k] = dy [m, n].T @ x [m, k], added to `out` if `accumulate`."""
-    dtype = arguments.real_dtype("dy", dy)
-    arguments.require("dy", dy, (None, None), dtype)
+    dtype = arguments.require_real("dy", dy, (None, None))
     m, n = dy.shape
     arguments.require("x", x, (m, None), dtype)
     k = x.shape[1]
-    dw = arguments.output("out", out, (n, k), dtype, dy, x, accumulate=accumulate)
-    library(dtype).vidya_matmul_backward_weight(
-        pointer(dw), pointer(dy), pointer(x), m, n, k, int(accumulate)
-    )
-    return dw
+    function = library(dtype).vidya_matmul_backward_weight
+    return _multiply(function, dy, x, (n, k), (m, n, k), out, accumulate)
+
+
+def _multiply(
+    function: Any, left: Array, right: Array, shape: tuple[int, int], sizes: tuple[int, int, int],
+    out: Array | None, accumulate: bool,
+) -> Array:  # fmt: skip
+    """The product of two checked factors by a C function that takes m, n and k."""
+    out = arguments.output("out", out, shape, left.dtype, left, right, accumulate=accumulate)
+    function(pointer(out), pointer(left), pointer(right), *sizes, int(accumulate))
+    return out
 
 
 # ---- linear layers with what surrounds them ---------------------------------
@@ -111,7 +108,7 @@ def linear(
     elif dropout is not None:
         raise ValueError("dropout is of what is added to a residual: give residual (or zeros)")
     y = _output(out, (T, n), dtype, accumulate, residual is not None, x, w, rstd, gain, residual)
-    to = structure("vidya_output", dtype, data=pointer(y), half=_half(y), **fields)
+    to = structure("vidya_output", dtype, data=pointer(y), half=arguments.is_bf16(y), **fields)
     room = workspace(dtype, T, [(n, k)])
     library(dtype).vidya_linear_forward(
         to, source, pointer(w), T, n, k, _rounds(precision, dtype), pointer(room)
@@ -153,7 +150,7 @@ def linear_backward_input(
     if gelu_of is not None:
         activated = _activated(gelu_of, gelu_out, dx, dy, w)  # alive until the call is over
         fields["gelu_of"] = pointer(activated)
-    to = structure("vidya_output", dtype, data=pointer(dx), half=_half(dx), **fields)
+    to = structure("vidya_output", dtype, data=pointer(dx), half=arguments.is_bf16(dx), **fields)
     room = workspace(dtype, T, [(n, k)])
     library(dtype).vidya_linear_backward_input(to, source, pointer(w), T, n, k, half, pointer(room))
     return dx
@@ -187,10 +184,6 @@ def linear_backward_weight(
     return dw
 
 
-def _half(array: Array) -> int:
-    return int(array.dtype == arguments.BFLOAT16)
-
-
 def _rounds(precision: str, dtype: np.dtype[Any]) -> int:
     """The flag that makes the C functions round the factors to bfloat16."""
     if precision not in ("fp32", "bf16"):
@@ -205,7 +198,7 @@ def _input(
     gain: Array | None = None, gelu: bool = False,
 ) -> Any:  # fmt: skip
     """The C description of a factor, whose own shape has been checked."""
-    fields: dict[str, Any] = {"data": pointer(x), "half": _half(x), "gelu": int(gelu)}
+    fields: dict[str, Any] = {"data": pointer(x), "half": arguments.is_bf16(x), "gelu": int(gelu)}
     if rstd is not None and gain is not None:
         arguments.require("rstd", rstd, (x.shape[0],), dtype)
         arguments.require("gain", gain, (x.shape[1],), dtype)
@@ -223,7 +216,7 @@ def _output(
 
     Only a plain sum in full precision can be added to what is there.
     """
-    half = isinstance(out, np.ndarray) and out.dtype == arguments.BFLOAT16
+    half = arguments.is_bf16(out)
     if accumulate and (fused or half):
         raise ValueError("accumulate takes the plain product, in float32 or float64")
     if fused and half and dtype != arguments.BFLOAT16:
@@ -291,7 +284,7 @@ def linear_cross_entropy_backward(
 def _cross_entropy_arguments(
     x: Array, w: Array, targets: Array, chunk: int
 ) -> tuple[int, int, int, Array]:
-    arguments.require("x", x, (None, None), arguments.real_dtype("x", x))
+    arguments.require_real("x", x, (None, None))
     T, d = x.shape
     arguments.require("w", w, (None, d), x.dtype)
     V = len(w)

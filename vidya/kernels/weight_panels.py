@@ -14,21 +14,18 @@ from numpy.typing import DTypeLike
 
 from vidya.kernels import allocation, arguments
 from vidya.kernels.arguments import Array
-from vidya.kernels.bindings import NULL, get_isa, library, pointer, structure, workspace
+from vidya.kernels.bindings import get_isa, library, pointer, structure, workspace
+from vidya.kernels.libraries import ALIGNMENT
 
 Compression = Literal["fp32", "bf16", "int8"]
 _KINDS = {"fp32": "VIDYA_PANELS", "bf16": "VIDYA_BF16", "int8": "VIDYA_INT8"}
-CACHE_BLOCK = 64
-"""Positions of a block of cached keys (csrc/vidya.h)."""
-CACHE_PAD = 16
-"""Cached values have columns up to a multiple of this."""
 
 
 def panel_bytes(shape: tuple[int, int], kind: Compression, dtype: DTypeLike = np.float32) -> int:
     """Bytes of the panels of a matrix [n, k] of `dtype`, a multiple of a cache line's."""
     lib = library(dtype)
     size = int(lib.vidya_compressed_bytes(*shape, int(getattr(lib, _KINDS[kind]))))
-    return -(-size // arguments.ALIGNMENT) * arguments.ALIGNMENT
+    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 class CompressedWeights:
@@ -71,15 +68,14 @@ class CompressedWeights:
         self.require_isa()
         arguments.require("w", w, self.shape, self._dtype)
         self._lib.vidya_compress(
-            pointer(self._panels), self._scales_pointer(), pointer(w), *self.shape, self._kind
+            pointer(self._panels), pointer(self._scales), pointer(w), *self.shape, self._kind
         )
 
     def fields(self) -> dict[str, Any]:
         """The fields of the C structure `vidya_weights`, valid while this object lives."""
         n, k = self.shape
-        scales = self._scales_pointer()
-        return {"data": pointer(self._panels), "scales": scales, "n": n, "k": k,
-                "kind": self._kind}  # fmt: skip
+        data, scales = pointer(self._panels), pointer(self._scales)
+        return {"data": data, "scales": scales, "n": n, "k": k, "kind": self._kind}
 
     def linear(self, x: Array, *, out: Array | None = None) -> Array:
         """Y [T, n] = x [T, k] @ w.T, x and y of the dtype of w."""
@@ -108,6 +104,3 @@ class CompressedWeights:
     def nbytes(self) -> int:
         """Bytes that it takes."""
         return self._panels.nbytes + (0 if self._scales is None else self._scales.nbytes)
-
-    def _scales_pointer(self) -> Any:
-        return NULL if self._scales is None else pointer(self._scales)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vidya.errors import UserError
 from vidya.storage.pretrained import Pretrained
+from vidya.storage.run_files import RunFiles
 from vidya.text import corpus_file
 from vidya.text.batch_plan import cut_windows
 from vidya.text.token_cache import TokenCache
@@ -96,10 +97,10 @@ class HeldOutTextSource:
         return HeldOutText(joined.tokens, joined.offsets, name=name, corpus_hash=name)
 
     def _of_run(self, pretrained: Pretrained) -> HeldOutText:
-        path = pretrained.checkpoint_path.parent / "val.tokens"
+        path = RunFiles(pretrained.checkpoint_path.parent).held_out_tokens
         if not path.is_file():
             raise UserError(
-                f"there is no held-out text beside {pretrained.checkpoint_path} (val.tokens): "
+                f"there is no held-out text beside {pretrained.checkpoint_path} ({path.name}): "
                 "give --data FILE"
             )
         cache = TokenCache.open_of(path, pretrained.tokenizer, "give --data FILE")

@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vidya.generation.decoder import Decoder
-from vidya.generation.generator import Generator
 from vidya.generation.precision import WeightPrecision
-from vidya.generation.replies import MOST_TOGETHER, finished_replies
+from vidya.generation.replies import MOST_TOGETHER, finished_replies, reply_generator
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.measuring.diversity import distinct, repetition, words
 from vidya.measuring.held_out_scores import MOST_WINDOWS, HeldOutScores, held_out_scores
@@ -119,10 +118,8 @@ def _score_replies(
 ) -> ReplyScores:  # fmt: skip
     tokenizer = pretrained.tokenizer
     together = min(MOST_TOGETHER, len(messages))
-    generator = Generator(
-        pretrained.model, precision, slots=together, turn_starts=[tokenizer.user_id]
-    )
-    requests = [(message, sampling) for message in messages]
+    generator = reply_generator(pretrained.model, tokenizer, together, precision)
+    requests = [([message], sampling) for message in messages]
     start = time.perf_counter()
     replies = finished_replies(generator, tokenizer, requests, max_tokens=max_tokens)
     seconds = time.perf_counter() - start

@@ -8,14 +8,12 @@ separates, as they stand).
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from vidya.generation.chat_tokens import chat_prompt
 from vidya.generation.generator import Generator
-from vidya.generation.replies import write_replies
+from vidya.generation.replies import Turns, finished_replies
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.text.conversation_format import turns_of
 from vidya.text.tokenizer import Tokenizer
@@ -86,7 +84,7 @@ def questions_of(documents: Iterable[str]) -> list[Question]:
 def answer_all(
     generator: Generator,
     tokenizer: Tokenizer,
-    questions: Sequence[Sequence[str]],
+    questions: Sequence[Turns],
     *,
     max_tokens: int = MOST_TOKENS,
     interrupted: Callable[[], bool] = lambda: False,
@@ -101,20 +99,13 @@ def answer_all(
         max_tokens: after which a reply is cut off.
         interrupted: looked at between tokens.
     """
-    room = generator.window - min(max_tokens, generator.window // 4)
-    prompts = [chat_prompt(tokenizer, list(turns), room) for turns in questions]
-    texts = [""] * len(prompts)
     greedy = SamplingSettings(temperature=0)
-    writing = write_replies(
-        generator, tokenizer, prompts, max_tokens=max_tokens, sampling=greedy
-    )  # fmt: skip
-    with contextlib.closing(writing):
-        for reply, _ in writing:
-            if interrupted():
-                return None
-            if reply.end:
-                texts[reply.number] = reply.text
-    return texts
+    requests = [(turns, greedy) for turns in questions]
+    replies = finished_replies(
+        generator, tokenizer, requests, max_tokens=max_tokens, interrupted=interrupted
+    )
+    ended = all(reply.end in ("turn", "length") for reply in replies)
+    return [reply.text for reply in replies] if ended else None
 
 
 def measure_recall(
@@ -132,10 +123,10 @@ def measure_recall(
         generator, tokenizer, [question.turns for question in questions],
         max_tokens=min(MOST_TOKENS, longest + longest // 2 + 8), interrupted=interrupted,
     )  # fmt: skip
-    return None if replies is None else compare(replies, questions)
+    return None if replies is None else recall_of(replies, questions)
 
 
-def compare(replies: Sequence[str], questions: Sequence[Question]) -> Recall:
+def recall_of(replies: Sequence[str], questions: Sequence[Question]) -> Recall:
     """What the replies, one a question, are worth."""
     scores = [
         best_f1(reply, question.answers)

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 
 from vidya.errors import UserError
 
-MAX_HEAD_DIM = 256
-"""The attention kernel keeps blocks of this many columns on the stack."""
-
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -29,6 +26,8 @@ class ModelConfig:
     """Probability that an element of a sublayer's output is zeroed in training."""
 
     def __post_init__(self) -> None:
+        from vidya import kernels  # not before options are parsed: NumPy comes with it
+
         for name in ("n_embd", "n_layer", "n_head", "context", "vocab_size"):
             value = getattr(self, name)
             if value < 1:
@@ -38,9 +37,9 @@ class ModelConfig:
                 f"n_embd {self.n_embd} is not divisible by n_head {self.n_head}: "
                 "each head takes an equal share of the columns"
             )
-        if self.head_dim % 2 or self.head_dim > MAX_HEAD_DIM:
+        if self.head_dim % 2 or self.head_dim > kernels.MAX_HEAD_DIM:
             raise UserError(
-                f"n_embd / n_head must be even and at most {MAX_HEAD_DIM} "
+                f"n_embd / n_head must be even and at most {kernels.MAX_HEAD_DIM} "
                 f"(RoPE turns pairs of columns), not {self.head_dim}"
             )
         if not 0.0 <= self.dropout < 1.0:

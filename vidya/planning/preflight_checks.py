@@ -16,7 +16,7 @@ from vidya.planning import preflight_checkpoints, preflight_machine, preflight_m
 from vidya.planning.preflight_run import CheckedRun, CheckFailed
 from vidya.storage.run_folder import RunFolder
 from vidya.system.scratch_folder import temporary_folder
-from vidya.text.tokenizer import check_merges
+from vidya.text.tokenizer_training import check_merges
 from vidya.training import thread_choice
 from vidya.training.options import TrainOptions
 from vidya.training.run_corpora import survey

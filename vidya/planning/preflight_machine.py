@@ -17,6 +17,7 @@ from vidya.system import process_memory
 from vidya.system.scratch_folder import existing_parent
 from vidya.terminal.formatting import byte_size
 from vidya.text.tokenizer import Tokenizer
+from vidya.text.tokenizer_training import train_tokenizer
 from vidya.training import thread_choice
 
 PREVIOUS_MERGES = 2000
@@ -72,7 +73,7 @@ def _previous_tokenizer(checked: CheckedRun) -> tuple[Tokenizer, str]:
     if checked.previous is not None:
         return Tokenizer.load(checked.previous), str(checked.previous)
     merges = min(PREVIOUS_MERGES, checked.options.n_merges() // 2)
-    return Tokenizer.train(checked.sources.train.documents(), merges), f"{merges:,} merges"
+    return train_tokenizer(checked.sources.train.documents(), merges), f"{merges:,} merges"
 
 
 def _characters_per_token(made: Tokenizer, texts: list[str]) -> float:
@@ -130,7 +131,7 @@ def disk(checked: CheckedRun) -> str:
     run = checked.run
     steps = options.steps or math.ceil(options.passes * run.plan.steps_in_epoch(0))
     count = run.model.config.parameter_count()
-    caches = sum(path.stat().st_size for path in checked.folder.path.glob("*.tokens"))
+    caches = sum(path.stat().st_size for path in checked.folder.token_caches())
     needed = disk_bytes(options, count, steps) + caches
     where = existing_parent(options.folder())
     free = shutil.disk_usage(where).free

@@ -204,7 +204,7 @@ def _prepared(
         return PreparedCorpora(
             time.perf_counter() - begun,
             process_memory.peak_bytes(),
-            sum(path.stat().st_size for path in folder.glob("*.tokens")),
+            sum(path.stat().st_size for path in run.token_caches()),
             corpora.tokenizer.vocab_size,
             summary.documents,
             summary.characters / max(1, tokens - 2 * summary.documents),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidya import kernels
+from vidya.errors import UserError
 from vidya.model.adam import Adam
 from vidya.model.config import ModelConfig
 from vidya.model.presets import preset
@@ -45,6 +46,14 @@ class ThreadComparison:
                 + (f"   more than the {self.cores} cores" if timing.threads > self.cores else "")
             )
         return lines
+
+
+def require_threads(threads: Sequence[int]) -> None:
+    """Raise `UserError` for a number of threads that cannot be."""
+    most = kernels.MAX_THREADS
+    for number in threads:
+        if not 1 <= number <= most:
+            raise UserError(f"--threads must be between 1 and {most}, not {number}")
 
 
 def compare_threads(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vidya.errors import UserError
 from vidya.measuring.held_out_loss import HeldOutLoss, held_out_loss
-from vidya.posttraining.finite_update import NotFiniteError
+from vidya.posttraining.gradient_step import NotFiniteError
 from vidya.posttraining.kept_weights import KeptWeights
 from vidya.posttraining.replay_corpus import ReplayCorpus
 from vidya.posttraining.trained_run import TrainedRun
@@ -45,15 +45,7 @@ class EvaluatedLoop(ABC):
         self, trained_run: TrainedRun, corpus: ReplayCorpus | None, *,
         total: int, eval_every: int, eval_tokens: int,
     ) -> None:  # fmt: skip
-        """Make ready; nothing is written.
-
-        Args:
-            trained_run: the model.
-            corpus: whose held-out text shows what the model forgets; None: there is none.
-            total: number of steps.
-            eval_every: steps between two evaluations.
-            eval_tokens: most held-out tokens of the corpus in an evaluation.
-        """
+        """Make ready; the held-out text of `corpus`, if any, shows what the model forgets."""
         self.trained_run, self.corpus, self.total = trained_run, corpus, total
         self._eval_every, self._eval_tokens = eval_every, eval_tokens
         self.step = 0
@@ -136,13 +128,13 @@ class EvaluatedLoop(ABC):
 
     def _with_what_is_saved(self, error: UserError) -> str:
         """Save what is worth it; the error with what there is of that, in one line."""
+        failed, path, saved = self.step + 1, self.trained_run.path, ""
         with contextlib.suppress(UserError):
             self.save_before_error()
-        path, saved = self.trained_run.path, ""
         if self.saved_step:
             saved = f"the weights of step {self.saved_step:,} are saved as {path.name}"
         if not isinstance(error, NotFiniteError):
             return f"{error} ({saved})" if saved else str(error)
         if not saved:
             saved = "nothing was saved" + f", {path.name} is what it was" * path.exists()
-        return f"stopped at step {self.step + 1:,}: {error}; {saved}: {self.remedy}"
+        return f"stopped at step {failed:,}: {error}; {saved}: {self.remedy}"

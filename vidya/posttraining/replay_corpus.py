@@ -1,7 +1,4 @@
-"""The corpus that a model was trained on, as its run folder still has it.
-
-For replay against forgetting, and to measure how much was forgotten.
-"""
+"""The corpus that a model was trained on, for replay and to measure how much was forgotten."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidya.errors import UserError
+from vidya.storage.run_files import RunFiles
 from vidya.storage.run_folder import RunFolder
 from vidya.text import corpus_file, corpus_summary, held_out_split
 from vidya.text.batch_plan import BatchPlan
@@ -36,7 +34,8 @@ def open_replay_corpus(folder: Path, tokenizer: Tokenizer) -> ReplayCorpus | Non
     Raises:
         UserError: a cache is damaged, or of another tokenizer.
     """
-    train, held_out = (folder / f"{split}.tokens" for split in ("train", "val"))
+    files = RunFiles(folder)
+    train, held_out = files.train_tokens, files.held_out_tokens
     if not train.exists():
         return None
     return ReplayCorpus(
@@ -64,16 +63,16 @@ def corpus_of_file(path: Path, run: RunFolder, tokenizer: Tokenizer) -> ReplayCo
             if held_out_split.is_held_out(document, HELD_OUT) == held_out:
                 yield document
 
-    def cache(name: str, held_out: bool) -> TokenCache | None:
+    def cache(path: Path, held_out: bool) -> TokenCache | None:
         summary = corpus_summary.summarize(documents(held_out))
         if not summary.documents:
             return None
         return open_or_build(
-            run.cache(name), lambda: documents(held_out), tokenizer, summary.hash,
+            path, lambda: documents(held_out), tokenizer, summary.hash,
             progress=True, total_bytes=summary.bytes,
         )  # fmt: skip
 
-    train = cache("replay", False)
+    train = cache(run.replay_tokens, False)
     if train is None:
         raise UserError(f"{path} holds no document to replay: put text into it, a document a line")
-    return ReplayCorpus(train, cache("replay_val", True))
+    return ReplayCorpus(train, cache(run.replay_held_out_tokens, True))

@@ -43,7 +43,7 @@ class TrainedRun:
     corpus: ReplayCorpus | None
     """What it was trained on; None where the run folder has no token cache."""
     meta: Mapping[str, Any]
-    """Of the checkpoint that it began with."""
+    """Metadata of the checkpoint that it began with."""
     origin: Mapping[str, str]
     """`name`, `kind` and `digest` of that checkpoint."""
 

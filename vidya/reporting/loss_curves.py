@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from vidya.reporting.figure_style import (
     window_means,
 )
 from vidya.storage.metrics_log import each_line
+from vidya.storage.run_files import RunFiles
 from vidya.terminal.streams import say
 
 if TYPE_CHECKING:
@@ -33,6 +34,12 @@ _LABELS: dict[What, str] = {
     "bpb": "held-out loss (bits per byte)",
     "speed": "tokens per second",
 }
+_FIELDS: dict[What, tuple[str | None, str | None]] = {
+    "loss": ("loss", "val_loss"),
+    "bpb": (None, "val_bpb"),
+    "speed": ("tokens_per_s", None),
+}
+"""What a metrics line has of it, every step and on held-out text."""
 _MAX_POINTS = 2000  # more than the panel has pixels is only work
 
 
@@ -45,86 +52,82 @@ class Curve:
     values: Floats
 
 
-_NOTHING = Curve(*(np.empty(0) for _ in range(3)))
-
-
 @dataclass(frozen=True)
 class CurvesOfRun:
-    """What is drawn of one run."""
+    """What is drawn of one run; either curve may be empty."""
 
+    what: What
     label: str
-    train_loss: Curve
-    """Nats per token, every step."""
-    held_out_loss: Curve
-    """Nats per token on held-out text."""
-    held_out_bpb: Curve
-    """Bits per byte on held-out text."""
-    speed: Curve
-    """Tokens per second, every step."""
+    every_step: Curve
+    """Many values, which are smoothed."""
+    held_out: Curve
+    """A few values, on held-out text, which are drawn as they are."""
 
 
-def read_curves(path: Path) -> CurvesOfRun:
+def read_curves(path: Path, what: What = "loss") -> CurvesOfRun:
     """The curves of a run folder or of a `metrics.jsonl`.
+
+    Args:
+        path: of the run.
+        what: `loss` is training and held-out loss in nats per token, `bpb` the held-out
+            bits per byte, which compare across tokenizers, `speed` tokens per second.
 
     Raises:
         UserError: there are no metrics at `path`.
     """
-    file = path / "metrics.jsonl" if path.is_dir() else path
+    file = RunFiles(path).metrics if path.is_dir() else path
     if not file.exists():
         raise UserError(f"no metrics at {file}: name a run folder or a metrics.jsonl")
 
     def warn(number: int) -> None:
         say(f"{file}: skipped line {number}, which is damaged")
 
-    fields = ("loss", "val_loss", "val_bpb", "tokens_per_s")
-    curves = _curves(each_line(file, on_damaged=warn), fields)
+    rows = array("d"), array("d")
+    for line in each_line(file, on_damaged=warn):
+        for field, values in zip(_FIELDS[what], rows, strict=True):
+            if field and (numbers := numbers_of(line, ("tokens", "time_s", field))):
+                values.extend((numbers[0], numbers[1] / 60.0, numbers[2]))
     label = path.resolve().name if path.is_dir() else file.resolve().parent.name
-    return CurvesOfRun(label, *curves)
+    return CurvesOfRun(what, label, *map(_curve, rows))
 
 
-def draw_curves(runs: list[CurvesOfRun], what: What = "loss") -> Figure:
+def _curve(values: array[float]) -> Curve:
+    """Of tokens, minutes and value in turn; NaN and infinity are left out."""
+    table: Floats = np.array(values, np.float64).reshape(-1, 3)
+    table = table[np.isfinite(table).all(axis=1)]
+    return Curve(table[:, 0], table[:, 1], table[:, 2])
+
+
+def draw_curves(runs: list[CurvesOfRun]) -> Figure:
     """A figure of the runs, against tokens on the left and against minutes on the right.
 
     Args:
-        runs: at least one.
-        what: `loss` draws training and held-out loss in nats per token, `bpb` the
-            held-out bits per byte, which compare across tokenizers, `speed` tokens per second.
+        runs: at least one, of all of which the same was read.
 
     Raises:
         UserError: matplotlib is not installed, or a run has nothing to draw.
     """
-    figure = new_figure()
+    figure, what = new_figure(), runs[0].what
     for run in runs:
-        _require_values(run, what)
-    unit, panels = _token_unit(runs), figure.subplots(1, 2, sharey=True)
+        if len(run.held_out.values) or len(run.every_step.values):
+            continue
+        if what == "bpb":
+            raise UserError(f"{run.label} has no held-out values yet: draw it with --what loss")
+        raise UserError(f"{run.label} has nothing to draw yet: its metrics hold no training step")
+    (by_tokens, by_minutes), (unit, name) = figure.subplots(1, 2, sharey=True), _token_unit(runs)
     axes: list[tuple[Axes, str, Callable[[Curve], Floats]]] = [
-        (panels[0], f"tokens trained on{unit[1]}", lambda curve: curve.tokens / unit[0]),
-        (panels[1], "training time (minutes)", lambda curve: curve.minutes),
+        (by_tokens, f"tokens trained on{name}", lambda curve: curve.tokens / unit),
+        (by_minutes, "training time (minutes)", lambda curve: curve.minutes),
     ]
     for panel, label, x_of in axes:
         for number, run in enumerate(runs):
-            _draw_run(panel, run, what, number, x_of, alone=len(runs) == 1)
+            _draw_run(panel, run, number, x_of, alone=len(runs) == 1)
         panel.set_xlabel(label)
         plain_panel(panel)
-    panels[0].set_ylabel(_LABELS[what])
-    panels[0].set_ylim(*_value_range(runs, what))
-    _add_legend(panels[0], runs, what)
+    by_tokens.set_ylabel(_LABELS[what])
+    by_tokens.set_ylim(*_value_limits(runs))
+    _add_legend(by_tokens, runs, kinds=what == "loss")
     return figure
-
-
-def _curves(lines: Iterable[dict[str, Any]], fields: tuple[str, ...]) -> list[Curve]:
-    """A curve a field, of the lines that carry it; NaN and infinity left out."""
-    rows = {field: array("d") for field in fields}
-    for line in lines:
-        for field, values in rows.items():
-            if numbers := numbers_of(line, ("tokens", "time_s", field)):
-                values.extend((numbers[0], numbers[1] / 60.0, numbers[2]))
-    curves = []
-    for values in rows.values():
-        table: Floats = np.array(values, np.float64).reshape(-1, 3)
-        table = table[np.isfinite(table).all(axis=1)]
-        curves.append(Curve(table[:, 0], table[:, 1], table[:, 2]))
-    return curves
 
 
 def _smooth(curve: Curve) -> Curve:
@@ -141,101 +144,61 @@ def _smooth(curve: Curve) -> Curve:
 
 
 def _draw_run(
-    panel: Axes,
-    run: CurvesOfRun,
-    what: What,
-    number: int,
-    x_of: Callable[[Curve], Floats],
-    *,
-    alone: bool,
+    panel: Axes, run: CurvesOfRun, number: int, x_of: Callable[[Curve], Floats], *, alone: bool
 ) -> None:
     colour, dash = style(number)
-    held_out, steps = _held_out(run, what), _every_step(run, what)
+    held_out, steps = run.held_out, run.every_step
     if len(steps.values):
         if alone:
-            step = max(1, len(steps.values) // _MAX_POINTS)
-            panel.plot(
-                x_of(steps)[::step],
-                steps.values[::step],
-                color=colour,
-                alpha=0.15,
-                linewidth=0.8,
-            )
-        train = _smooth(steps)
-        panel.plot(
-            x_of(train), train.values, color=colour, linestyle=dash, alpha=0.55, linewidth=1.2
-        )
+            thin = slice(None, None, max(1, len(steps.values) // _MAX_POINTS))
+            x, y = x_of(steps)[thin], steps.values[thin]
+            panel.plot(x, y, color=colour, alpha=0.15, linewidth=0.8)
+        smooth = _smooth(steps)
+        x, y = x_of(smooth), smooth.values
+        panel.plot(x, y, color=colour, linestyle=dash, alpha=0.55, linewidth=1.2)
     if len(held_out.values):
+        every = max(1, len(held_out.values) // 25)
         panel.plot(
-            x_of(held_out),
-            held_out.values,
-            color=colour,
-            linestyle=dash,
-            linewidth=1.8,
-            marker="o",
-            markersize=4,
-            markevery=max(1, len(held_out.values) // 25),
-        )
+            x_of(held_out), held_out.values, color=colour, linestyle=dash, linewidth=1.8,
+            marker="o", markersize=4, markevery=every,
+        )  # fmt: skip
 
 
-def _value_range(runs: list[CurvesOfRun], what: What) -> tuple[float, float]:
+def _value_limits(runs: list[CurvesOfRun]) -> tuple[float, float]:
     """Limits of the value axis: the first steps, far above the rest, may leave at the top."""
-    lows, highs = [], []
-    for run in runs:
-        for curve in (_smooth(_every_step(run, what)), _held_out(run, what)):
-            if len(curve.values):
-                lows.append(curve.values.min())
-                settled = curve.values[len(curve.values) // 20 :]
-                highs.append(settled.max())
-    low, high = min(lows), max(highs)
+    curves = [curve for run in runs for curve in (_smooth(run.every_step), run.held_out)]
+    values = [curve.values for curve in curves if len(curve.values)]
+    low = min(one.min() for one in values)
+    high = max(one[len(one) // 20 :].max() for one in values)
     margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
     return low - margin, high + margin
 
 
 def _token_unit(runs: list[CurvesOfRun]) -> tuple[float, str]:
     """Tokens per unit of the axis, and the unit's name for its label."""
-    curves = [c for run in runs for c in (run.train_loss, run.held_out_loss, run.held_out_bpb)]
+    curves = [curve for run in runs for curve in (run.every_step, run.held_out)]
     most = max(curve.tokens.max(initial=0.0) for curve in curves)
     if most >= 1e6:
         return 1e6, " (millions)"
     return (1e3, " (thousands)") if most >= 1e4 else (1.0, "")
 
 
-def _add_legend(panel: Axes, runs: list[CurvesOfRun], what: What) -> None:
-    """Colours name the runs, with their last held-out value; greys name the kinds of line."""
+def _add_legend(panel: Axes, runs: list[CurvesOfRun], *, kinds: bool) -> None:
+    """Colours name the runs, with their last held-out value; greys, if any, the kinds of line."""
     from matplotlib.lines import Line2D
 
     handles = []
     for number, run in enumerate(runs):
         colour, dash = style(number)
-        last = _held_out(run, what).values[-1:]
+        last = run.held_out.values[-1:]
         label = run.label + (f"  (held-out {last[0]:.3f})" if len(last) else "")
         handles.append(Line2D([], [], color=colour, linestyle=dash, linewidth=2.5, label=label))
-    if what == "loss":
+    if kinds:
         handles += [
             Line2D([], [], color="0.4", linewidth=1.8, marker="o", markersize=4, label="held-out"),
             Line2D([], [], color="0.4", linewidth=1.2, alpha=0.55, label="training, smoothed"),
         ]
     panel.legend(handles=handles, loc="upper right", frameon=False, fontsize=9)
-
-
-def _held_out(run: CurvesOfRun, what: What) -> Curve:
-    """The few values that are drawn as they are."""
-    return {"loss": run.held_out_loss, "bpb": run.held_out_bpb, "speed": _NOTHING}[what]
-
-
-def _every_step(run: CurvesOfRun, what: What) -> Curve:
-    """The many values that are smoothed."""
-    return {"loss": run.train_loss, "bpb": _NOTHING, "speed": run.speed}[what]
-
-
-def _require_values(run: CurvesOfRun, what: What) -> None:
-    if len(_held_out(run, what).values):
-        return
-    if what == "bpb":
-        raise UserError(f"{run.label} has no held-out values yet: draw it with --what loss")
-    if not len(_every_step(run, what).values):
-        raise UserError(f"{run.label} has nothing to draw yet: its metrics hold no training step")
 
 
 def distinct_labels(runs: list[CurvesOfRun], paths: list[Path]) -> list[CurvesOfRun]:

@@ -13,6 +13,7 @@ from vidya.errors import UserError
 from vidya.model.presets import checkpoint_base
 from vidya.reporting.run_history import RunHistory
 from vidya.storage.checkpoint_folder import step_of_name, training_checkpoints
+from vidya.storage.run_files import RunFiles
 from vidya.storage.run_folder import training_process
 from vidya.terminal.braille_plot import column_means, draw_curve
 from vidya.terminal.formatting import byte_size, duration, fitting, plural
@@ -57,7 +58,7 @@ def glance(folder: Path, history: RunHistory) -> Glance:
         except (OSError, UserError):  # deleted meanwhile, or of a preset that we do not know
             pass
     process = training_process(folder)
-    return Glance(folder, now, process, name, age, _last_samples(folder / "samples.txt"))
+    return Glance(folder, now, process, name, age, _last_samples(RunFiles(folder).samples))
 
 
 def _last_samples(path: Path) -> list[str]:

@@ -13,6 +13,7 @@ from vidya.errors import UserError
 from vidya.reporting.monitor_frame import frame, glance
 from vidya.reporting.run_history import RunHistory
 from vidya.storage.find_model import newest_run
+from vidya.storage.run_files import RunFiles
 from vidya.terminal.key_reader import pressed_keys
 
 SECONDS = 2.0
@@ -31,7 +32,7 @@ def show_run(run: Path | None, *, once: bool) -> None:
         UserError: there is no run.
     """
     folder = run or newest_run()
-    metrics = folder / "metrics.jsonl"
+    metrics = RunFiles(folder).metrics
     if not metrics.is_file():
         raise UserError(
             f"no metrics in {folder}/: name a run folder, or start a run with "

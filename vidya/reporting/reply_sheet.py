@@ -24,7 +24,7 @@ class ReplySheet:
 
     pretrained: Pretrained
     precision: WeightPrecision
-    requests: Sequence[tuple[str, SamplingSettings]]
+    requests: Sequence[tuple[tuple[str], SamplingSettings]]
     """A prompt and how the reply was drawn; every prompt with the same ones, in turn."""
     replies: Sequence[Reply]
     """One a request."""
@@ -47,7 +47,7 @@ class ReplySheet:
                     "tokens": reply.tokens,
                     "ended": reply.end == "turn",
                 }
-                for (prompt, sampling), reply in zip(self.requests, self.replies, strict=True)
+                for ((prompt,), sampling), reply in zip(self.requests, self.replies, strict=True)
             ],
         }
 
@@ -59,7 +59,7 @@ class ReplySheet:
         first = self.requests[0][1]
         console.out(self.pretrained.describe(self.precision, f"seed {first.seed}"))
         indent = 4 + max(len(f"{sampling.temperature:g}") for _, sampling in self.requests)
-        for (prompt, sampling), reply in zip(self.requests, self.replies, strict=True):
+        for ((prompt,), sampling), reply in zip(self.requests, self.replies, strict=True):
             if sampling is first:  # of those that every prompt is answered with
                 console.out()
                 console.out(printable(prompt, one_line=True), style="bold")

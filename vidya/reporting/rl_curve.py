@@ -24,6 +24,7 @@ from vidya.reporting.figure_style import (
     window_means,
 )
 from vidya.storage.metrics_log import read_metrics
+from vidya.storage.run_files import RunFiles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +59,7 @@ def read_rl(path: Path) -> RlCurve:
     Raises:
         UserError: there is none, or it came to no step.
     """
-    file = path / "rl.jsonl" if path.is_dir() else path
+    file = RunFiles(path).rl_metrics if path.is_dir() else path
     if not file.exists():
         raise UserError(f"no reinforcement learning at {file}: run python -m vidya.rl")
     lines = read_metrics(file, on_damaged=lambda number: None)

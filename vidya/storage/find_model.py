@@ -7,13 +7,11 @@ from pathlib import Path
 from vidya.errors import UserError
 from vidya.storage.checkpoint_folder import (
     base_of,
-    checkpoint_name,
-    finetuned_name,
     step_of_name,
     training_checkpoints,
 )
 from vidya.storage.checkpoint_format import read_meta
-from vidya.storage.run_folder import StrPath
+from vidya.storage.run_files import RunFiles, StrPath
 
 RUNS = "runs"
 """Where runs go by default, relative to the current folder."""
@@ -50,7 +48,7 @@ def resolve_model(path: StrPath | None = None, root: StrPath = RUNS) -> tuple[Pa
         UserError: there is no such file, no checkpoint, or no tokenizer beside it.
     """
     checkpoint = _find_checkpoint(None if path is None else Path(path), Path(root))
-    tokenizer = checkpoint.parent / "tokenizer.json"
+    tokenizer = RunFiles(checkpoint.parent).tokenizer
     if not tokenizer.is_file():
         raise UserError(
             f"no tokenizer.json beside {checkpoint}: copy the one it was trained with there"
@@ -77,10 +75,11 @@ def _best_checkpoint(folder: Path) -> Path:
         raise _no_model(folder)
     # Two presets may have been trained into one folder: the last one counts.
     base = base_of(max(names, key=_written))
-    finetuned = folder / finetuned_name(base)
+    run = RunFiles(folder)
+    finetuned = run.finetuned(base)
     if finetuned.exists():
         return finetuned
-    final = folder / checkpoint_name(base)
+    final = run.checkpoint(base)
     during = training_checkpoints(folder, base)
     if not during:
         return final
@@ -109,7 +108,7 @@ def _runs(root: Path) -> list[Path]:
 
 def _last_written(run: Path) -> int:
     """Time (ns) of the last write to the run's checkpoints or metrics; 0 without any."""
-    files = [*_checkpoints(run), run / "metrics.jsonl"]
+    files = [*_checkpoints(run), RunFiles(run).metrics]
     return max(map(_written, files))
 
 

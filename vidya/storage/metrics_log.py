@@ -13,29 +13,23 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from vidya.errors import UserError
+from vidya.storage.line_file import LineFile
 from vidya.system.atomic_file import atomic_write
 
 StrPath = str | os.PathLike[str]
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
-class MetricsWriter:
-    """Appends lines to a metrics file, each whole and handed to the system at once.
-
-    A process that is killed loses no line, and leaves at most one torn, which the
-    next writer removes. One writer at a time: the run folder's lock sees to that.
-    """
+class MetricsWriter(LineFile):
+    """Appends lines to a metrics file."""
 
     def __init__(self, path: StrPath) -> None:
-        self._path = Path(path)
-        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
-        _mend_last_line(self._path, self._file)
+        super().__init__(path, is_whole=lambda line: parse_line(line) is not None)
 
     def write(self, line: Mapping[str, object]) -> None:
         """Append one line; NumPy numbers are welcome.
@@ -43,36 +37,12 @@ class MetricsWriter:
         Raises:
             UserError: the disk is full; the lines before stay as they were.
         """
-        text = (json.dumps(_plain(line), allow_nan=False) + "\n").encode()
-        before = os.fstat(self._file).st_size
         try:
-            written = os.write(self._file, text)
-            while written < len(text):
-                written += os.write(self._file, text[written:])
+            self.append((json.dumps(_plain(line), allow_nan=False) + "\n").encode())
         except OSError as error:
-            os.ftruncate(self._file, before)
             raise UserError(
-                f"cannot write {self._path}: {error.strerror}: free some space or use another --out"
+                f"cannot write {self.path}: {error.strerror}: free some space or use another --out"
             ) from error
-
-    def sync(self) -> None:
-        """Flush to the disk: before a checkpoint, so that a power cut keeps its lines."""
-        os.fsync(self._file)
-
-    def close(self) -> None:
-        """Close the file; further writes are errors."""
-        os.close(self._file)
-
-    def __enter__(self) -> MetricsWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def read_metrics(
@@ -175,15 +145,3 @@ def _belongs(raw: bytes, step: int, evaluated: bool) -> bool:
     if its_step == step and "val_loss" in line:
         return evaluated
     return its_step <= step
-
-
-def _mend_last_line(path: Path, file: int) -> None:
-    """End the last line with a newline, or remove it if it is torn."""
-    size = os.fstat(file).st_size
-    if not size or os.pread(file, 1, size - 1) == b"\n":
-        return
-    last = path.read_bytes().rpartition(b"\n")[2]
-    if parse_line(last) is not None:
-        os.write(file, b"\n")
-    else:
-        os.ftruncate(file, size - len(last))

@@ -1,8 +1,7 @@
-"""The folder of a training run: what lies where in it, and who may write to it.
+"""The folder of a training run, and who may write to it: one process at a time.
 
-A run folder holds `tokenizer.json`, the checkpoints, `metrics.jsonl`,
-`samples.txt` and the token caches. One training at a time writes to it: it holds
-a lock on `.lock` that ends with its process, however that ends.
+That holds a lock on `.lock`, which ends with its process, however that ends. What the other
+files are called stands in vidya/storage/run_files.py.
 """
 
 from __future__ import annotations
@@ -11,17 +10,12 @@ import contextlib
 import fcntl
 import os
 import time
-from pathlib import Path
 from types import TracebackType
 
 from vidya.errors import UserError
-from vidya.storage.checkpoint_folder import (
-    checkpoint_name,
-    finetuned_name,
-)
+from vidya.storage.run_files import RunFiles, StrPath
 from vidya.system.atomic_file import remove_stale
 
-StrPath = str | os.PathLike[str]
 _held: set[int] = set()
 """Descriptors of the locks this process holds."""
 
@@ -35,7 +29,7 @@ def _drop_locks_in_child() -> None:
 os.register_at_fork(after_in_child=_drop_locks_in_child)
 
 
-class RunFolder:
+class RunFolder(RunFiles):
     """A folder that one training writes to.
 
     `with RunFolder(path) as run:` holds the folder's lock inside the block and
@@ -47,7 +41,7 @@ class RunFolder:
     """
 
     def __init__(self, path: StrPath) -> None:
-        self.path = Path(path)
+        super().__init__(path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
@@ -58,54 +52,12 @@ class RunFolder:
             ) from error
         if not os.access(self.path, os.W_OK | os.X_OK):
             raise UserError(f"cannot write to folder {path}: use another --out")
-        self._lock: int | None = None
-
-    @property
-    def tokenizer(self) -> Path:
-        """The tokenizer, as the `tokenizers` library reads it."""
-        return self.path / "tokenizer.json"
-
-    @property
-    def summaries(self) -> Path:
-        """What was learned of the corpora by reading them (`vidya.storage.file_stamp_cache`)."""
-        return self.path / "corpora.json"
-
-    @property
-    def metrics(self) -> Path:
-        """One JSON object a line (`vidya.storage.metrics_log`)."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def rl_metrics(self) -> Path:
-        """What reinforcement learning has measured, as `metrics` (`vidya.rl`)."""
-        return self.path / "rl.jsonl"
-
-    @property
-    def finetuning(self) -> Path:
-        """What fine-tuning measured, one JSON object a line."""
-        return self.path / "finetune.jsonl"
-
-    @property
-    def samples(self) -> Path:
-        """Replies sampled during training."""
-        return self.path / "samples.txt"
-
-    def cache(self, split: str) -> Path:
-        """Token cache of a split of the corpus, such as `train` or `val`."""
-        return self.path / f"{split}.tokens"
-
-    def checkpoint(self, base: str, step: int | None = None) -> Path:
-        """The checkpoint after `step` steps, or the final weights for None."""
-        return self.path / checkpoint_name(base, step)
-
-    def finetuned(self, base: str) -> Path:
-        """The weights after fine-tuning or teaching."""
-        return self.path / finetuned_name(base)
+        self._descriptor: int | None = None
 
     def acquire(self) -> None:
         """Take the lock and clear away what killed processes left half-written."""
         try:
-            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             raise UserError(
                 f"cannot write to folder {self.path}: {error.strerror}: use another --out"
@@ -122,7 +74,7 @@ class RunFolder:
         except OSError:
             # A file system without locks must not keep anyone from training.
             pass
-        self._lock = descriptor
+        self._descriptor = descriptor
         _held.add(descriptor)
         # The number only serves the message above: a full disk does not matter here.
         with contextlib.suppress(OSError):
@@ -130,12 +82,17 @@ class RunFolder:
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         remove_stale(self.path)
 
+    def delete_model(self) -> None:
+        """Delete all that belongs to the model in the folder, for another to take its place."""
+        for path in self.of_model():
+            path.unlink(missing_ok=True)
+
     def release(self) -> None:
         """Give the lock up; without effect when it is not held."""
-        if self._lock in _held:
-            _held.discard(self._lock)
-            os.close(self._lock)
-        self._lock = None
+        if self._descriptor in _held:
+            _held.discard(self._descriptor)
+            os.close(self._descriptor)
+        self._descriptor = None
 
     def __enter__(self) -> RunFolder:
         self.acquire()
@@ -166,7 +123,7 @@ def _lock_patiently(descriptor: int) -> None:
 def training_process(folder: StrPath) -> int | None:
     """Number of the process that is training in `folder`; 0 if unknown, None if none is."""
     try:
-        descriptor = os.open(Path(folder) / ".lock", os.O_RDONLY)
+        descriptor = os.open(RunFiles(folder).lock, os.O_RDONLY)
     except OSError:
         return None
     try:

@@ -81,6 +81,16 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     atomic_write(path, write, len(content))
 
 
+def atomic_copy(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where the file system cannot do that."""
+    temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}-{next(_counter)}")
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    os.replace(temporary, target)
+
+
 def remove_stale(folder: str | os.PathLike[str]) -> list[Path]:
     """Delete the temporaries in `folder` whose writers are dead; return their paths.
 

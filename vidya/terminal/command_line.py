@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import inspect
 import io
 import sys
 import types
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from vidya.errors import UserError
+from vidya.terminal.common_options import option_names
 
 T = TypeVar("T")
 
@@ -110,8 +110,7 @@ def _own_options_first(target: Any) -> Iterator[None]:
         return
     command: Any = target
     fields = command.__dataclass_fields__
-    names = dict.fromkeys(n for c in command.__mro__ for n in inspect.get_annotations(c))
-    command.__dataclass_fields__ = {name: fields[name] for name in names if name in fields}
+    command.__dataclass_fields__ = {name: fields[name] for name in option_names(command)}
     try:
         yield
     finally:

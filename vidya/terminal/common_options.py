@@ -4,13 +4,12 @@ The options of a command are a dataclass that inherits from here what it shares 
 Nothing heavy is imported, so that `--help` is quick.
 """
 
+import inspect
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from vidya.errors import UserError
-
-MOST_THREADS = 256  # MAX_THREADS of csrc/pool.c
 
 # No `from __future__ import annotations` here: tyro reads the annotations.
 
@@ -39,30 +38,24 @@ class SeedOption(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class ThreadsOption(Options):
-    """The number of threads of a command that measures no steps."""
+    """The number of threads of a command that measures no steps.
+
+    What it may be is checked where it is used: the limit is the kernels'
+    (`vidya.training.thread_choice.check`).
+    """
 
     threads: Literal["auto"] | int = "auto"
     """Number of threads; auto: as many as there are cores that this process may use."""
 
-    def check(self) -> None:
-        """Raise `UserError` for a number of threads that cannot be."""
-        super().check()
-        _require_threads(self.threads)
-
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredThreadsOption(Options):
-    """The number of threads of a training, whose steps can be timed."""
+    """The number of threads of a training, whose steps can be timed; checked as that above."""
 
     threads: Literal["auto", "measure"] | int = "auto"
     """Number of threads. auto: steps are timed with 1, 2, … up to the cores that this process
     may use, and what was fastest is remembered; measure: timed again. Results do not depend
     on it."""
-
-    def check(self) -> None:
-        """Raise `UserError` for a number of threads that cannot be."""
-        super().check()
-        _require_threads(self.threads)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,14 +69,16 @@ class SamplingOptions(SeedOption):
     """Number of the likeliest tokens that each one is drawn from; 0 draws from all."""
 
 
+def option_names(options: Any) -> list[str]:
+    """Fields of a class of options: what a command alone has before what it inherits."""
+    there = {field.name for field in fields(options)}
+    names = dict.fromkeys(name for c in options.__mro__ for name in inspect.get_annotations(c))
+    return [name for name in names if name in there]
+
+
 def flag(name: str) -> str:
     """The command-line option of a field: `--top-k` of `top_k`."""
     return "--" + name.replace("_", "-")
-
-
-def _require_threads(threads: str | int) -> None:
-    if isinstance(threads, int) and not 1 <= threads <= MOST_THREADS:
-        raise UserError(f"--threads must be auto or between 1 and {MOST_THREADS}, not {threads}")
 
 
 def require_at_least(least: int, options: Any, *names: str) -> None:

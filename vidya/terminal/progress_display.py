@@ -1,18 +1,117 @@
-"""What a person sees of a training run: a progress bar, or plain lines without a terminal."""
+"""How far some work has come: a bar on a terminal, plain lines without one.
+
+- `ProgressDisplay` shows a run of steps.
+- `counted_progress` shows work of a known size that is done in parts.
+- `waiting` shows that something goes on whose end nobody can tell.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from vidya.terminal.formatting import byte_size, duration, fitting
+from vidya.terminal.streams import say
 
 LINE_SECONDS = 10.0
 """Between two plain lines."""
 SMOOTHING = 0.98
 """The loss and the speed that are shown are running averages with this decay."""
+
+
+class _LineClock:
+    """Says when the next plain line is due."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + LINE_SECONDS
+
+    def due(self, last: bool = False) -> bool:
+        """Whether it is time for a line; the last one is always due."""
+        now = time.monotonic()
+        if now < self._next and not last:
+            return False
+        self._next = now + LINE_SECONDS
+        return True
+
+
+# ---------------------------------------------------------------- work in parts
+
+
+@contextmanager
+def counted_progress(
+    name: str, total: int | None, *, begin: str = "", in_bytes: bool = False, show: bool = True
+) -> Iterator[Callable[[int, str], None]]:
+    """Show how much of some work is done; `with` gives the function to call after each part.
+
+    That function takes how much the part adds, and words for the plain line. A command that
+    measures tokens, for one, writes `with counted_progress(name, tokens, begin="measuring …")
+    as advance:` and gives on `lambda tokens: advance(tokens, "")`.
+
+    Args:
+        name: what is done.
+        total: how much there is to do; None: nobody knows.
+        begin: a line to begin with where there is no terminal.
+        in_bytes: whether bytes are counted: they are shown, and every ten seconds there is a
+            plain line where there is no terminal. The bar stays when it has come to its end.
+        show: whether anything is shown at all.
+    """
+    if not show:
+        yield lambda count, words: None
+        return
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        bytes_done = (DownloadColumn(), TransferSpeedColumn()) if in_bytes else ()
+        bar = Progress(
+            TextColumn("{task.description}"), BarColumn(40 if in_bytes else None), *bytes_done,
+            TimeRemainingColumn(), console=Console(stderr=True), transient=not in_bytes,
+            expand=not in_bytes,
+        )  # fmt: skip
+        with bar:
+            task = bar.add_task(name, total=total)
+            yield lambda count, words: bar.advance(task, count)
+        return
+    if begin:
+        say(begin)
+    clock, done = _LineClock(), 0
+    of = f" of {total / 1e6:.1f}" if total else ""
+
+    def advance(count: int, words: str) -> None:
+        nonlocal done
+        done += count
+        if in_bytes and clock.due():
+            say(f"{name.lower()}: {done / 1e6:.1f}{of} MB, {words}")
+
+    yield advance
+
+
+@contextmanager
+def waiting(note: str) -> Iterator[None]:
+    """Show that something goes on, and in the end how long it took."""
+    start = time.monotonic()
+    if sys.stderr.isatty():
+        from rich.console import Console
+
+        with Console(stderr=True).status(f"{note} …"):
+            yield
+    else:
+        say(f"{note} …")
+        yield
+    say(f"{note}: {time.monotonic() - start:.1f} s")
+
+
+# ---------------------------------------------------------------- a run of steps
 
 
 class _Average:
@@ -35,10 +134,9 @@ class ProgressDisplay:
 
     def __init__(self, total: int, done: int) -> None:
         self._total = total
-        self._step = done
         self._loss, self._tokens, self._seconds = _Average(), _Average(), _Average()
         self._held_out: list[str] = []
-        self._next_line = time.monotonic() + LINE_SECONDS
+        self._clock = _LineClock()
         self._bar: Any = None
         if sys.stderr.isatty():
             self._bar, self._task, self._beside_status = _make_bar(total, done)
@@ -48,12 +146,7 @@ class ProgressDisplay:
             self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._bar:
             self._bar.stop()
 
@@ -64,32 +157,19 @@ class ProgressDisplay:
                 text, markup=False, emoji=False, highlight=False, soft_wrap=True
             )
         else:
-            print(text, file=sys.stderr, flush=True)
+            say(text)
 
     def step(self, step: int, loss: float, tokens: int, seconds: float, rss: int) -> None:
         """Show that `step` steps are done; `tokens` and `seconds` are of the last one."""
-        self._step = step
         self._loss.add(loss)
         self._tokens.add(tokens)
-        self._seconds.add(seconds)
-        speed = self._tokens.value / max(1e-9, self._seconds.value)
-        left = duration((self._total - step) * self._seconds.value)
-        if self._bar:
-            parts = [
-                f"loss {self._loss.value:.3f}",
-                f"{left} left",
-                *self._held_out,
-                f"{speed:,.0f} tok/s",
-                byte_size(rss),
-            ]
-            room = self._bar.console.width - self._beside_status
-            self._bar.update(self._task, completed=step, status=fitting(parts, room))
-        elif time.monotonic() >= self._next_line or step == self._total:
-            self._next_line = time.monotonic() + LINE_SECONDS
-            self.say(
-                f"step {step}/{self._total}  loss {self._loss.value:.4f}  {speed:,.0f} tok/s  "
-                f"{left} left  {byte_size(rss)}"
-            )
+        left = self._time_left(step, seconds)
+        speed = f"{self._tokens.value / max(1e-9, self._seconds.value):,.0f} tok/s"
+        self._show(
+            step,
+            [f"loss {self._loss.value:.3f}", left, *self._held_out, speed, byte_size(rss)],
+            [f"loss {self._loss.value:.4f}", speed, left, byte_size(rss)],
+        )
 
     def show(self, step: int, parts: list[str], seconds: float) -> None:
         """Show that `step` steps are done, and in words what was measured in the last one.
@@ -99,21 +179,24 @@ class ProgressDisplay:
             parts: what was measured, the most important first.
             seconds: of the last step.
         """
-        self._step = step
-        self._seconds.add(seconds)
-        left = duration((self._total - step) * self._seconds.value)
-        parts = [*parts, f"{left} left"]
-        if self._bar:
-            room = self._bar.console.width - self._beside_status
-            self._bar.update(self._task, completed=step, status=fitting(parts, room))
-        elif time.monotonic() >= self._next_line or step == self._total:
-            self._next_line = time.monotonic() + LINE_SECONDS
-            self.say(f"step {step}/{self._total}  " + "  ".join(parts))
+        parts = [*parts, self._time_left(step, seconds)]
+        self._show(step, parts, parts)
 
     def held_out(self, step: int, loss: float, bits_per_byte: float) -> None:
         """Show an evaluation."""
         self._held_out = [f"{bits_per_byte:.3f} bits/byte"]
         self.say(f"step {step}: held-out loss {loss:.4f}, {bits_per_byte:.4f} bits per byte")
+
+    def _time_left(self, step: int, seconds: float) -> str:
+        self._seconds.add(seconds)
+        return f"{duration((self._total - step) * self._seconds.value)} left"
+
+    def _show(self, step: int, beside_bar: list[str], in_line: list[str]) -> None:
+        if self._bar:
+            room = self._bar.console.width - self._beside_status
+            self._bar.update(self._task, completed=step, status=fitting(beside_bar, room))
+        elif self._clock.due(last=step == self._total):
+            self.say(f"step {step}/{self._total}  " + "  ".join(in_line))
 
 
 def _make_bar(total: int, done: int) -> tuple[Any, Any, int]:

@@ -10,12 +10,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import re
-from collections.abc import Iterable, Iterator
-
-from vidya.text.corpus_file import Dropped
+from collections.abc import Iterable
 
 BOS = "<|bos|>"
 """Stands before a document and after it."""
@@ -24,6 +21,7 @@ USER = "<|user|>"
 ASSISTANT = "<|assistant|>"
 """Opens a turn of the model."""
 MARKERS = (BOS, USER, ASSISTANT)
+MARKER = re.compile("(" + "|".join(map(re.escape, MARKERS)) + ")")
 LINE_BREAK = "↵"
 """Stands in a document for the end of a line, since a document is one line of a corpus."""
 _OPENING = re.compile(r"<(?=\|(?:bos|user|assistant)\|>)")
@@ -78,28 +76,13 @@ def _harmless(text: str) -> str:
     return _OPENING.sub("< ", text.encode("utf-8", "replace").decode("utf-8"))
 
 
-def deduplicate(documents: Iterable[str], dropped: Dropped | None = None) -> Iterator[str]:
-    """The documents without exact repetitions, the first of each kept."""
-    seen: set[bytes] = set()
-    for document in documents:
-        digest = hashlib.blake2b(document.encode("utf-8"), digest_size=16).digest()
-        if digest not in seen:
-            seen.add(digest)
-            yield document
-        elif dropped is not None:
-            dropped["duplicate"] += 1
-
-
-_MARKER = re.compile("(" + "|".join(map(re.escape, MARKERS)) + ")")
-
-
 def turns_of(document: str) -> list[str] | None:
     """The turns of a conversation in the corpus form, the user's first.
 
     None for a document that is none: other text, or speakers who do not alternate. A
     `<|bos|>` before it or after it is left out.
     """
-    before, *rest = _MARKER.split(document)
+    before, *rest = MARKER.split(document)
     if rest[:1] == [BOS] and not before.strip():
         before, rest = rest[1], rest[2:]
     if rest[-2:-1] == [BOS] and not rest[-1].strip():

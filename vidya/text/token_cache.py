@@ -19,14 +19,11 @@ import hashlib
 import mmap
 import os
 import struct
-import sys
-import time
 import zlib
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -35,6 +32,7 @@ from numpy.typing import NDArray
 
 from vidya.errors import UserError
 from vidya.system.atomic_file import atomic_write
+from vidya.terminal.progress_display import counted_progress
 from vidya.text.corpus_file import in_chunks, require_documents
 from vidya.text.token_documents import TokenDocuments
 from vidya.text.tokenizer import Tokenizer
@@ -48,7 +46,6 @@ _FIELDS = struct.Struct("<8sIIqq64s64s")
 _DIGEST_BYTES = 32
 _HEADER_BYTES = 256
 _CHECK_BYTES = 1 << 24
-_LINE_SECONDS = 10.0
 _AT_ONCE = 2
 
 
@@ -136,7 +133,7 @@ def build(
         UserError: there is no document, or the disk is full.
     """
     some = require_documents(documents, "the corpus")
-    with _progress(progress, total_bytes) as advance:
+    with counted_progress("Encoding", total_bytes, in_bytes=True, show=progress) as advance:
         atomic_write(path, lambda file: _write(file, some, tokenizer, corpus_hash, advance))
 
 
@@ -211,7 +208,7 @@ def _write(
     documents: Iterable[str],
     tokenizer: Tokenizer,
     corpus_hash: str,
-    advance: Callable[[int, int], None],
+    advance: Callable[[int, str], None],
 ) -> None:
     file.write(bytes(_HEADER_BYTES))
     offsets = array("q", [0])
@@ -222,7 +219,7 @@ def _write(
         checksum = zlib.crc32(raw, checksum)
         ends = offsets[-1] + np.cumsum([len(ids) for ids in encoded])
         offsets.extend(ends.tolist())
-        advance(sum(len(text.encode("utf-8")) for text in chunk), len(raw) // 2)
+        advance(sum(len(text.encode()) for text in chunk), f"{offsets[-1]:,} tokens")
     tail = bytes(_padding(offsets[-1])) + np.array(offsets, "<i8").tobytes()
     file.write(tail)
     checksum = zlib.crc32(tail, checksum)
@@ -280,63 +277,3 @@ def _check_content(file: BinaryIO, header: _Header) -> None:
         checksum = zlib.crc32(chunk, checksum)
     if checksum != header.checksum:
         raise ValueError("its content is damaged")
-
-
-# ---------------------------------------------------------------- progress
-
-
-@contextmanager
-def _progress(show: bool, total_bytes: int | None) -> Iterator[Callable[[int, int], None]]:
-    """What to call with the bytes and tokens of each chunk: a bar, lines, or nothing."""
-    if not show:
-        yield lambda text_bytes, tokens: None
-    elif sys.stderr.isatty():
-        with _bar(total_bytes) as advance:
-            yield advance
-    else:
-        yield _Lines(total_bytes).advance
-
-
-@contextmanager
-def _bar(total_bytes: int | None) -> Iterator[Callable[[int, int], None]]:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    columns = (
-        TextColumn("Encoding"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("Encoding", total=total_bytes)
-        yield lambda text_bytes, tokens: bar.advance(task, text_bytes)
-
-
-class _Lines:
-    """Progress as a plain line every few seconds."""
-
-    def __init__(self, total_bytes: int | None) -> None:
-        self._total = f" of {total_bytes / 1e6:.1f}" if total_bytes else ""
-        self._bytes = self._tokens = 0
-        self._next = time.monotonic() + _LINE_SECONDS
-
-    def advance(self, text_bytes: int, tokens: int) -> None:
-        """Count a chunk, and print a line if it is time for one."""
-        self._bytes += text_bytes
-        self._tokens += tokens
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + _LINE_SECONDS
-            print(
-                f"encoding: {self._bytes / 1e6:.1f}{self._total} MB, {self._tokens:,} tokens",
-                file=sys.stderr,
-                flush=True,
-            )

@@ -1,12 +1,10 @@
-r"""Byte-level BPE: text to token ids and back; `python -m vidya.tokenizer train|stats|encode`.
+"""Byte-level BPE: text to token ids and back.
 
 - A vocabulary is the three turn markers (ids 0, 1, 2), the 256 bytes, and the merges
   in the order in which they were learned, so every string round-trips exactly.
 - Merges may cross words ("how are you" can be one token): fewer tokens for the same
   text is speed. They never cross a turn marker.
-- Text between two markers is cut into pieces of at most 400 characters, at a space
-  where there is one. That bounds the work on a line of a megabyte; in a conversation
-  it changes next to nothing.
+- How one is made stands in vidya/text/tokenizer_training.py.
 - Everything that determines the ids is in `tokenizer.json`, which Hugging Face's
   `tokenizers` loads as it is.
 """
@@ -15,14 +13,9 @@ import functools
 import hashlib
 import json
 import os
-import re
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,27 +23,14 @@ from numpy.typing import NDArray
 from vidya.errors import UserError
 from vidya.system.atomic_file import write_bytes
 from vidya.text.conversation_format import MARKERS
-from vidya.text.corpus_file import require_documents
 
 if TYPE_CHECKING:
     import tokenizers
 
 MAX_VOCAB = 65_535
 """Tokens are stored as uint16."""
-TRAINING_BYTES = 12_000_000
-"""Merges are learned from at most this much text, evenly taken from the corpus.
-
-4,000 merges learned from 5, 10 and 20 MB of DailyDialog and chitchat make 4.377, 4.389
-and 4.387 bytes a token on held-out text, in 13, 26 and 58 s and 0.45, 0.8 and 1.5 GB.
-"""
-_PIECE = r"[^\n]{1,400}(?=\s|$)|[^\n]{1,400}|\n{1,400}"
-_BYTES = 256
-_MARKER = re.compile("|".join(re.escape(marker) for marker in MARKERS))
-
-
-# Raised when the way of training changes, so that cached tokenizers are trained anew.
-_RECIPE = 1
-T = TypeVar("T")
+BYTES = 256
+"""Values of a byte: each is a token."""
 
 
 class Tokenizer:
@@ -78,36 +58,7 @@ class Tokenizer:
         self.hash: str = _hash_of(json_text)
         """Hex digest of everything that determines the ids."""
 
-    # ------------------------------------------------------------ making, storing
-
-    @staticmethod
-    def train(
-        documents: Iterable[str],
-        merges: int,
-        *,
-        progress: bool = False,
-        say: Callable[[str], None] | None = None,
-    ) -> "Tokenizer":
-        """Learn `merges` merges from documents with turn markers.
-
-        A corpus larger than `TRAINING_BYTES` is thinned evenly. Merges seen only once
-        are not learned, so a small corpus gives a smaller vocabulary.
-
-        Args:
-            documents: the text to learn from.
-            merges: how many merges to learn; the vocabulary is 256 bytes + merges + 3.
-            progress: show on stderr that something is going on.
-            say: takes a line that tells how much of the text was used, if not all.
-
-        Raises:
-            UserError: `merges` is negative or too large, or there is no document.
-        """
-        check_merges(merges)
-        sample = _thin(require_documents(documents, "the corpus"), TRAINING_BYTES)
-        if say is not None and sample.size < sample.whole:
-            say(sample.line())
-        note = f"Training the tokenizer: {merges:,} merges"
-        return Tokenizer(_with_progress(note, progress, lambda: _train(sample.documents, merges)))
+    # ------------------------------------------------------------ storing
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> "Tokenizer":
@@ -125,8 +76,7 @@ class Tokenizer:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a `tokenizer.json`, whole or not at all."""
-        raw = self._json.encode("utf-8")
-        write_bytes(path, raw)
+        write_bytes(path, self._json.encode("utf-8"))
 
     # ------------------------------------------------------------ encoding
 
@@ -162,7 +112,10 @@ class Tokenizer:
         """The bytes that ids stand for; IndexError for an id outside the vocabulary."""
         skipped = self.special_ids if skip_special else frozenset[int]()
         table = self._bytes_of
-        return b"".join(table[_index(i)] for i in ids if i not in skipped)
+        numbers = [int(i) for i in ids if i not in skipped]
+        if numbers and min(numbers) < 0:
+            raise IndexError(f"no token has the id {min(numbers)}")
+        return b"".join([table[number] for number in numbers])
 
     def decode(self, ids: Iterable[int], *, skip_special: bool = False) -> str:
         """The text that ids stand for; bytes that are no UTF-8 become U+FFFD."""
@@ -179,7 +132,7 @@ class Tokenizer:
     @property
     def merges(self) -> int:
         """Tokens that are neither bytes nor markers."""
-        return self.vocab_size - _BYTES - len(MARKERS)
+        return self.vocab_size - BYTES - len(MARKERS)
 
     def _marker_id(self, marker: str) -> int:
         number = self._tokenizer.token_to_id(marker)
@@ -187,160 +140,11 @@ class Tokenizer:
         return number
 
 
-# ---------------------------------------------------------------- the one in a run folder
-
-
-def cached_tokenizer(
-    path: str | os.PathLike[str], corpus_hash: str, merges: int, train: Callable[[], Tokenizer]
-) -> Tokenizer:
-    """The tokenizer at `path` if it was made for this corpus and these settings, else a new one.
-
-    What it was made for stands beside it in `tokenizer.meta.json`. A new one replaces
-    the old one's file.
-
-    Args:
-        path: of the `tokenizer.json`; its folder must exist.
-        corpus_hash: of the documents that it is trained on.
-        merges: that `train` asks for.
-        train: makes a new one.
-    """
-    meta_path = Path(path).with_suffix(".meta.json")
-    wanted = {"recipe": _RECIPE, "corpus_hash": corpus_hash, "merges": merges}
-    try:
-        tokenizer = Tokenizer.load(path)
-        if json.loads(meta_path.read_bytes()) == {**wanted, "tokenizer_hash": tokenizer.hash}:
-            return tokenizer
-    except (UserError, OSError, ValueError):
-        pass  # none yet, or damaged
-    tokenizer = train()
-    # The tokenizer first: a crash before the second file leaves hashes that disagree.
-    tokenizer.save(path)
-    meta = json.dumps({**wanted, "tokenizer_hash": tokenizer.hash}, indent=1).encode()
-    write_bytes(meta_path, meta)
-    return tokenizer
-
-
-def check_merges(merges: int) -> None:
-    """`UserError` unless a vocabulary with this many merges can be stored."""
-    most = MAX_VOCAB - _BYTES - len(MARKERS)
-    if not 0 <= merges <= most:
-        raise UserError(f"merges must be between 0 and {most}, not {merges}")
-
-
-# ---------------------------------------------------------------- training
-
-
-def _train(documents: list[str], merges: int) -> str:
-    """The `tokenizer.json` learned from documents."""
-    tokenizers = _library()
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(
-        [
-            tokenizers.pre_tokenizers.Split(tokenizers.Regex(_PIECE), "isolated"),
-            tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = tokenizers.decoders.ByteLevel()
-    trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=len(MARKERS) + _BYTES + merges,
-        min_frequency=2,
-        initial_alphabet=list(_byte_alphabet()),
-        special_tokens=[
-            tokenizers.AddedToken(marker, special=True, normalized=False) for marker in MARKERS
-        ],
-        show_progress=False,
-    )
-    # The trainer takes markers for ordinary text, so it is given what stands between them.
-    segments = (piece for document in documents for piece in _MARKER.split(document) if piece)
-    tokenizer.train_from_iterator(segments, trainer)
-    trained: str = tokenizer.to_str(pretty=True)
-    return trained
-
-
-@dataclass(frozen=True)
-class _Sample:
-    """Documents evenly taken from a corpus."""
-
-    documents: list[str]
-    size: int
-    """Bytes of them."""
-    stride: int
-    """Every so-manieth document was taken."""
-    whole: int
-    """Bytes of the corpus."""
-
-    def line(self) -> str:
-        """How much was taken, and why."""
-        return (
-            f"merges are learned from {self.size / 1e6:.1f} of {self.whole / 1e6:,.1f} MB of text "
-            f"(1 document in {self.stride}, evenly): more takes longer and learns no better ones"
-        )
-
-
-def _thin(documents: Iterable[str], limit: int) -> _Sample:
-    """Every document, or every 2nd, 4th, … so that they come to at most `limit` bytes.
-
-    A single document may exceed the limit; it is cut.
-    """
-    kept: list[str] = []
-    stride, size, whole = 1, 0, 0
-    for number, document in enumerate(documents):
-        whole += _size(document)
-        if number % stride:
-            continue
-        kept.append(document[:limit])
-        size += _size(kept[-1])
-        while size > limit and len(kept) > 1:
-            kept, stride = kept[::2], stride * 2
-            size = sum(map(_size, kept))
-    return _Sample(kept, size, stride, whole)
-
-
-def _size(text: str) -> int:
-    return len(text.encode("utf-8"))
-
-
-def _with_progress(note: str, progress: bool, work: Callable[[], T]) -> T:
-    """Do `work`, showing `note` and the time it takes on stderr if asked to."""
-    if not progress:
-        return _interruptible(work)
-    start = time.monotonic()
-    if sys.stderr.isatty():
-        from rich.console import Console
-
-        with Console(stderr=True).status(f"{note} …"):
-            result = _interruptible(work)
-    else:
-        print(f"{note} …", file=sys.stderr, flush=True)
-        result = _interruptible(work)
-    print(f"{note}: {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
-    return result
-
-
-def _interruptible(work: Callable[[], T]) -> T:
-    """Do `work` in a thread, so that Ctrl-C does not wait for one long call into Rust."""
-    results: list[T] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(work())
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.1)
-    if errors:
-        raise errors[0]
-    return results[0]
-
-
 # ---------------------------------------------------------------- the library
 
 
-def _library() -> Any:
+def tokenizers_library() -> Any:
+    """The library `tokenizers`, which is imported when it is first needed."""
     # Set, it keeps the library from warning whenever a process is started after use.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     import tokenizers
@@ -354,7 +158,7 @@ def _library() -> Any:
 
 def _from_json(json_text: str) -> "tokenizers.Tokenizer":
     try:
-        tokenizer: tokenizers.Tokenizer = _library().Tokenizer.from_str(json_text)
+        tokenizer: tokenizers.Tokenizer = tokenizers_library().Tokenizer.from_str(json_text)
     except Exception as error:  # the library raises nothing narrower
         raise ValueError(str(error)) from error
     tokenizer.no_truncation()
@@ -391,7 +195,7 @@ def _check_json(json_text: str) -> None:
         ids = {**vocab, **{name: token["id"] for name, token in added.items()}}.values()
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not laid out as one: {error}") from error
-    if not all(byte in vocab for byte in _byte_alphabet()):
+    if not all(byte in vocab for byte in byte_alphabet()):
         raise ValueError("not all bytes are in it")
     if sorted(ids) != list(range(len(ids))) or len(ids) > MAX_VOCAB:
         raise ValueError(f"its ids are not 0, 1, 2, … up to {MAX_VOCAB - 1} at most")
@@ -420,18 +224,18 @@ def _hash_of(json_text: str) -> str:
 
 
 @functools.cache
-def _byte_alphabet() -> dict[str, int]:
+def byte_alphabet() -> dict[str, int]:
     """The printable character by which byte-level BPE writes each byte, as GPT-2 chose them."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(_BYTES) if byte not in printable]
+    others = [byte for byte in range(BYTES) if byte not in printable]
     pairs = [(chr(byte), byte) for byte in printable]
-    pairs += [(chr(_BYTES + number), byte) for number, byte in enumerate(others)]
+    pairs += [(chr(BYTES + number), byte) for number, byte in enumerate(others)]
     return dict(sorted(pairs))
 
 
 def _bytes_of_tokens(tokenizer: "tokenizers.Tokenizer") -> list[bytes]:
     """The bytes of every id; an added token stands for its own text."""
-    alphabet = _byte_alphabet()
+    alphabet = byte_alphabet()
     added = tokenizer.get_added_tokens_decoder()
     table = [b""] * tokenizer.get_vocab_size()
     for token, number in tokenizer.get_vocab().items():
@@ -440,9 +244,3 @@ def _bytes_of_tokens(tokenizer: "tokenizers.Tokenizer") -> list[bytes]:
         else:
             table[number] = bytes(alphabet[character] for character in token)
     return table
-
-
-def _index(number: int) -> int:
-    if number < 0:
-        raise IndexError(f"no token has the id {number}")
-    return int(number)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vidya.errors import UserError
+from vidya.text.conversation_format import MARKER
 from vidya.text.corpus_file import in_chunks, read_documents, require_documents
-from vidya.text.tokenizer import _MARKER, Tokenizer
+from vidya.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     pass
@@ -34,7 +35,7 @@ def statistics(tokenizer: Tokenizer, documents: Iterable[str]) -> dict[str, floa
         tokens += len(ids)
         text_tokens += int((~np.isin(ids, special)).sum())
         for document in chunk:
-            text = _MARKER.sub("", document)
+            text = MARKER.sub("", document)
             size += len(document.encode("utf-8"))
             text_size += len(text.encode("utf-8"))
             characters += len(text)

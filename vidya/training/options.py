@@ -15,6 +15,7 @@ from vidya.terminal.common_options import (
     MeasuredThreadsOption,
     SeedOption,
     flag,
+    option_names,
     require_at_least,
     require_positive,
     require_share,
@@ -162,6 +163,9 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
         require_share(self, "beta1", "beta2", "val_fraction")
         if not 0 <= self.lr_floor <= 1:
             raise UserError(f"--lr-floor must be in [0, 1], not {self.lr_floor}")
+        from vidya.training import thread_choice  # not before options are parsed: it loads NumPy
+
+        thread_choice.check(self.threads)
         if self.resume and self.overwrite:
             raise UserError("--resume goes on with a run, --overwrite replaces it: give one")
         if self.resume and self.init is not None:
@@ -169,14 +173,13 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
 
     def plain(self) -> dict[str, object]:
         """The options as JSON values."""
-        return {
-            name: [str(path) for path in value]
-            if isinstance(value, tuple)
-            else str(value)
-            if isinstance(value, Path)
-            else value
-            for name, value in dataclasses.asdict(self).items()
-        }
+
+        def as_json(value: object) -> object:
+            if isinstance(value, tuple):
+                return [str(path) for path in value]
+            return str(value) if isinstance(value, Path) else value
+
+        return {name: as_json(getattr(self, name)) for name in option_names(TrainOptions)}
 
 
 MAY_CHANGE = frozenset(

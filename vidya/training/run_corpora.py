@@ -15,7 +15,8 @@ from vidya.storage.pretrained import require_own_tokenizer
 from vidya.storage.run_folder import RunFolder
 from vidya.text import chitchat, corpus_file, corpus_summary, held_out_split
 from vidya.text.token_cache import TokenCache, open_or_build
-from vidya.text.tokenizer import Tokenizer, cached_tokenizer
+from vidya.text.tokenizer import Tokenizer
+from vidya.text.tokenizer_training import cached_tokenizer, train_tokenizer
 from vidya.training.options import TrainOptions
 
 Documents = Callable[[], Iterator[str]]
@@ -177,22 +178,22 @@ def prepare(
     train, summary = sources.train.documents, sources.train.summary
     show = sys.stderr.isatty()
 
-    def train_tokenizer() -> Tokenizer:
+    def make_tokenizer() -> Tokenizer:
         say(f"training a tokenizer with {options.n_merges():,} merges")
-        return Tokenizer.train(train(), options.n_merges(), progress=show, say=say)
+        return train_tokenizer(train(), options.n_merges(), progress=show, say=say)
 
     if given_tokenizer is not None:
         tokenizer = given_tokenizer
         tokenizer.save(run.tokenizer)
     elif tokenizer_hash is None:
         tokenizer = cached_tokenizer(
-            run.tokenizer, summary.hash, options.n_merges(), train_tokenizer
+            run.tokenizer, run.tokenizer_origin, summary.hash, options.n_merges(), make_tokenizer
         )
     else:
         tokenizer = Tokenizer.load(run.tokenizer)
         require_own_tokenizer(tokenizer, run.tokenizer, tokenizer_hash)
     train_cache = open_or_build(
-        run.cache("train"), train, tokenizer, summary.hash, progress=show, total_bytes=summary.bytes
+        run.train_tokens, train, tokenizer, summary.hash, progress=show, total_bytes=summary.bytes
     )
     tokens = len(train_cache.tokens)
     # every document is framed by two bos
@@ -210,8 +211,9 @@ def _held_out_cache(
     run: RunFolder, source: CorpusSource | None, tokenizer: Tokenizer
 ) -> TokenCache | None:
     if source is None:
+        run.held_out_tokens.unlink(missing_ok=True)  # of another run: nothing is held out of this
         return None
-    return open_or_build(run.cache("val"), source.documents, tokenizer, source.summary.hash)
+    return open_or_build(run.held_out_tokens, source.documents, tokenizer, source.summary.hash)
 
 
 def _refuse_nothing_held_out(options: TrainOptions) -> NoReturn:

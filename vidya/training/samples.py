@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vidya.errors import UserError
-from vidya.generation.generator import Generator
-from vidya.generation.replies import finished_replies
+from vidya.generation.replies import finished_replies, reply_generator
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.model.transformer import Model
 from vidya.system.atomic_file import atomic_write
@@ -33,17 +32,15 @@ def sample_replies(
     interrupted: Callable[[], bool] = lambda: False,
 ) -> list[tuple[str, str]]:
     """(prompt, reply) for the first `count` of the prompts, the same draw each time."""
-    requests = [(prompt, SamplingSettings(seed=seed)) for prompt in PROMPTS[:count]]
+    requests = [((prompt,), SamplingSettings(seed=seed)) for prompt in PROMPTS[:count]]
     if not requests:
         return []
     # in place: no memory beside that of the training
-    generator = Generator(
-        model, slots=len(requests), turn_starts=[tokenizer.user_id], in_place=True
-    )
+    generator = reply_generator(model, tokenizer, len(requests), in_place=True)
     replies = finished_replies(
         generator, tokenizer, requests, max_tokens=MAX_TOKENS, interrupted=interrupted
     )
-    return [(prompt, reply.text) for (prompt, _), reply in zip(requests, replies, strict=True)]
+    return [(prompt, reply.text) for ((prompt,), _), reply in zip(requests, replies, strict=True)]
 
 
 def append_samples(path: Path, step: int, lines: list[str]) -> None:

@@ -16,7 +16,7 @@ from vidya.storage import checkpoint, metrics_log
 from vidya.storage.checkpoint_folder import training_checkpoints
 from vidya.storage.run_folder import RunFolder
 from vidya.terminal.formatting import plural
-from vidya.text.tokenizer import check_merges
+from vidya.text.tokenizer_training import check_merges
 from vidya.training import thread_choice
 from vidya.training.initial_weights import InitialWeights, load_initial_weights
 from vidya.training.options import TrainOptions, from_plain, resumed
@@ -44,7 +44,6 @@ def opened_run(options: TrainOptions, read_options: ReadOptions, say: Say) -> It
     Raises:
         UserError: it cannot be started or resumed so; nothing was deleted then.
     """
-    thread_choice.check(options.threads)
     initial = None
     if options.init is not None:
         initial = load_initial_weights(options.init)
@@ -76,7 +75,7 @@ def _fresh_run(
         summary_writer()
     sources = survey(options, folder)
     # Nothing is deleted before all that the user gave has been looked at.
-    _clear(folder)
+    folder.delete_model()
     thread_choice.use(options.threads)
     corpora = prepare(
         folder,
@@ -105,25 +104,14 @@ def _fresh_run(
     return run
 
 
-def _models(folder: RunFolder) -> list[Path]:
-    return sorted(folder.path.glob("microgpt_chat_*.bin"))
-
-
 def _refuse_occupied(folder: RunFolder, options: TrainOptions) -> None:
     """Refuse a folder that holds a run already, unless that is to be replaced."""
-    there = _models(folder)
+    there = [*folder.journals(), *folder.checkpoints()]
     if there and not options.overwrite:
         raise UserError(
             f"{folder.path} already holds a run ({there[-1].name}): go on with it with --resume, "
             "choose another --out, or replace it with --overwrite"
         )
-
-
-def _clear(folder: RunFolder) -> None:
-    """Delete what an earlier run wrote, even one that came to no checkpoint."""
-    logs = folder.metrics, folder.samples, folder.finetuning
-    for path in [*_models(folder), *logs, *folder.path.glob("tensorboard/events.*")]:
-        path.unlink(missing_ok=True)
 
 
 # ---------------------------------------------------------------- a run that goes on

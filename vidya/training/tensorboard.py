@@ -19,7 +19,7 @@ def tensorboard(run: RunFolder, wanted: bool, done: int) -> Iterator[Any]:
     # What a session wrote after the checkpoint that this one goes on from is not shown.
     purge = done + 1 if done else None
     SummaryWriter = summary_writer()
-    with SummaryWriter(str(run.path / "tensorboard"), purge_step=purge) as writer:
+    with SummaryWriter(str(run.board_events.parent), purge_step=purge) as writer:
         yield writer
 
 

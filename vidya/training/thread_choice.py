@@ -9,7 +9,6 @@ the user's cache folder, so that the next such run starts at once.
 from __future__ import annotations
 
 import datetime
-import json
 import math
 import os
 import statistics
@@ -17,13 +16,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import vidya
 from vidya import kernels
 from vidya.errors import UserError
 from vidya.system import processor
-from vidya.terminal.common_options import MOST_THREADS
+from vidya.system.atomic_file import remove_stale
+from vidya.system.remembered_json import recall_json, remember_json
 from vidya.terminal.streams import say
 
 Threads = Literal["auto", "measure"] | int
@@ -43,8 +43,9 @@ MOST_REMEMBERED = 100
 
 def check(asked: Threads) -> None:
     """Raise `UserError` for a number of threads that cannot be."""
-    if isinstance(asked, int) and not 1 <= asked <= MOST_THREADS:
-        raise UserError(f"--threads must be auto or between 1 and {MOST_THREADS}, not {asked}")
+    most = kernels.MAX_THREADS
+    if isinstance(asked, int) and not 1 <= asked <= most:
+        raise UserError(f"--threads must be auto or between 1 and {most}, not {asked}")
 
 
 def use(asked: Threads) -> int:
@@ -108,7 +109,7 @@ def choose(
     if isinstance(asked, int):
         kernels.set_num_threads(asked)
         return asked
-    cores = min(kernels.usable_cores(), MOST_THREADS)
+    cores = min(kernels.usable_cores(), kernels.MAX_THREADS)
     if cores == 1:
         kernels.set_num_threads(1)
         return 1
@@ -216,10 +217,7 @@ def _key(workload: Workload, cores: int) -> dict[str, Any]:
 def _entries() -> list[dict[str, Any]]:
     """All choices in the file; a file that is not as it should be holds none."""
     path = memory_path()
-    try:
-        content = json.loads(path.read_bytes()) if path is not None else None
-    except (OSError, ValueError, RecursionError):
-        return []
+    content = recall_json(path) if path is not None else None
     found = content.get("choices") if isinstance(content, dict) else None
     return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
 
@@ -239,8 +237,6 @@ def _recall(key: dict[str, Any], cores: int) -> tuple[int, str] | None:
 
 def _remember(key: dict[str, Any], number: int, timings: list[Timing]) -> None:
     """Keep a choice, in place of an older one for the same key; where that fails, do not."""
-    from vidya.system.atomic_file import atomic_write, remove_stale
-
     entry = {
         "for": key,
         "threads": number,
@@ -249,17 +245,12 @@ def _remember(key: dict[str, Any], number: int, timings: list[Timing]) -> None:
     }
     others = [other for other in _entries() if other.get("for") != key]
     choices = [*others[1 - MOST_REMEMBERED :], entry]
-    text = json.dumps({"choices": choices}, indent=1).encode()
-
-    def write(file: BinaryIO) -> None:
-        file.write(text)
-
     path = memory_path()
     if path is None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_stale(path.parent)
-        atomic_write(path, write, len(text))
+        remember_json(path, {"choices": choices})
     except (OSError, UserError):
         pass  # the choice is made all the same, and measured again next time

@@ -10,14 +10,14 @@ from vidya.posttraining.finetuning.persona import mean_loss, read_persona
 from vidya.text.batch_plan import BatchPlan, eval_batches
 from vidya.text.conversation_format import ASSISTANT, BOS, USER
 from vidya.text.held_out_split import is_held_out
-from vidya.text.tokenizer import Tokenizer
+from vidya.text.tokenizer_training import train_tokenizer
 
 LINES = conversations(40, seed=3)
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return Tokenizer.train(LINES, 40)
+    return train_tokenizer(LINES, 40)
 
 
 def write(folder, *lines, name="persona.txt"):

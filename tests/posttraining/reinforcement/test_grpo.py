@@ -14,10 +14,10 @@ from vidya.generation.sampling_settings import SamplingSettings
 from vidya.model import objectives
 from vidya.model.config import ModelConfig
 from vidya.posttraining.answer_batches import Answer, answer_batch
-from vidya.posttraining.clipped_policy import ClippedPolicy
-from vidya.posttraining.finite_update import NotFiniteError
+from vidya.posttraining.gradient_step import NotFiniteError
 from vidya.posttraining.reinforcement.grpo import GroupLearner
 from vidya.posttraining.reinforcement.options import RlOptions
+from vidya.posttraining.token_objectives import ClippedPolicy
 
 pytestmark = pytest.mark.usefixtures("kernel_settings")
 KL, CLIP = 0.7, 0.2
@@ -84,8 +84,7 @@ def test_the_whole_gradient_against_finite_differences():
     assert np.abs(gradient[tried] - found).max() < 1e-7 * np.abs(gradient).max()
 
 
-def test_the_whole_gradient_against_pytorch():
-    torch = pytest.importorskip("torch")
+def test_the_whole_gradient_against_pytorch(torch):
     from support.reference import torch_model
 
     case = Case()

@@ -79,9 +79,8 @@ def corpus(tmp_path_factory):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", CASES)
-def test_every_methods_gradient_agrees_with_pytorch(method, name):
+def test_every_methods_gradient_agrees_with_pytorch(torch, method, name):
     """Loss and gradient of all parameters, from the formulas, through the reference model."""
-    torch = pytest.importorskip("torch")
     learner = learner_of()
     lesson = with_method(CASES[name], method, beta=0.3, kl=0.7, clip=0.1)
     answers = learner._answers(lesson)

@@ -9,19 +9,18 @@ from support.teaching_runs import NAME, TAUGHT, teachable_run
 
 from vidya.errors import UserError
 from vidya.generation.sampling_settings import SamplingSettings
-from vidya.posttraining.teaching import journal
 from vidya.posttraining.teaching.journal import Journal
 from vidya.posttraining.teaching.lesson import Candidate
 from vidya.posttraining.teaching.session import Offering
 from vidya.posttraining.teaching.settings import LessonSettings
-from vidya.posttraining.teaching.start import BASE_NAME, open_teaching
+from vidya.posttraining.teaching.start import open_teaching
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_format import read_digest, read_meta
 
 pytestmark = pytest.mark.usefixtures("kernel_settings")
 SETTINGS = LessonSettings(lr=1e-3, replay=16)
 OFFER = Offering(3, 8, SamplingSettings(0.7, 40, 0))
-JOURNAL = journal.NAME
+JOURNAL, BASE_NAME = "teach.jsonl", "teach_base.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +229,7 @@ def test_a_disk_that_is_full(run, monkeypatch):
             raise OSError(28, "No space left on device")
 
         with monkeypatch.context() as patch:
-            patch.setattr(os, "pwrite", full)
+            patch.setattr(os, "write", full)
             with pytest.raises(UserError, match="No space left on device: nothing was learnt"):
                 teaching.lesson(("hello",), (), SETTINGS, answer="you")
         assert content(run, JOURNAL) == lines

@@ -11,8 +11,6 @@ import itertools
 import torch
 import torch.nn.functional as F
 
-torch.set_num_threads(1)  # the tensors are too small to share
-
 RMSNORM_EPS = 1e-5
 ROPE_BASE = 10_000.0
 

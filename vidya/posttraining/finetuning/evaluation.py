@@ -15,15 +15,16 @@ class PersonaEvaluation:
     """What the model was worth after some steps; None for what there is nothing to measure on."""
 
     step: int
+    """Number of steps made by then."""
     persona_loss: float | None
-    """On the held-out part of the persona, nats per token that counts."""
+    """Loss on the held-out part of the persona, nats per token that counts."""
     base: HeldOutLoss | None
-    """On held-out text of the corpus that it was trained on."""
+    """Loss on held-out text of the corpus that it was trained on."""
     recall: Recall | None
-    """Of the questions that it is taught to answer."""
+    """How many of the questions that it is taught to answer it answers so."""
 
     def line(self) -> dict[str, object]:
-        """For the metrics."""
+        """The evaluation as a line of the log."""
         base, recall = self.base, self.recall
         return {
             "step": self.step,

@@ -13,7 +13,7 @@ from pathlib import Path
 from vidya import kernels
 from vidya.errors import UserError
 from vidya.generation.generator import Generator
-from vidya.generation.replies import MOST_TOGETHER
+from vidya.generation.replies import reply_generator
 from vidya.measuring.taught_recall import Recall, measure_recall
 from vidya.model import config, learning_rate
 from vidya.model.adam import Adam
@@ -28,30 +28,25 @@ from vidya.posttraining.finetuning.evaluation import (
 from vidya.posttraining.finetuning.mixture import Mixture
 from vidya.posttraining.finetuning.options import EVALUATIONS, FinetuneOptions
 from vidya.posttraining.finetuning.persona import Persona, mean_loss
-from vidya.posttraining.finite_update import update_if_finite
+from vidya.posttraining.gradient_step import WeightedObjective, gradients_of, update_if_finite
 from vidya.posttraining.kept_weights import frozen_copy
 from vidya.posttraining.replay_corpus import ReplayCorpus
+from vidya.posttraining.token_objectives import held_to, mean_cross_entropy
 from vidya.posttraining.trained_run import TrainedRun
-from vidya.posttraining.weighted_objectives import (
-    WeightedObjective,
-    gradients_of,
-    held_to,
-    mean_cross_entropy,
-)
 from vidya.storage import run_description
 from vidya.system import process_memory
 from vidya.text.batch_plan import Batch, BatchPlan
 from vidya.training import thread_choice
 
 MOST_QUESTIONS = 200
-"""Asked at an evaluation; of more, so many are taken at even distances."""
+"""Most questions that an evaluation asks; of more, so many are taken at even distances."""
 
 
 class FineTuning(EvaluatedLoop):
     """A trained model that learns a persona.
 
     Attributes:
-        tokens: trained on so far, replay included.
+        tokens: number of tokens trained on so far, replay included.
         evaluations: made so far, the first before any step.
         kept: the evaluation of the weights that were saved, where there is one.
     """
@@ -60,14 +55,7 @@ class FineTuning(EvaluatedLoop):
         self, trained_run: TrainedRun, persona: Persona, corpus: ReplayCorpus | None,
         options: FinetuneOptions, files: Sequence[Path],
     ) -> None:  # fmt: skip
-        """Plan the steps.
-
-        Args:
-            trained_run: the model; it changes.
-            persona: what it learns.
-            corpus: to replay and to measure on; may be None only without replay.
-            options: resolved.
-            files: that the persona was read from, for the log.
+        """Plan the steps, for resolved options; `files`, of the persona, are for the log.
 
         Raises:
             UserError: nothing was held out that patience could look at.
@@ -202,10 +190,8 @@ class FineTuning(EvaluatedLoop):
             return None
         tokenizer = self.trained_run.tokenizer
         if self._generator is None:
-            slots = min(MOST_TOGETHER, len(self._questions))
-            self._generator = Generator(
-                self.trained_run.model, slots=slots, turn_starts=[tokenizer.user_id]
-            )
+            together = len(self._questions)
+            self._generator = reply_generator(self.trained_run.model, tokenizer, together)
         self._generator.refresh()
         return measure_recall(
             self._generator, tokenizer, self._questions, interrupted=self.stop_signal

@@ -14,25 +14,26 @@ from vidya.errors import UserError
 from vidya.model.presets import PRESETS
 from vidya.terminal.common_options import (
     MeasuredThreadsOption,
-    Options,
     SeedOption,
+    option_names,
     require_at_least,
     require_positive,
     require_share,
 )
 
 EVALUATIONS = 8
-"""In a fine-tuning whose options do not say how often."""
+"""Evaluations of a fine-tuning whose options do not say how often."""
 CONVERSATION_EPOCHS = 25
-"""So many passes, and a small model knows the answers of a persona by heart."""
+"""Epochs after which a small model knows the answers of a persona by heart."""
 TEXT_EPOCHS = 4
-"""Of plain text, which is to be learnt from and not recited."""
+"""Epochs of plain text, which is to be learnt from and not recited."""
 TEXT_PATIENCE = 2
+"""Patience with plain text."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OwnOptions(Options):
-    """What no other command has; in --help and in the log it comes before the shared options."""
+class FinetuneOptions(SeedOption, MeasuredThreadsOption):
+    """Give a trained model a personality."""
 
     model: Path | None = None
     """A checkpoint or a run folder; by default the newest run in runs/. Of a folder it is
@@ -72,11 +73,6 @@ class _OwnOptions(Options):
     eval_tokens: int = 16384
     """Most held-out tokens of the base corpus in an evaluation."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class FinetuneOptions(MeasuredThreadsOption, SeedOption, _OwnOptions):
-    """Give a trained model a personality."""
-
     def check(self) -> None:
         """Raise `UserError` for a value that cannot work, before anything is read."""
         super().check()
@@ -111,9 +107,7 @@ class FinetuneOptions(MeasuredThreadsOption, SeedOption, _OwnOptions):
 
     def plain(self) -> dict[str, object]:
         """The options as JSON values, without what a command line adds to them."""
-        values = {
-            field.name: getattr(self, field.name) for field in dataclasses.fields(FinetuneOptions)
-        }
+        values = {name: getattr(self, name) for name in option_names(FinetuneOptions)}
         return {
             name: str(value) if isinstance(value, Path) else value for name, value in values.items()
         }

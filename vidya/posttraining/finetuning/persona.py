@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from vidya.errors import UserError
 from vidya.measuring.taught_recall import Question, questions_of
 from vidya.model.transformer import Model
+from vidya.terminal.formatting import plural
 from vidya.text import corpus_file, corpus_summary
 from vidya.text.batch_plan import eval_batches
 from vidya.text.conversation_format import ASSISTANT, LINE_BREAK
@@ -40,13 +41,13 @@ class Persona:
     held_out: TokenDocuments | None
     """None where nothing was held out."""
     questions: list[Question]
-    """That the taught conversations answer."""
+    """Questions that the taught conversations answer."""
     conversations: bool
     """Whether there is a conversation in it."""
     about: list[str]
     """A line for each file and one for all: what they were taken for."""
     hash: str
-    """Of all documents in their order."""
+    """Hash of all documents in their order."""
 
 
 def read_persona(
@@ -109,9 +110,8 @@ def _read(path: str | os.PathLike[str], loss: Loss) -> tuple[list[str], str]:
     replying = sum(ASSISTANT in line for line in lines)
     if not replying:
         passages = list(text_documents(path, "passage"))
-        some = "1 passage" if len(passages) == 1 else f"{len(passages):,} passages"
-        return passages, f"plain text, {some}; every token counts"
-    what = "1 conversation" if replying == 1 else f"{replying:,} conversations"
+        return passages, f"plain text, {plural(len(passages), 'passage')}; every token counts"
+    what = plural(replying, "conversation")
     if replying < len(lines):
         what += f" and {len(lines) - replying:,} other lines, of which every token counts"
     whose = "the assistant's words count" if loss == "assistant" else "every token counts"

@@ -27,18 +27,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidya.errors import UserError
-from vidya.generation.chat_tokens import TextStream, chat_prompt
-from vidya.generation.generator import Generator
-from vidya.generation.replies import MOST_TOGETHER
+from vidya.generation.chat_tokens import chat_prompt
+from vidya.generation.replies import reply_generator, write_replies
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.model import objectives
 from vidya.model.adam import Adam
 from vidya.model.transformer import Model
 from vidya.posttraining.answer_batches import Answer, answer_batch
-from vidya.posttraining.clipped_policy import ClippedPolicy
-from vidya.posttraining.finite_update import update_if_finite
+from vidya.posttraining.gradient_step import update_if_finite
 from vidya.posttraining.kept_weights import frozen_copy
 from vidya.posttraining.reinforcement.options import RlOptions
+from vidya.posttraining.token_objectives import ClippedPolicy
 from vidya.text.tokenizer import Tokenizer
 
 
@@ -49,11 +48,11 @@ class Attempt:
     turns: Sequence[str]
     """What was said before."""
     prompt: Sequence[int]
-    """Its ids, up to the marker after which the reply comes."""
+    """Ids of these turns, up to the marker after which the reply comes."""
     ids: Sequence[int]
-    """What was drawn, the marker that ended it included."""
+    """Ids that were drawn, the marker that ended the reply included."""
     logprobs: Sequence[float]
-    """Of `ids`, when they were drawn."""
+    """Log-probabilities of `ids`, when they were drawn."""
     text: str
     ended: bool
     """Whether the last of `ids` is a marker."""
@@ -73,7 +72,7 @@ class GroupUpdate:
     clipped: float
     """Share of the tokens that clipping left out, over all updates."""
     gradient_norm: float
-    """Before clipping to norm 1, of the last update."""
+    """Norm of the gradients of the last update, before they were scaled down to 1."""
 
 
 class GroupLearner:
@@ -85,12 +84,7 @@ class GroupLearner:
     """
 
     def __init__(self, model: Model, tokenizer: Tokenizer, options: RlOptions) -> None:
-        """The base model is `model` as it is now.
-
-        Args:
-            model: in float32 or, to check, float64.
-            tokenizer: the model's.
-            options: how to draw and learn.
+        """The base model is `model` as it is now, in float32 or, to check, float64.
 
         Raises:
             UserError: the context is too short for such replies.
@@ -103,7 +97,7 @@ class GroupLearner:
         self.model, self._tokenizer, self._options = model, tokenizer, options
         self._base_model = frozen_copy(model)
         self._adam = Adam(model)
-        self._generator = Generator(model, slots=min(MOST_TOGETHER, options.replies))
+        self._generator = reply_generator(model, tokenizer, options.replies)
 
     @property
     def updates(self) -> int:
@@ -122,28 +116,19 @@ class GroupLearner:
         count = group * len(prompts)
         sampling = SamplingSettings(temperature=1.0, top_k=0, seed=options.seed)
         self._generator.refresh()
-        drawn: list[list[int]] = [[] for _ in range(count)]
-        logprobs: list[list[float]] = [[] for _ in range(count)]
-        for token in self._generator.batch(
-            [ids[number // group] for number in range(count)],
-            max_new_tokens=options.max_tokens, sampling=sampling,
-            stop=self._tokenizer.special_ids,
+        writing = write_replies(
+            self._generator, self._tokenizer, [ids[number // group] for number in range(count)],
+            max_tokens=options.max_tokens, sampling=sampling, may_be_empty=True,
             rngs=[sampling.rng(step * count + number + 1) for number in range(count)],
-        ):  # fmt: skip
-            drawn[token.sequence].append(token.id)
-            logprobs[token.sequence].append(token.logprob)
+        )  # fmt: skip
+        replies = {reply.number: reply for reply, _ in writing}
         return [
-            self._attempt(prompts[number // group], ids[number // group], *one)
-            for number, one in enumerate(zip(drawn, logprobs, strict=True))
-        ]
-
-    def _attempt(
-        self, turns: Sequence[str], prompt: Sequence[int], ids: list[int], logprobs: list[float]
-    ) -> Attempt:
-        ended = ids[-1] in self._tokenizer.special_ids
-        stream = TextStream(self._tokenizer)
-        said = [stream.add(token) for token in ids[: len(ids) - ended]]
-        return Attempt(turns, prompt, ids, logprobs, "".join([*said, stream.end()]), ended)
+            Attempt(
+                prompts[number // group], ids[number // group], reply.ids, reply.logprobs,
+                reply.text, reply.end == "turn",
+            )
+            for number, reply in sorted(replies.items())
+        ]  # fmt: skip
 
     def learn(self, attempts: Sequence[Attempt], rewards: Sequence[float]) -> GroupUpdate:
         """Update the weights from replies, as `draw` gave them, and their rewards.

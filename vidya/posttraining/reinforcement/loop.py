@@ -30,6 +30,7 @@ from vidya.posttraining.reinforcement.prompts import (
     read_prompts,
 )
 from vidya.posttraining.trained_run import TrainedRun, open_trained_run
+from vidya.terminal.common_options import option_names
 from vidya.terminal.streams import say
 from vidya.training import thread_choice
 
@@ -39,10 +40,11 @@ RECENT = 10
 
 @dataclass(frozen=True)
 class ReplyMeans:
-    """What was measured of the replies of a step."""
+    """Means over the replies of a step, or of several."""
 
     reward: float
     tokens: float
+    """Length of the replies."""
     divergence: float
     """KL from the base model, nats per token."""
 
@@ -86,12 +88,16 @@ class RlLoop(EvaluatedLoop):
 
     def description(self) -> dict[str, object]:
         """The first line of the log."""
-        options = dataclasses.asdict(self.options)
+        options = self.options
         return {
             "kind": "rl",
-            "reward": self.options.reward,
-            "settings": list(self.options.settings),
-            "options": {key: value for key, value in options.items() if key != "settings"},
+            "reward": options.reward,
+            "settings": list(options.settings),
+            "options": {
+                name: getattr(options, name)
+                for name in option_names(RlOptions)
+                if name != "settings"
+            },
             "origin": dict(self.trained_run.origin),
             "threads": kernels.get_num_threads(),
         }
@@ -161,12 +167,12 @@ class RlLoop(EvaluatedLoop):
         """Save the weights, if they are others than those that are saved."""
         if self.step == (self.saved_step or 0):
             return
-        options = dataclasses.asdict(self.options)
+        options = self.options
+        values = ((name, getattr(options, name)) for name in option_names(RlOptions))
         self.trained_run.save("rl", {
             "rl": {
-                "reward": self.options.reward, "settings": list(self.options.settings),
-                "steps": self.step,
-                "options": {name: value for name, value in options.items()
+                "reward": options.reward, "settings": list(options.settings), "steps": self.step,
+                "options": {name: value for name, value in values
                             if isinstance(value, (int, float, str))},
             },
         })  # fmt: skip

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from vidya.errors import UserError
 from vidya.terminal.common_options import (
-    Options,
     SeedOption,
     ThreadsOption,
     require_at_least,
@@ -19,12 +18,17 @@ from vidya.terminal.common_options import (
 )
 
 MOST_REPLIES = 4096
-"""In a step: their log-probabilities over the vocabulary are kept at one time."""
+"""Most replies in a step: their log-probabilities over the vocabulary are kept at one time."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OwnOptions(Options):
-    """What no other command has; in --help and in the log it comes before the shared options."""
+class RlOptions(SeedOption, ThreadsOption):
+    """Let a Python function teach a model: `python -m vidya.rl --reward module:function`.
+
+    The model replies several times to each of a few prompts, the function judges the
+    replies, and those that it finds better than the others to the same prompt become
+    likelier (group-relative policy optimisation). The result is saved as BASE_train.bin.
+    """
 
     reward: str
     """Function that judges the replies, as MODULE:FUNCTION: called as function(turns, reply), it
@@ -57,20 +61,10 @@ class _OwnOptions(Options):
     eval_every: int = 20
     """Steps between evaluations on held-out text, after each of which the model is saved."""
     eval_tokens: int = 8192
-    """Most held-out tokens in an evaluation."""
+    """Most held-out tokens of the base corpus in an evaluation."""
     most_forgetting: float = 0.05
     """When the held-out loss has risen by more than this share, the weights of the evaluation
     before are taken back, and that is the end; inf: never."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RlOptions(ThreadsOption, SeedOption, _OwnOptions):
-    """Let a Python function teach a model: `python -m vidya.rl --reward module:function`.
-
-    The model replies several times to each of a few prompts, the function judges the
-    replies, and those that it finds better than the others to the same prompt become
-    likelier (group-relative policy optimisation). The result is saved as BASE_train.bin.
-    """
 
     def check(self) -> None:
         """`UserError` for a number that makes no sense."""

@@ -19,8 +19,6 @@ from vidya.posttraining.teaching.terminal import TerminalTeaching, candidate_lin
 from vidya.terminal.streams import replace_unknown_characters, say
 from vidya.training import thread_choice
 
-QUESTION = "teach_question.json"
-
 
 def teach(
     model: Path | None, options: TeachOptions, show: Callable[[str | dict[str, Any]], None]
@@ -52,16 +50,12 @@ def teach(
         elif options.ask:
             show(_ask(teaching, options, settings, offering))
         elif options.pick is not None or options.answer is not None or options.reject:
-            question = read_question(_question_path(teaching), teaching.journal.taught)
+            question = read_question(teaching.trained_run.folder.question, teaching.journal.taught)
             show(_learn(teaching, options, settings, *question))
         else:
             replace_unknown_characters(sys.stdin)
             return TerminalTeaching(teaching, settings, offering, options.turns).run()
     return 0
-
-
-def _question_path(teaching: Teaching) -> Path:
-    return teaching.trained_run.folder.path / QUESTION
 
 
 def _ask(
@@ -75,7 +69,9 @@ def _ask(
     candidates = [Candidate(reply.text, tuple(reply.ids)) for reply in replies]
     if options.answer is not None:
         return _learn(teaching, options, settings, options.ask, candidates)
-    write_question(_question_path(teaching), teaching.journal.taught, options.ask, candidates)
+    write_question(
+        teaching.trained_run.folder.question, teaching.journal.taught, options.ask, candidates
+    )
     if not options.json:
         return "\n".join(candidate_lines([one.text for one in candidates]))
     return {
@@ -98,5 +94,5 @@ def _learn(
     if pick and not candidates[pick - 1].text:
         raise UserError(f"candidate {pick} is empty: pick another, or give an --answer")
     outcome = teaching.lesson(turns, candidates, settings, pick=pick, answer=options.answer)
-    _question_path(teaching).unlink(missing_ok=True)
+    teaching.trained_run.folder.question.unlink(missing_ok=True)
     return dataclasses.asdict(outcome) if options.json else outcome.line()

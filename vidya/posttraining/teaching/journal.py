@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -25,10 +24,10 @@ from typing import Any
 
 from vidya.errors import UserError
 from vidya.posttraining.teaching.lesson import Lesson, parse_lesson
+from vidya.storage.line_file import LineFile
 from vidya.system.atomic_file import write_bytes
 
 FORMAT = 2
-NAME = "teach.jsonl"
 
 
 @dataclass
@@ -43,8 +42,6 @@ class Journal:
     """Those that count, in order: not those taken back."""
     taught: int = 0
     """Lessons so far, those taken back included."""
-    _size: int = 0
-    """Bytes of the whole lines."""
 
     @classmethod
     def begin(cls, path: Path, base: Mapping[str, str], tokenizer_hash: str) -> Journal:
@@ -55,7 +52,7 @@ class Journal:
         """
         first = _line({"journal": FORMAT, "base": dict(base), "tokenizer": tokenizer_hash})
         write_bytes(path, first)
-        return cls(path, dict(base), tokenizer_hash, _size=len(first))
+        return cls(path, dict(base), tokenizer_hash)
 
     @classmethod
     def open(cls, path: Path) -> Journal:
@@ -90,7 +87,6 @@ class Journal:
                 raise UserError(
                     f"{path} is damaged in line {number}: cut the file before it, or move it away"
                 ) from error
-        journal._size = sum(len(line) + 1 for line in lines)
         return journal
 
     def add(self, lesson: Lesson) -> None:
@@ -141,29 +137,14 @@ class Journal:
     def _append(self, entry: Mapping[str, Any]) -> None:
         line = _line(entry)
         try:
-            descriptor = os.open(self.path, os.O_WRONLY)
-            try:
-                os.ftruncate(descriptor, self._size)
-                _write_all(descriptor, line, self._size)
-                os.fsync(descriptor)
-            except OSError:
-                os.ftruncate(descriptor, self._size)
-                raise
-            finally:
-                os.close(descriptor)
+            with LineFile(self.path, create=False) as file:
+                file.append(line, sync=True)
         except OSError as error:
             raise UserError(
                 f"cannot write to the journal {self.path}: {error.strerror}: nothing was learnt"
             ) from error
-        self._size += len(line)
         self._enter(json.loads(line))
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:
     return json.dumps(entry, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-
-
-def _write_all(descriptor: int, raw: bytes, offset: int) -> None:
-    while raw:
-        count = os.pwrite(descriptor, raw, offset)
-        raw, offset = raw[count:], offset + count

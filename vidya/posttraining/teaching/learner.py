@@ -26,18 +26,18 @@ from vidya.model import objectives
 from vidya.model.adam import Adam
 from vidya.model.transformer import Model, Objective
 from vidya.posttraining.answer_batches import answer_batch, reply_starts
-from vidya.posttraining.finite_update import NotFiniteError, update_if_finite
+from vidya.posttraining.gradient_step import (
+    NotFiniteError,
+    WeightedObjective,
+    gradients_of,
+    update_if_finite,
+)
 from vidya.posttraining.kept_weights import KeptWeights
 from vidya.posttraining.replay_corpus import ReplayCorpus
 from vidya.posttraining.teaching.lesson import Lesson
 from vidya.posttraining.teaching.methods import METHOD_OBJECTIVES, LessonAnswers
 from vidya.posttraining.teaching.settings import LessonSettings
-from vidya.posttraining.weighted_objectives import (
-    WeightedObjective,
-    gradients_of,
-    held_to,
-    mean_cross_entropy,
-)
+from vidya.posttraining.token_objectives import held_to, mean_cross_entropy
 from vidya.text.batch_plan import Batch, BatchPlan
 from vidya.text.tokenizer import Tokenizer
 
@@ -46,7 +46,7 @@ OWN = 0.5
 BETA2 = 0.99
 """Adam's decay of the second moment: lessons are few, and each is something else."""
 REPLAY_SEED = 0
-"""Of the order in which the base corpus comes back."""
+"""Seed of the order in which the base corpus comes back."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +92,7 @@ class Learner:
     def __init__(
         self, model: Model, reference: Model, tokenizer: Tokenizer, corpus: ReplayCorpus | None
     ) -> None:
-        """Make ready to learn.
-
-        Args:
-            model: with room for passes of several answers (`max_tokens`).
-            reference: the model before its first lesson, of the same architecture.
-            tokenizer: the models'.
-            corpus: what the base model was trained on, for replay; None: there is none.
-        """
+        """Make ready; `model` has room for several answers at a time, `corpus` is for replay."""
         self.model, self.reference = model, reference
         self.optimizer = Adam(model, beta2=BETA2)
         self._tokenizer, self._corpus = tokenizer, corpus

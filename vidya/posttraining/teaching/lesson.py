@@ -26,6 +26,10 @@ class Candidate:
     ids: tuple[int, ...]
     """As they were drawn, the marker that ended it included."""
 
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it; `parse_candidate` is the way back."""
+        return {"text": self.text, "ids": list(self.ids)}
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -90,11 +94,16 @@ class Lesson:
         return {
             "lesson": self.number,
             "turns": list(self.turns),
-            "candidates": [{"text": one.text, "ids": list(one.ids)} for one in self.candidates],
+            "candidates": [one.plain() for one in self.candidates],
             "pick": self.pick,
             "answer": self.answer,
             "settings": dataclasses.asdict(self.settings),
         }
+
+
+def parse_candidate(plain: Mapping[str, Any]) -> Candidate:
+    """A candidate from what `Candidate.plain` made; errors as of `parse_lesson`."""
+    return Candidate(str(plain["text"]), tuple(map(int, plain["ids"])))
 
 
 def parse_lesson(plain: Mapping[str, Any]) -> Lesson:
@@ -103,9 +112,7 @@ def parse_lesson(plain: Mapping[str, Any]) -> Lesson:
     Raises:
         ValueError, KeyError, TypeError: it is none.
     """
-    candidates = tuple(
-        Candidate(str(one["text"]), tuple(map(int, one["ids"]))) for one in plain["candidates"]
-    )
+    candidates = tuple(map(parse_candidate, plain["candidates"]))
     settings = LessonSettings(**plain["settings"])
     try:
         settings.check()

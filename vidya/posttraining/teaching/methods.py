@@ -17,9 +17,8 @@ import numpy as np
 
 from vidya.model import objectives
 from vidya.model.transformer import Array, Objective
-from vidya.posttraining.clipped_policy import ClippedPolicy
 from vidya.posttraining.teaching.settings import LessonSettings, MethodName
-from vidya.posttraining.weighted_objectives import mean_cross_entropy
+from vidya.posttraining.token_objectives import ClippedPolicy, mean_cross_entropy
 from vidya.text.batch_plan import Batch
 
 

@@ -12,19 +12,14 @@ from typing import Optional
 from vidya.errors import UserError
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.posttraining.teaching.settings import LessonSettings
-from vidya.terminal.common_options import (
-    Options,
-    SamplingOptions,
-    ThreadsOption,
-    require_at_least,
-)
+from vidya.terminal.common_options import SamplingOptions, ThreadsOption, require_at_least
 
 MOST_CANDIDATES = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Actions(Options):
-    """What a program may ask for; none of it: teach in the terminal."""
+class TeachOptions(LessonSettings, SamplingOptions, ThreadsOption):
+    """What to do, and how to teach."""
 
     ask: tuple[str, ...] = ()
     """Print the candidates for this message. Several texts are a conversation: the user's and
@@ -41,9 +36,15 @@ class _Actions(Options):
     """Rebuild the taught model from the base model and the journal, bit for bit."""
     json: bool = False
     """Print JSON, one object a line, with --ask and what follows it."""
+    n: int = 5
+    """Number of candidates to offer."""
+    max_tokens: int = 40
+    """Tokens after which a candidate is cut off."""
+    turns: int = 5
+    """Messages after which a conversation begins anew."""
 
     def check(self) -> None:
-        """`UserError` for actions that do not go together."""
+        """`UserError` for options that make no sense, or do not go together."""
         super().check()
         learns = [self.pick is not None, self.answer is not None, self.reject]
         other = [self.undo, self.replay_journal]
@@ -60,22 +61,6 @@ class _Actions(Options):
             raise UserError("--answer is empty: --reject says that no candidate is right")
         if self.json and not (self.ask or any(learns)):
             raise UserError("--json is for --ask, --pick, --answer and --reject")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TeachOptions(ThreadsOption, SamplingOptions, LessonSettings, _Actions):
-    """How to teach."""
-
-    n: int = 5
-    """Number of candidates to offer."""
-    max_tokens: int = 40
-    """Tokens after which a candidate is cut off."""
-    turns: int = 5
-    """Messages after which a conversation begins anew."""
-
-    def check(self) -> None:
-        """`UserError` for options that make no sense."""
-        super().check()
         if not 1 <= self.n <= MOST_CANDIDATES:
             raise UserError(f"--n must be between 1 and {MOST_CANDIDATES}, not {self.n}")
         require_at_least(1, self, "max_tokens", "turns")

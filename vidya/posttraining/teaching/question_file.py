@@ -7,26 +7,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vidya.errors import UserError
-from vidya.posttraining.teaching.lesson import Candidate
+from vidya.posttraining.teaching.lesson import Candidate, parse_candidate
 from vidya.system.atomic_file import write_bytes
 
 
 def write_question(
     path: Path, taught: int, turns: Sequence[str], candidates: Sequence[Candidate]
 ) -> None:
-    """Remember a question and the candidates that were offered.
+    """Remember a conversation and the candidates for its next turn.
 
-    Args:
-        path: the file.
-        taught: lessons in the journal so far, taken back ones included: an answer counts only
-            as long as there is no other.
-        turns: the conversation, the user's message last.
-        candidates: what the model offered.
+    `taught` lessons are in the journal so far: an answer counts as long as there is no other.
     """
     write_bytes(path, json.dumps({
         "taught": taught,
         "turns": turns,
-        "candidates": [{"text": one.text, "ids": one.ids} for one in candidates],
+        "candidates": [one.plain() for one in candidates],
     }).encode())  # fmt: skip
 
 
@@ -38,7 +33,7 @@ def read_question(path: Path, taught: int) -> tuple[tuple[str, ...], list[Candid
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        candidates = [Candidate(one["text"], tuple(one["ids"])) for one in found["candidates"]]
+        candidates = [parse_candidate(one) for one in found["candidates"]]
         turns, asked_after = tuple(found["turns"]), found["taught"]
     except FileNotFoundError:
         raise UserError("nothing was asked: --ask TEXT first") from None

@@ -20,10 +20,8 @@ from collections.abc import Generator as Stream
 from dataclasses import dataclass
 
 from vidya.generation.chat_tokens import chat_prompt
-from vidya.generation.generator import Generator
-from vidya.generation.replies import Reply, write_replies
+from vidya.generation.replies import Reply, reply_generator, write_replies
 from vidya.generation.sampling_settings import SamplingSettings
-from vidya.posttraining.teaching import journal
 from vidya.posttraining.teaching.journal import Journal
 from vidya.posttraining.teaching.learner import Learner, LessonOutcome
 from vidya.posttraining.teaching.lesson import Candidate, Lesson
@@ -41,9 +39,9 @@ class Offering:
     """How candidates are drawn."""
 
     count: int
-    """How many."""
+    """Number of candidates."""
     max_tokens: int
-    """After which one is cut off."""
+    """Tokens after which a candidate is cut off."""
     sampling: SamplingSettings
 
 
@@ -63,9 +61,7 @@ class Teaching:
         self, trained_run: TrainedRun, learner: Learner, book: Journal, slots: int
     ) -> None:
         self.trained_run, self.learner, self.journal = trained_run, learner, book
-        self.generator = Generator(
-            trained_run.model, slots=slots, turn_starts=[trained_run.tokenizer.user_id]
-        )
+        self.generator = reply_generator(trained_run.model, trained_run.tokenizer, slots)
         self.whole = True
         self._asked = 0
         self._saving: threading.Thread | None = None
@@ -182,7 +178,7 @@ class Teaching:
         lessons = self.journal.lessons
         missing = len(lessons) - known
         if missing:
-            say(f"learning {plural(missing, 'lesson')} of {journal.NAME} again")
+            say(f"learning {plural(missing, 'lesson')} of {self.journal.path.name} again")
         for number in range(known, len(lessons)):
             self.learner.learn(lessons[number], lessons[:number])
             if (number + 1 - known) % 20 == 0:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from typing import Any
 from vidya.errors import UserError
 from vidya.model.micro_batches import MICRO_BATCH_TOKENS
 from vidya.model.transformer import Model
-from vidya.posttraining.teaching import journal
 from vidya.posttraining.teaching.journal import Journal
 from vidya.posttraining.teaching.learner import Learner
 from vidya.posttraining.teaching.session import Say, Teaching
@@ -21,8 +19,8 @@ from vidya.posttraining.trained_run import TrainedRun, open_trained_run
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_format import CheckpointError, read_digest
 from vidya.storage.pretrained import load_pretrained
-
-BASE_NAME = "teach_base.safetensors"
+from vidya.storage.run_folder import RunFolder
+from vidya.system.atomic_file import atomic_copy
 
 
 @contextlib.contextmanager
@@ -46,13 +44,13 @@ def open_teaching(path: str | os.PathLike[str] | None, slots: int, say: Say) -> 
 
 
 def _opened(trained_run: TrainedRun, slots: int, say: Say) -> Teaching:
-    folder, path, origin = trained_run.folder.path, trained_run.path, trained_run.origin
+    folder, path, origin = trained_run.folder, trained_run.path, trained_run.origin
     if path.exists() and path.name != origin["name"]:
         raise UserError(
             f"{path} is there and would be replaced: teach goes on with that one, or move it away "
             f"to begin with {origin['name']}"
         )
-    book = Journal.open(folder / journal.NAME) if (folder / journal.NAME).exists() else None
+    book = Journal.open(folder.lessons) if folder.lessons.exists() else None
     known: str | None = None
     taught_here = origin["kind"] == "taught"
     if book is not None:
@@ -63,9 +61,10 @@ def _opened(trained_run: TrainedRun, slots: int, say: Say) -> Teaching:
         elif taught_here:
             known = str(trained_run.meta.get("journal"))
     if book is None:
-        _keep_base(folder / origin["name"], folder / BASE_NAME)
-        book = Journal.begin(folder / journal.NAME, origin, trained_run.tokenizer.hash)
-    base_model, base_meta = _base_model(folder / BASE_NAME, book)
+        # a name that no training or lesson writes to
+        atomic_copy(folder.path / origin["name"], folder.lessons_base)
+        book = Journal.begin(folder.lessons, origin, trained_run.tokenizer.hash)
+    base_model, base_meta = _base_model(folder.lessons_base, book)
     # what is saved tells of the base, not of the checkpoint of the session before
     trained_run = dataclasses.replace(trained_run, meta=base_meta, origin=book.base)
     learner = Learner(trained_run.model, base_model, trained_run.tokenizer, trained_run.corpus)
@@ -100,26 +99,16 @@ def _restore_moments(trained_run: TrainedRun, learner: Learner) -> None:
     adam.steps = int(meta["adam_steps"])
 
 
-def _keep_base(source: Path, target: Path) -> None:
-    """Give the base model a name that no training or lesson writes to."""
-    temporary = target.with_name(f".{target.name}.new")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:  # a file system without links
-        shutil.copyfile(source, temporary)
-    os.replace(temporary, target)
-
-
-def _set_aside(folder: Path, say: Say) -> None:
+def _set_aside(folder: RunFolder, say: Say) -> None:
     """Keep a journal that belongs to another base model, and that model, under other names."""
     number = 1
-    while (folder / f"teach.{number}.jsonl").exists():
+    while folder.numbered(folder.lessons, number).exists():
         number += 1
-    if (folder / BASE_NAME).exists():
-        os.replace(folder / BASE_NAME, folder / f"teach_base.{number}.safetensors")
-    os.replace(folder / journal.NAME, folder / f"teach.{number}.jsonl")
+    if folder.lessons_base.exists():
+        os.replace(folder.lessons_base, folder.numbered(folder.lessons_base, number))
+    kept = folder.numbered(folder.lessons, number)
+    os.replace(folder.lessons, kept)
     say(
-        f"{journal.NAME} began with another model: it is teach.{number}.jsonl now, "
+        f"{folder.lessons.name} began with another model: it is {kept.name} now, "
         "and a new one begins"
     )

@@ -59,14 +59,7 @@ class TerminalTeaching:
     def __init__(
         self, teaching: Teaching, settings: LessonSettings, how: Offering, most_turns: int
     ) -> None:
-        """Make ready.
-
-        Args:
-            teaching: the open journal and model.
-            settings: how lessons are learnt.
-            how: what is offered.
-            most_turns: messages after which a conversation begins anew.
-        """
+        """Make ready; a conversation begins anew after `most_turns` messages."""
         self._teaching, self._settings, self._how = teaching, settings, how
         self._most_turns = most_turns
         self._turns: list[str] = []

@@ -1,11 +1,64 @@
-"""Policy gradient that is clipped and held to a base model: of RL, and of lessons."""
+"""What is minimised about the rows of logits of a batch's tokens that count.
+
+An objective (`vidya.model.transformer.Objective`) is called with all rows or, where a batch
+takes several micro-batches, with some at a time and the number of those before.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from vidya.model import objectives
-from vidya.model.transformer import Array
+from vidya.model.transformer import Array, Model, Objective
+from vidya.text.batch_plan import Batch
+
+
+def mean_cross_entropy(batch: Batch, seen: list[float] | None = None) -> Objective:
+    """Mean cross-entropy of the targets that count, in nats.
+
+    Args:
+        batch: whose targets are learnt.
+        seen: when the objective is called, its value is appended.
+    """
+    targets = batch.targets[batch.targets >= 0]
+
+    def objective(first: int, logits: Array) -> tuple[float, Array]:
+        weights = np.full(len(logits), 1 / len(targets), logits.dtype)
+        value, gradient = objectives.weighted_logprob(
+            objectives.log_softmax(logits), targets[first : first + len(logits)], weights
+        )
+        if seen is not None:
+            seen.append(value)
+        return value, gradient
+
+    return objective
+
+
+def held_to(base: Model, window: Batch, seen: list[float] | None = None) -> Objective:
+    """KL(base || model), the mean over the window's tokens that count, in nats.
+
+    Its gradient is 0 where nothing has changed, so it does not add the noise that the
+    cross-entropy of a few tokens has.
+
+    Args:
+        base: the model to stay near to, which is run here.
+        window: of its corpus.
+        seen: when the objective is called, its rows' share of the window's mean
+            cross-entropy is appended.
+    """
+    expected = objectives.log_softmax(base.logits(window))
+    targets = window.targets[window.targets >= 0]
+
+    def objective(first: int, logits: Array) -> tuple[float, Array]:
+        some = slice(first, first + len(logits))
+        logprobs = objectives.log_softmax(logits)
+        if seen is not None:
+            nats = -float(objectives.token_logprobs(logprobs, targets[some]).sum())
+            seen.append(nats / len(targets))
+        divergence, pull = objectives.kl_from(expected[some], logprobs)
+        return float(divergence.sum()) / len(targets), pull / len(targets)
+
+    return objective
 
 
 class ClippedPolicy:

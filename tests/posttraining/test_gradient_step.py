@@ -5,12 +5,8 @@ import pytest
 from support.models import draw_model
 
 from vidya.model.config import ModelConfig
-from vidya.posttraining.weighted_objectives import (
-    WeightedObjective,
-    gradients_of,
-    held_to,
-    mean_cross_entropy,
-)
+from vidya.posttraining.gradient_step import WeightedObjective, gradients_of
+from vidya.posttraining.token_objectives import held_to, mean_cross_entropy
 from vidya.text.batch_plan import Batch
 
 CONFIG = ModelConfig(16, 2, 2, 8, 30)
@@ -76,9 +72,8 @@ def test_nothing_pulls_back_what_has_not_moved():
     assert abs(value) < 1e-12 and np.abs(base.flat_gradient).max() < 1e-12
 
 
-def test_agrees_with_pytorch():
+def test_agrees_with_pytorch(torch):
     """The divergence's gradient for the logits, as torch.nn.functional.kl_div has it."""
-    torch = pytest.importorskip("torch")
     base, rng = draw_model(CONFIG, np.float64, 1, 64), np.random.default_rng(2)
     window = batch_of(rng, [8, 6])
     expected = base.logits(window)

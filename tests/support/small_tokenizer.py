@@ -1,0 +1,15 @@
+"""A small corpus that tokenizers are learned from, and a tokenizer of it."""
+
+from vidya.text.conversation_format import ASSISTANT, USER
+from vidya.text.tokenizer_training import train_tokenizer
+
+WORDS = ["how are you", "I am fine", "thank you very much", "what is it", "see you", "of course"]
+DOCUMENTS = [
+    f"{USER} {WORDS[i % 6]} {WORDS[i % 5]} ? {ASSISTANT} {WORDS[i % 4]} , {WORDS[i % 3]} . {i % 7}"
+    for i in range(300)
+]
+MERGES = 60
+
+
+def a_tokenizer():
+    return train_tokenizer(DOCUMENTS, MERGES)

@@ -16,6 +16,8 @@ from vidya.planning import cost_estimate
 from vidya.storage import checkpoint_folder
 from vidya.training.options import TrainOptions
 
+pytestmark = pytest.mark.auto_precision
+
 SMALL = [*TINY, "--data", "small.txt"]
 
 

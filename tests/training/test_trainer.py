@@ -25,7 +25,7 @@ from vidya.system.stop_signal import StopSignal
 from vidya.training import thread_choice, trainer
 from vidya.training.samples import append_samples, truncate_samples
 
-pytestmark = pytest.mark.usefixtures("kernel_settings")
+pytestmark = [pytest.mark.auto_precision, pytest.mark.usefixtures("kernel_settings")]
 
 
 # ---------------------------------------------------------------- signals

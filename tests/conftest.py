@@ -20,10 +20,39 @@ hypothesis.settings.register_profile("ci", parent=hypothesis.settings.get_profil
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "vidya")
 
 
+FORCED = "VIDYA_AUTO_PRECISION"
+NOT_MARKED = "tests that ask what auto means are marked auto_precision"
+
+
 def pytest_configure(config):
     config.addinivalue_line(
         "markers", "extras: needs what `make test` does not install: `make test-extras` runs it"
     )
+    config.addinivalue_line(
+        "markers", "auto_precision: asks what --precision auto means: `make test` runs it once as "
+        "it is here and once with auto forced to bf16"
+    )  # fmt: skip
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave out, unread, the files without a test that is asked for: there are many."""
+    if config.option.markexpr == "auto_precision" and collection_path.name.startswith("test_"):
+        return "auto_precision" not in collection_path.read_text("utf-8") or None
+    return None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """A test that is not marked cannot ask what auto means, nor can what it starts."""
+    before = os.environ.get(FORCED)
+    if item.get_closest_marker("auto_precision") is None:
+        os.environ[FORCED] = NOT_MARKED
+    try:
+        return (yield)
+    finally:
+        os.environ.pop(FORCED, None)
+        if before is not None:
+            os.environ[FORCED] = before
 
 
 @pytest.hookimpl(tryfirst=True)  # before it is decided which markers are run

@@ -9,6 +9,8 @@ import pytest
 from support.chat_runs import babbling_model, save_run, screen, small_tokenizer
 from support.commands import in_terminal
 
+pytestmark = pytest.mark.auto_precision
+
 PASTE = "\x1b[200~{}\x1b[201~"
 FRESH_PROMPT = "\x1b\\[\\?2004h(?s:.*?)you>"
 """Paste is switched on when a prompt begins; one that is drawn again shows its text alone."""

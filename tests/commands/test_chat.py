@@ -24,6 +24,8 @@ from vidya.storage.checkpoint_format import CheckpointError
 from vidya.storage.pretrained import load_pretrained
 from vidya.text.tokenizer_training import train_tokenizer
 
+pytestmark = pytest.mark.auto_precision
+
 # ---- loading -------------------------------------------------------------------------
 
 

@@ -10,6 +10,8 @@ from support.training_runs import lines_of, snapshot, train
 from vidya.errors import UserError
 from vidya.storage.checkpoint_format import read_digest
 
+pytestmark = pytest.mark.auto_precision
+
 
 @pytest.mark.parametrize(
     ("options", "says"),

@@ -14,6 +14,8 @@ from vidya.errors import UserError
 from vidya.model.presets import checkpoint_base
 from vidya.training.options import TrainOptions
 
+pytestmark = pytest.mark.auto_precision
+
 SMALL = [*TINY, "--data", "small.txt"]
 
 

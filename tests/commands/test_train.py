@@ -39,6 +39,8 @@ from vidya.text.conversation_format import MARKERS
 from vidya.text.held_out_split import is_held_out
 from vidya.text.tokenizer import Tokenizer
 
+pytestmark = pytest.mark.auto_precision
+
 LONG = [*TINY, "--data", "small.txt", "--steps", 400, "--checkpoint-every", 7, "--eval-every", 20]
 
 

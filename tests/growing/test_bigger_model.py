@@ -13,6 +13,8 @@ from vidya.storage.pretrained import load_pretrained
 from vidya.text.tokenizer import Tokenizer
 from vidya.text.tokenizer_training import train_tokenizer
 
+pytestmark = pytest.mark.auto_precision
+
 
 def test_what_is_written_says_where_it_comes_from(growing_work):
     expand(seed=3, out="big")

@@ -18,6 +18,8 @@ from vidya.model import growth
 from vidya.storage.pretrained import Pretrained, load_pretrained
 from vidya.text.held_out_split import is_held_out
 
+pytestmark = pytest.mark.auto_precision
+
 TEXTS = ["hello there how are you", "i am fine", "and you", "thank you"]
 
 

@@ -5,19 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.reference import kernels as reference
-from support.reference.check import DTYPES, ISAS, assert_close, normal, use_isa
+from support.reference.check import DTYPES, assert_close, normal
 
 from vidya import kernels
 
 pytestmark = pytest.mark.usefixtures("kernel_settings")
 ALL = np.arange(2**16, dtype=np.uint16)
 """Every bfloat16 there is."""
-
-
-@pytest.fixture(params=ISAS)
-def isa(request):
-    use_isa(request.param)
-    return request.param
 
 
 def words(*bits):

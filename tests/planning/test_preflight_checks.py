@@ -24,7 +24,7 @@ from vidya.text import tokenizer
 from vidya.text.tokenizer_training import train_tokenizer
 from vidya.training import training_run
 
-pytestmark = pytest.mark.usefixtures("kernel_settings")
+pytestmark = [pytest.mark.auto_precision, pytest.mark.usefixtures("kernel_settings")]
 
 GIVEN = (
     "--preset 25m --n-embd 64 --n-layer 2 --n-head 2 --context 32 --merges 60 --lr 3e-3 "

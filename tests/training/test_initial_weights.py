@@ -22,6 +22,8 @@ from support.training_runs import (
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_format import read_digest, read_meta
 
+pytestmark = pytest.mark.auto_precision
+
 AGAIN = (
     "--tokens-per-step 64 --samples 1 --threads 1 --val-fraction 0.1 --data small.txt --seed 5"
 ).split()

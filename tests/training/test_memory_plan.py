@@ -22,7 +22,7 @@ from vidya.system import process_memory
 from vidya.text.batch_plan import Batch
 from vidya.training import memory_plan
 
-pytestmark = pytest.mark.usefixtures("kernel_settings")
+pytestmark = [pytest.mark.auto_precision, pytest.mark.usefixtures("kernel_settings")]
 
 CONFIG = ModelConfig(32, 2, 1, 16, 300)
 

@@ -18,6 +18,8 @@ from vidya.text.batch_plan import Batch
 from vidya.training import step_profile
 from vidya.training.step_profile import PYTHON, Call, StepFacts, StepProfiler, steps_to_watch
 
+pytestmark = pytest.mark.auto_precision
+
 CONFIG = ModelConfig(32, 3, 2, 40, 300, dropout=0.1)
 LENGTHS = (40, 7, 1, 30)
 

@@ -18,7 +18,7 @@ from vidya.system import processor
 from vidya.training import thread_choice
 from vidya.training.thread_choice import Timing, Workload
 
-pytestmark = pytest.mark.usefixtures("kernel_settings")
+pytestmark = [pytest.mark.auto_precision, pytest.mark.usefixtures("kernel_settings")]
 
 WORK = Workload({"n_embd": 32, "n_layer": 1}, 500, "fp32")
 
@@ -379,7 +379,7 @@ def test_a_training_measures_and_remembers_and_its_numbers_are_the_same(home):
     if kernels.usable_cores() == 1:
         pytest.skip("one core has no choice")
     train(*GIVEN, "--out", "one", cwd=home)
-    auto = said(train(*GIVEN, "--threads", "auto", "--out", "auto", cwd=home, fresh=True))
+    auto = said(train(*GIVEN, "--threads", "auto", "--out", "auto", cwd=home))
     assert "timing steps of" in auto[0] and len(auto) == 1 + len(
         thread_choice.candidates(kernels.usable_cores())
     )
@@ -387,15 +387,15 @@ def test_a_training_measures_and_remembers_and_its_numbers_are_the_same(home):
     assert len(chosen_lines) == 1
     number = int(chosen_lines[0].split()[1])
     assert lines_of("auto")[0]["threads"] == number
-    again = said(train(*GIVEN, "--threads", "auto", "--out", "again", cwd=home, fresh=True))
+    again = said(train(*GIVEN, "--threads", "auto", "--out", "again", cwd=home))
     assert len(again) == 1 and again[0].startswith(f"threads: {number} (measured on 20")
-    measured = said(train(*GIVEN, "--threads", "measure", "--out", "new", cwd=home, fresh=True))
+    measured = said(train(*GIVEN, "--threads", "measure", "--out", "new", cwd=home))
     assert len(measured) == len(auto)
     for run in ("auto", "again", "new"):
         assert curve(run) == curve("one")
         assert weights(run) == weights("one")
     # asked for once: the run goes on with what is remembered
-    more = train("--resume", "--out", "new", "--steps", 5, cwd=home, fresh=True)
+    more = train("--resume", "--out", "new", "--steps", 5, cwd=home)
     assert len(said(more)) == 1 and "measured on" in said(more)[0]
     assert not list((home / "cache/vidya").glob(".*"))
 
@@ -404,6 +404,7 @@ def test_on_one_core_nothing_is_timed(home):
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:
+        # a new process begins with the cores of this one
         done = train(*GIVEN, "--threads", "measure", "--out", "run", cwd=home, fresh=True)
     finally:
         os.sched_setaffinity(0, before)
@@ -431,5 +432,5 @@ def test_more_threads_than_cores_is_a_warning(home):
     ],
 )
 def test_what_is_no_number_of_threads(home, asked, says):
-    assert says in refused(*GIVEN, "--threads", asked, "--out", "run", cwd=home, fresh=True)
+    assert says in refused(*GIVEN, "--threads", asked, "--out", "run", cwd=home)
     assert not (home / "run").exists()

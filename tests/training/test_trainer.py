@@ -23,7 +23,7 @@ from vidya.storage.metrics_log import MetricsWriter
 from vidya.system.stop_signal import StopSignal
 from vidya.training import thread_choice
 
-pytestmark = pytest.mark.usefixtures("kernel_settings")
+pytestmark = [pytest.mark.auto_precision, pytest.mark.usefixtures("kernel_settings")]
 
 
 # ---------------------------------------------------------------- signals

@@ -29,6 +29,8 @@ and, beneath these:
 Code that runs the same kernels thousands of times over the same buffers (the
 model) takes `library(dtype)` and `pointer(array)`, binds its pointers once and
 calls the C functions of csrc/vidya.h without these checks.
+
+What is imported here is what the package offers.
 """
 
 from vidya.kernels.bfloat16 import from_bf16, to_bf16
@@ -46,7 +48,6 @@ from vidya.kernels.bindings import (
     set_num_threads,
     structure,
     structures,
-    usable_cores,
     workspace,
 )
 from vidya.kernels.flat_buffers import adam, norm, sum
@@ -88,60 +89,4 @@ from vidya.kernels.products import (
     matmul_backward_weight,
 )
 from vidya.kernels.weight_panels import CompressedWeights, panel_bytes
-
-__all__ = [
-    "CACHE_BLOCK",
-    "CACHE_PAD",
-    "MAX_HEAD_DIM",
-    "MAX_THREADS",
-    "NULL",
-    "RMSNORM_EPS",
-    "ROPE_BASE",
-    "CompressedWeights",
-    "Precision",
-    "_float32",
-    "_float64",
-    "adam",
-    "attention",
-    "attention_backward",
-    "attention_decode",
-    "dropout_add",
-    "embedding",
-    "embedding_backward",
-    "from_bf16",
-    "gelu",
-    "gelu_backward",
-    "get_isa",
-    "get_num_threads",
-    "has_bf16",
-    "library",
-    "linear",
-    "linear_backward_input",
-    "linear_backward_weight",
-    "linear_cross_entropy",
-    "linear_cross_entropy_backward",
-    "log_sum_exp",
-    "matmul",
-    "matmul_backward_input",
-    "matmul_backward_weight",
-    "norm",
-    "openblas_config",
-    "openblas_get_num_threads",
-    "openblas_set_num_threads",
-    "panel_bytes",
-    "pointer",
-    "rmsnorm",
-    "rmsnorm_backward",
-    "rmsnorm_statistics",
-    "rope",
-    "rope_table",
-    "set_isa",
-    "set_num_threads",
-    "structure",
-    "structures",
-    "sum",
-    "to_bf16",
-    "top_k",
-    "usable_cores",
-    "workspace",
-]
+from vidya.system.cpu_cores import usable_cores

@@ -84,7 +84,7 @@ def set_num_threads(n: int) -> None:
     Raises ValueError unless 1 <= n <= `MAX_THREADS`.
     """
     _require_threads(n)
-    available = usable_cores()
+    available = cpu_cores.usable_cores()
     _float32.lib.vidya_set_num_threads(n, available)
     _float64.lib.vidya_set_num_threads(n, available)
 
@@ -137,8 +137,3 @@ def set_isa(name: str) -> None:
 def has_bf16() -> bool:
     """Whether the micro-kernels in use multiply bfloat16 faster than float32."""
     return bool(_float32.lib.vidya_has_bf16())
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: affinity and cgroup quota, at least 1."""
-    return cpu_cores.usable_cores()

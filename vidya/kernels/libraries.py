@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import Any
 
 from vidya.errors import UserError
 
@@ -25,33 +24,22 @@ def _preload_openblas() -> None:
         ctypes.CDLL(path)
 
 
-def _load_kernels() -> tuple[Any, Any]:
-    """The extension modules in float and in double.
-
-    One built against the system's OpenBLAS loads as it is; one built against the
-    wheel asks for a library that is not on the linker's path until it is preloaded.
-    """
-    try:
-        return _import_kernels()
-    except ImportError:
-        _preload_openblas()
-    try:
-        return _import_kernels()
-    except ImportError as error:  # not built, or built for another Python
-        raise _not_usable(str(error)) from None
-
-
-def _import_kernels() -> tuple[Any, Any]:
-    from vidya.kernels import _float32, _float64
-
-    return _float32, _float64
-
-
 def _not_usable(reason: str) -> UserError:
     return UserError(f"the C kernels are not usable here ({reason}): run `make` in vidya's folder")
 
 
-_float32, _float64 = _load_kernels()
+# One built against the system's OpenBLAS loads as it is; one built against the wheel asks for a
+# library that is not on the linker's path until it is preloaded.
+try:
+    from vidya.kernels import _float32 as _float32
+    from vidya.kernels import _float64 as _float64
+except ImportError:
+    _preload_openblas()
+    try:
+        from vidya.kernels import _float32 as _float32
+        from vidya.kernels import _float64 as _float64
+    except ImportError as error:  # not built, or built for another Python
+        raise _not_usable(str(error)) from None
 
 if _float32.lib.vidya_openblas_get_parallel() == 2:
     raise UserError(

@@ -72,16 +72,14 @@ class StepFacts:
 Describe = Callable[[Call, StepFacts], Work]
 
 
-def _flops(count: Callable[..., float], sizes: int) -> Describe:
-    """Arithmetic as a function of the first `sizes` integer arguments."""
-    return lambda call, _: Work(flops=count(*call.sizes[:sizes]))
+def _flops(count: Callable[..., float]) -> Describe:
+    """So much arithmetic, from the integer arguments in their order."""
+    return lambda call, _: Work(flops=count(*call.sizes))
 
 
-def _rows(reals: float) -> Describe:
-    """So many numbers read or written for each of T × d, the first two integers."""
-    return lambda call, facts: Work(
-        traffic=reals * call.sizes[0] * call.sizes[1] * facts.real_bytes
-    )
+def _traffic(reals: Callable[..., float]) -> Describe:
+    """So many numbers read or written, from the integer arguments in their order."""
+    return lambda call, facts: Work(traffic=reals(*call.sizes) * facts.real_bytes)
 
 
 def _each_array(call: Call, facts: StepFacts) -> Work:
@@ -94,43 +92,28 @@ def _attention(products: int) -> Describe:
     return lambda call, _: Work(flops=2 * products * call.sizes[1] * call.sizes[2] * call.pairs)
 
 
-def _rmsnorm_backward(call: Call, facts: StepFacts) -> Work:
-    # T, d, accumulate_dx, accumulate_dgain: adding to dx reads it first
-    reals = 4 if call.sizes[2] else 3
-    return Work(traffic=reals * call.sizes[0] * call.sizes[1] * facts.real_bytes)
-
-
-def _rope(call: Call, facts: StepFacts) -> Work:
-    # T, row_stride, n_rotated, hd, inverse: read and written
-    return Work(traffic=2 * call.sizes[0] * call.sizes[2] * call.sizes[3] * facts.real_bytes)
-
-
-def _adam(call: Call, facts: StepFacts) -> Work:
-    # parameters and two moments read and written, gradients read
-    return Work(traffic=7 * call.sizes[0] * facts.real_bytes)
-
-
 DESCRIBED: dict[str, Describe] = {
-    "embedding_forward": _rows(2),
-    "embedding_backward": _rows(3),
-    "rmsnorm_forward": _rows(2),
-    "rmsnorm_statistics": _rows(1),
-    "rmsnorm_backward": _rmsnorm_backward,
-    "rope": _rope,
+    "embedding_forward": _traffic(lambda T, d: 2 * T * d),
+    "embedding_backward": _traffic(lambda T, d: 3 * T * d),
+    "rmsnorm_forward": _traffic(lambda T, d: 2 * T * d),
+    "rmsnorm_statistics": _traffic(lambda T, d: T * d),
+    # adding to dx reads it first
+    "rmsnorm_backward": _traffic(lambda T, d, add_dx, _: (4 if add_dx else 3) * T * d),
+    "rope": _traffic(lambda T, row_stride, n_rotated, hd, inverse: 2 * T * n_rotated * hd),
     "attention_forward": _attention(2),
     "attention_backward": _attention(5),
     "gelu_forward": _each_array,
     "gelu_backward": _each_array,
     "dropout_add": _each_array,
-    # T, d, V
-    "linear_cross_entropy_forward": _flops(lambda T, d, V: 2 * T * d * V, 3),
-    "linear_cross_entropy_backward": _flops(lambda T, d, V: 6 * T * d * V, 3),
+    "linear_cross_entropy_forward": _flops(lambda T, d, V, *_: 2 * T * d * V),
+    "linear_cross_entropy_backward": _flops(lambda T, d, V, *_: 6 * T * d * V),
     "sum": _each_array,
     "norm": _each_array,
-    "adam": _adam,
+    # parameters and two moments are read and written, gradients read
+    "adam": _traffic(lambda n, step: 7 * n),
 }
-"""By C function, without `vidya_`: its work, from the integer arguments in their order."""
-_matmul = _flops(lambda m, n, k: 2 * m * n * k, 3)
+"""By C function, without `vidya_`: its work."""
+_matmul = _flops(lambda m, n, k, *_: 2 * m * n * k)
 
 
 def is_matmul(function: str) -> bool:

@@ -18,7 +18,7 @@ from vidya.terminal.formatting import printable
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[>=]")
 FRESH = "\x1b\\[\\?2004h(?s:.*?){}>"
 QUICK = ("--max-tokens", 8, "--replay", 16, "--lr", "1e-3", "--threads", 1)
-SLOW = (*QUICK, "--steps", 1000)
+SLOW = (*QUICK, "--steps", 400)
 """A lesson of a second or so."""
 
 

@@ -8,7 +8,6 @@ from support.reference import kernels as reference
 from support.reference.check import (
     DTYPES,
     EDGES,
-    ISAS,
     TOLERANCE,
     assert_close,
     assert_gradients,
@@ -18,7 +17,6 @@ from support.reference.check import (
     normal,
     seeds,
     sizes,
-    use_isa,
 )
 
 from vidya import kernels
@@ -222,11 +220,6 @@ def test_nan_stays_nan(column, T, dtype):
 
 
 # ---- bfloat16 -----------------------------------------------------------------
-
-
-@pytest.fixture(params=ISAS)
-def isa(request, kernel_settings):
-    use_isa(request.param)
 
 
 def check_half(offsets, H, hd, rng):

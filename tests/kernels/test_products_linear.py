@@ -15,14 +15,12 @@ from hypothesis import strategies as st
 from support.reference import kernels as reference
 from support.reference.check import (
     DTYPES,
-    ISAS,
     assert_close,
     assert_gradients,
     dtypes,
     normal,
     relative_error,
     seeds,
-    use_isa,
 )
 
 from vidya import kernels
@@ -65,12 +63,6 @@ SHAPES = (
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 both_dtypes = pytest.mark.parametrize("dtype", DTYPES)
 both_precisions = pytest.mark.parametrize("precision", PRECISIONS)
-
-
-@pytest.fixture(params=ISAS)
-def isa(request):
-    use_isa(request.param)
-    return request.param
 
 
 def draw(rng, T, n, k, dtype):

@@ -1,8 +1,4 @@
-"""The kernels against the float64 reference and finite differences: products, rows, elements.
-
-Attention, dropout, cross-entropy, the checks of arguments and the threads have
-files of their own (test_kernels_*.py).
-"""
+"""Embedding, RMSNorm, RoPE and GELU against the float64 reference and finite differences."""
 
 import numpy as np
 import pytest
@@ -11,7 +7,6 @@ from hypothesis import strategies as st
 from support.reference import kernels as reference
 from support.reference.check import (
     DTYPES,
-    EDGES,
     assert_close,
     assert_gradients,
     dtypes,
@@ -29,55 +24,6 @@ few = settings(max_examples=10)
 
 def pointers(*arrays):
     return [kernels.pointer(array) for array in arrays]
-
-
-# ---- matrix multiplication --------------------------------------------------
-
-
-@given(m=sizes, n=sizes, k=sizes, dtype=dtypes, rng=rngs)
-@example(m=1, n=1, k=1, dtype=np.float32, rng=np.random.default_rng(0))
-@example(m=1, n=4259, k=257, dtype=np.float32, rng=np.random.default_rng(0))
-@example(m=513, n=1030, k=33, dtype=np.float32, rng=np.random.default_rng(0))
-@example(m=2100, n=1100, k=5, dtype=np.float64, rng=np.random.default_rng(0))
-def test_matmul(m, n, k, dtype, rng):
-    x, w, dy = normal(rng, (m, k), dtype), normal(rng, (n, k), dtype), normal(rng, (m, n), dtype)
-    assert_close(kernels.matmul(x, w), reference.matmul(x, w))
-    assert_close(kernels.matmul_backward_input(dy, w), reference.matmul_backward_input(dy, w))
-    assert_close(kernels.matmul_backward_weight(dy, x), reference.matmul_backward_weight(dy, x))
-
-
-@given(m=sizes, n=sizes, k=sizes, dtype=dtypes, rng=rngs)
-@example(m=1, n=1000, k=384, dtype=np.float32, rng=np.random.default_rng(0))
-@example(m=257, n=1, k=384, dtype=np.float64, rng=np.random.default_rng(0))
-@example(m=64, n=384, k=1, dtype=np.float32, rng=np.random.default_rng(0))
-def test_matmul_accumulates_and_overwrites(m, n, k, dtype, rng):
-    x, w, dy = normal(rng, (m, k), dtype), normal(rng, (n, k), dtype), normal(rng, (m, n), dtype)
-    for function, a, b in (
-        (kernels.matmul, x, w),
-        (kernels.matmul_backward_input, dy, w),
-        (kernels.matmul_backward_weight, dy, x),
-    ):
-        plain = function(a, b)
-        before = normal(rng, plain.shape, dtype)
-        total = before.copy()
-        assert function(a, b, out=total, accumulate=True) is total
-        assert_close(total, reference.f64(before) + reference.f64(plain), floor=1.0)
-        # what stood in the output must not matter, not even NaN
-        assert np.array_equal(function(a, b, out=np.full_like(plain, np.nan)), plain)
-
-
-@few
-@given(m=sizes, n=sizes, k=sizes, rng=rngs)
-def test_matmul_gradients(m, n, k, rng):
-    x, w, r = normal(rng, (m, k)), normal(rng, (n, k)), normal(rng, (m, n))
-    gradients = kernels.matmul_backward_input(r, w), kernels.matmul_backward_weight(r, x)
-    assert_gradients(lambda x, w: np.sum(r * kernels.matmul(x, w)), [x, w], gradients, rng)
-
-
-def test_matmul_keeps_nan_in_its_row():
-    x, w = np.ones((5, 7), np.float32), np.ones((9, 7), np.float32)
-    x[3, 2] = np.nan
-    assert np.array_equal(np.isnan(kernels.matmul(x, w)).all(axis=1), np.arange(5) == 3)
 
 
 # ---- token embedding --------------------------------------------------------
@@ -300,77 +246,3 @@ def test_gelu_takes_any_shape():
     assert kernels.gelu(x).shape == (2, 3, 5)
     assert_close(kernels.gelu(x), reference.gelu(x))
     assert kernels.gelu(np.array(1.0)).shape == ()
-
-
-# ---- over flat buffers ------------------------------------------------------
-
-flat_sizes = st.one_of(sizes, st.sampled_from((8191, 8192, 8193, 16385, 100_001)))
-
-
-@given(n=flat_sizes, scale=st.sampled_from((1e-30, 1.0, 1e30)), dtype=dtypes, rng=rngs)
-def test_sum_and_norm(n, scale, dtype, rng):
-    """Added in double, whatever comes in; squares of 1e30 do not overflow in float32."""
-    x = normal(rng, n, dtype, scale)
-    exact = reference.f64(x)
-    assert kernels.norm(x) == pytest.approx(np.linalg.norm(exact), rel=1e-12)
-    assert abs(kernels.sum(x) - np.sum(exact)) <= 1e-12 * np.sum(np.abs(exact))
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("n", EDGES)
-def test_sum_and_norm_show_what_is_no_number(n, dtype):
-    for value in (np.nan, np.inf):
-        x = np.ones(n, dtype)
-        x[n // 2] = value
-        np.testing.assert_equal(kernels.norm(x), value)
-        np.testing.assert_equal(kernels.sum(x), value)
-
-
-@given(
-    n=flat_sizes,
-    step=st.sampled_from((1, 2, 10, 1000, 10**7)),
-    grad_scale=st.sampled_from((1.0, 1e-3)),
-    dtype=dtypes,
-    rng=rngs,
-)
-def test_adam(n, step, grad_scale, dtype, rng):
-    zeros, m, grad = np.zeros(n, dtype), normal(rng, n, dtype), normal(rng, n, dtype)
-    v = normal(rng, n, dtype) ** 2
-    options = {"lr": 1e-3, "step": step, "grad_scale": grad_scale}
-    # A parameter from zero shows the update itself, and moments from zero the weight
-    # of the gradient; from elsewhere both would drown in what was there.
-    for start in ((zeros, m, v), (zeros, zeros, zeros), (m, m, v)):
-        expected = reference.adam(*start, grad, **options)
-        updated = tuple(array.copy() for array in start)
-        assert kernels.adam(*updated, grad, **options) is None
-        for array, wanted in zip(updated, expected, strict=True):
-            assert_close(array, wanted)
-
-
-@given(n=flat_sizes, dtype=dtypes, rng=rngs)
-def test_adam_over_many_steps(n, dtype, rng):
-    ours = tuple(np.zeros(n, dtype) for _ in range(3))
-    wanted = tuple(np.zeros(n) for _ in range(3))
-    options = {"lr": 0.01, "beta1": 0.8, "beta2": 0.95, "eps": 1e-6}
-    for step in range(1, 6):
-        grad = normal(rng, n, dtype)
-        kernels.adam(*ours, grad, step=step, **options)
-        wanted = reference.adam(*wanted, grad, step=step, **options)
-    for array, expected in zip(ours, wanted, strict=True):
-        assert_close(array, expected)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_adam_of_a_zero_or_tiny_gradient_stays_finite(dtype):
-    for size in (0.0, 1e-20, 1e-38):
-        param, m, v = np.ones(9, dtype), np.zeros(9, dtype), np.zeros(9, dtype)
-        kernels.adam(param, m, v, np.full(9, size, dtype), lr=1e-3, step=1)
-        assert np.isfinite(param).all()
-        np.testing.assert_allclose(param, 1, atol=1e-6)
-
-
-def test_adam_shows_nan_where_it_is():
-    param, m, v, grad = (np.zeros(33, np.float32) for _ in range(4))
-    grad[20] = np.nan
-    kernels.adam(param, m, v, grad, lr=1e-3, step=1)
-    assert np.array_equal(np.isnan(param), np.arange(33) == 20)

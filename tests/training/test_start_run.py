@@ -10,10 +10,11 @@ from vidya.training.start_run import opened_run
 pytestmark = pytest.mark.usefixtures("kernel_settings")
 
 
+@pytest.mark.auto_precision
 def test_a_run_of_measured_length_keeps_what_auto_precision_meant(options, monkeypatch):
     """Another processor, on which auto means something else, must go on with the same."""
     monkeypatch.setattr(run_length, "TIMING_SECONDS", 0.05)
-    measured = dataclasses.replace(options, steps=None, minutes=0.01)
+    measured = dataclasses.replace(options, steps=None, minutes=0.01, precision="auto")
     with opened_run(measured, pytest.fail, lambda _: None) as run:
         assert run.options.precision == run.model.precision != "auto"
         assert run.total_steps >= 1

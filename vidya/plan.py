@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Suppress
 
-from vidya.errors import UserError, run_command
+from vidya.errors import UserError, place_chosen_with, run_command
 from vidya.model.presets import preset
 from vidya.terminal.command_line import parse
 from vidya.training.options import TrainOptions
@@ -70,6 +70,7 @@ class PlanOptions(TrainOptions):
         return [own, other]
 
 
+@place_chosen_with("--out")
 def main() -> int | None:
     """Plan the run that the command line describes, and print what was found out."""
     options = parse(PlanOptions, "plan")

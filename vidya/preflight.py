@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Suppress
 
-from vidya.errors import UserError, run_command
+from vidya.errors import UserError, place_chosen_with, run_command
 from vidya.terminal.command_line import parse
 from vidya.training.options import TrainOptions
 
@@ -53,6 +53,7 @@ class PreflightOptions(TrainOptions):
         return TrainOptions(**{field.name: getattr(self, field.name) for field in fields})
 
 
+@place_chosen_with("--out")
 def main() -> int | None:
     """Make all checks on the run that the command line describes; 1 if one failed."""
     options = parse(PreflightOptions, "preflight")

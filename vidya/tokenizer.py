@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from vidya.errors import UserError, run_command
+from vidya.errors import UserError, place_chosen_with, run_command
 from vidya.text.corpus_file import prepare_output
 from vidya.text.tokenizer import Tokenizer
 from vidya.text.tokenizer_report import compare_tokenizers, describe_statistics, read_all_documents
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     pass
 
 
+@place_chosen_with("--out")
 def main() -> int | None:
     """Run `python -m vidya.tokenizer`."""
     import tyro

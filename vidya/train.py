@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidya.errors import UserError, run_command
+from vidya.errors import UserError, place_chosen_with, run_command
 from vidya.terminal.command_line import parse
 from vidya.training.options import TrainOptions, from_plain, resumed
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vidya.training.trainer import Trainer
 
 
+@place_chosen_with("--out")
 def main() -> int | None:
     """Parse the command line and run a training; see `TrainOptions` for the options."""
     options = parse(TrainOptions, "train")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vidya.storage import checkpoint_folder
+from vidya.training import disk_plan
 from vidya.training.options import TrainOptions
 
 
@@ -38,4 +38,4 @@ def run_seconds(options: TrainOptions, total: int, costs: Costs) -> float:
 def disk_bytes(options: TrainOptions, parameters: int, total: int) -> int:
     """Bytes that checkpoints and metrics of a run of `total` steps take at most."""
     every = options.checkpoint_steps(total)
-    return checkpoint_folder.run_bytes(parameters, total, every, options.keep)
+    return disk_plan.run_bytes(parameters, total, every, options.keep)

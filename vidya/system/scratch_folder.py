@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from vidya.errors import UserError
+from vidya.errors import PlaceError
 
 
 @contextlib.contextmanager
@@ -21,7 +21,7 @@ def temporary_folder(out: Path, purpose: str) -> Iterator[Path]:
     """A folder beside where `out` is or would be; deleted when the block ends.
 
     Raises:
-        UserError: nothing can be written there.
+        PlaceError: nothing can be written there.
     """
     parent = existing_parent(out)
     try:
@@ -29,9 +29,8 @@ def temporary_folder(out: Path, purpose: str) -> Iterator[Path]:
             prefix=f".vidya-{purpose}-", dir=parent, ignore_cleanup_errors=True
         )
     except OSError as error:
-        raise UserError(
-            f"cannot write to folder {parent}: {error.strerror}: use another --out"
-        ) from error
+        reason = f"cannot write to folder {parent}: {error.strerror}"
+        raise PlaceError(reason, "change its permissions") from error
     with _ended_by_sigterm(), folder as name:
         yield Path(name)
 

@@ -51,8 +51,8 @@ def _split(options: TrainOptions) -> tuple[Documents, Documents | None]:
     if fraction == 0:
         return everything, None
     return (
-        lambda: held_out_split.training_split(everything(), fraction),
-        lambda: held_out_split.held_out_split(everything(), fraction),
+        lambda: held_out_split.training_documents(everything(), fraction),
+        lambda: held_out_split.held_out_documents(everything(), fraction),
     )
 
 

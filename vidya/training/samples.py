@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from vidya.errors import UserError
+from vidya.errors import PlaceError
 from vidya.generation.replies import finished_replies, reply_generator
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.system.atomic_file import atomic_write
@@ -61,8 +61,8 @@ def append_samples(path: Path, step: int, lines: list[str]) -> None:
         with open(path, "a", encoding="utf-8") as file:
             file.write("\n".join([f"step {step}", *lines]) + "\n\n")
     except OSError as error:
-        raise UserError(
-            f"cannot write {path}: {error.strerror}: free some space or use another --out"
+        raise PlaceError(
+            f"cannot write {path}: {error.strerror}", "free some space", " or "
         ) from error
 
 

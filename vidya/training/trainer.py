@@ -34,7 +34,7 @@ from vidya.system import process_memory
 from vidya.system.stop_signal import StopSignal
 from vidya.terminal.progress_display import ProgressDisplay
 from vidya.text.batch_plan import Batch, BatchPlan
-from vidya.training import memory_plan, step_profile, step_speed, thread_choice
+from vidya.training import disk_plan, memory_plan, step_profile, step_speed, thread_choice
 from vidya.training.initial_weights import InitialWeights
 from vidya.training.options import EVALUATIONS, TrainOptions
 from vidya.training.run_corpora import RunCorpora
@@ -193,7 +193,7 @@ class Trainer:
     def require_room(self) -> None:
         """Raise `UserError` if the checkpoints to come do not fit on the disk."""
         assert self.options.steps is not None
-        checkpoint_folder.require_room(
+        disk_plan.require_room(
             self.run.path,
             self.base,
             parameters=self.model.flat.size,

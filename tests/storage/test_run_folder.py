@@ -115,7 +115,7 @@ def test_a_second_training_is_turned_away_until_the_first_ends(tmp_path, ending)
                 pytest.fail("two at once")
             message = str(caught.value)
             assert f"process {first.pid}" in message and str(tmp_path) in message
-            assert "--out" in message and "\n" not in message
+            assert "stop that one first" in message and "\n" not in message
             # Looking does not harm the lock.
             with pytest.raises(UserError), RunFolder(tmp_path):
                 pytest.fail("two at once")

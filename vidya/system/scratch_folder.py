@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from vidya.errors import PlaceError
+from vidya.system.stop_signal import handled
 
 
 @contextlib.contextmanager
@@ -31,22 +32,13 @@ def temporary_folder(out: Path, purpose: str) -> Iterator[Path]:
     except OSError as error:
         reason = f"cannot write to folder {parent}: {error.strerror}"
         raise PlaceError(reason, "change its permissions") from error
-    with _ended_by_sigterm(), folder as name:
+    with handled(_leave, signal.SIGTERM), folder as name:
         yield Path(name)
 
 
-@contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the block as an exception does: what it made is deleted."""
-
-    def leave(number: int, _: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _leave(number: int, _: FrameType | None) -> None:
+    """End the block as an exception does, so that what it made is deleted."""
+    raise SystemExit(128 + number)
 
 
 def existing_parent(out: Path) -> Path:

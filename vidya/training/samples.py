@@ -55,7 +55,7 @@ def append_samples(path: Path, step: int, lines: list[str]) -> None:
     """Append a block, ended by a blank line, to the samples file.
 
     Raises:
-        UserError: it cannot be written: a full disk, for example.
+        PlaceError: it cannot be written: a full disk, for example.
     """
     try:
         with open(path, "a", encoding="utf-8") as file:

@@ -11,9 +11,9 @@ from vidya.__main__ import COMMANDS
 
 PACKAGE = Path(vidya.__file__).parent
 TESTS = Path(__file__).parent
-APART = {"commands", "bench"}
-"""Folders of tests that are of no package: the commands', and that of bench/ beside vidya/."""
-NOT_BY_MODULE = {"bench", "kernels"}
+APART = {"commands", "bench", "tools"}
+"""Folders of tests that are of no package: the commands', and those of what is beside vidya/."""
+NOT_BY_MODULE = {"bench", "kernels", "tools"}
 """Folders whose files are called after what they test and not after a module."""
 
 packages = {path.parent.relative_to(PACKAGE) for path in PACKAGE.rglob("*/__init__.py")}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidya.errors import UserError, run_command
+from vidya.errors import UserError, place_chosen_with, run_command
 from vidya.model.config import ModelConfig
 from vidya.model.presets import preset
 from vidya.terminal.command_line import parse
@@ -66,6 +66,7 @@ class ExpandOptions(SeedOption, ThreadsOption):
         return dataclasses.replace(base, **given)
 
 
+@place_chosen_with("--out")
 def main() -> int | None:
     """Run `python -m vidya.expand`."""
     import tyro

@@ -12,7 +12,7 @@ import datetime
 import json
 from dataclasses import dataclass
 
-from vidya.errors import UserError, run_command
+from vidya.errors import UserError, place_chosen_with, run_command
 from vidya.model.presets import preset
 from vidya.planning.planned_run_options import PlannedRunOptions
 from vidya.terminal.command_line import parse
@@ -57,6 +57,7 @@ class PlanOptions(PlannedRunOptions):
         return [own, other]
 
 
+@place_chosen_with("--out")
 def main() -> int | None:
     """Plan the run that the command line describes, and print what was found out."""
     options = parse(PlanOptions, "plan")

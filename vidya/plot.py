@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vidya.errors import UserError, run_command
+from vidya.errors import UserError, place_chosen_with, run_command
 from vidya.terminal.command_line import parse
 
 # No `from __future__ import annotations` here: tyro reads the annotations.
@@ -40,6 +40,7 @@ class PlotOptions:
         return (first if first.is_dir() else first.parent) / name
 
 
+@place_chosen_with("--out")
 def main() -> int | None:
     """Draw the runs that the command line names."""
     import tyro

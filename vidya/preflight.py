@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidya.errors import UserError, run_command
+from vidya.errors import UserError, place_chosen_with, run_command
 from vidya.planning.planned_run_options import PlannedRunOptions
 from vidya.terminal.command_line import parse
 from vidya.terminal.streams import say
@@ -35,6 +35,7 @@ class PreflightOptions(PlannedRunOptions):
             raise UserError(f"there is no tokenizer {path}: name a tokenizer.json")
 
 
+@place_chosen_with("--out")
 def main() -> int | None:
     """Make all checks on the run that the command line describes; 1 if one failed."""
     options = parse(PreflightOptions, "preflight")

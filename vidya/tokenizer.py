@@ -2,18 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-from vidya.errors import UserError, run_command
+from vidya.errors import UserError, place_chosen_with, run_command
 from vidya.text.corpus_file import prepare_output
-from vidya.text.tokenizer import Tokenizer
-from vidya.text.tokenizer_report import compare_tokenizers, describe_statistics, read_all_documents
-from vidya.text.tokenizer_training import train_tokenizer
-
-if TYPE_CHECKING:
-    pass
 
 
+@place_chosen_with("--out")
 def main() -> int | None:
     """Run `python -m vidya.tokenizer`."""
     import tyro
@@ -40,6 +35,14 @@ def main() -> int | None:
             compare_with: a tokenizer.json to put beside it: vocabulary, tokens, characters
                 a token on the same text.
         """
+        from vidya.text.tokenizer import Tokenizer
+        from vidya.text.tokenizer_report import (
+            compare_tokenizers,
+            describe_statistics,
+            read_all_documents,
+        )
+        from vidya.text.tokenizer_training import train_tokenizer
+
         old = None if compare_with is None else Tokenizer.load(compare_with)
         prepare_output(out, files)
         tokenizer = train_tokenizer(read_all_documents(files), merges, progress=True, say=print)
@@ -56,6 +59,9 @@ def main() -> int | None:
             tokenizer: a tokenizer.json.
             files: UTF-8 text, one document a line.
         """
+        from vidya.text.tokenizer import Tokenizer
+        from vidya.text.tokenizer_report import describe_statistics, read_all_documents
+
         print(describe_statistics(Tokenizer.load(tokenizer), read_all_documents(files)))
 
     @app.command
@@ -69,6 +75,8 @@ def main() -> int | None:
             text: the text; - reads it from standard input.
             plain: take turn markers in it for ordinary text.
         """
+        from vidya.text.tokenizer import Tokenizer
+
         loaded = Tokenizer.load(tokenizer)
         if text == "-":
             text = _read_stdin()

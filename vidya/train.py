@@ -10,7 +10,7 @@ import shlex
 import signal
 from typing import TYPE_CHECKING
 
-from vidya.errors import UserError, run_command
+from vidya.errors import UserError, place_chosen_with, run_command
 from vidya.system.stop_signal import StopSignal
 from vidya.terminal.command_line import parse
 from vidya.terminal.formatting import duration
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vidya.training.trainer import Trainer
 
 
+@place_chosen_with("--out")
 def main() -> int | None:
     """Parse the command line and run a training; see `TrainOptions` for the options."""
     options = parse(TrainOptions, "train")

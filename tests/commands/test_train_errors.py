@@ -423,7 +423,9 @@ def test_checkpoint_of_another_shape(work):
     before = snapshot(work)
     line = refused("--resume", "--out", "run", "--steps", 12, cwd=work)
     assert f"run/{BASE}_10.bin: n_embd is 64 there, 32 here; n_layer is 2 there, 1 here" in line
-    assert "use the settings and the tokenizer that it was trained with, or another --out" in line
+    assert (
+        "use the settings and the tokenizer that it was trained with, or use another --out" in line
+    )
     assert snapshot(work) == before
     (work / "run/metrics.jsonl").unlink()  # nothing then says what the run was
     line = refused("--resume", "--out", "run", "--n-embd", 32, "--steps", 12, cwd=work)

@@ -3,7 +3,7 @@
 import pytest
 
 from vidya.planning.run_plan import disk_bytes, run_seconds
-from vidya.storage import checkpoint_folder
+from vidya.training import disk_plan
 from vidya.training.options import TrainOptions
 
 
@@ -16,7 +16,7 @@ def test_seconds_of_a_run_by_hand():
 
 def test_checkpoints_of_a_long_run_by_hand():
     options = TrainOptions(checkpoint_every=10_000, keep=3)
-    one = checkpoint_folder.training_checkpoint_bytes(1_000_000)
+    one = disk_plan.training_checkpoint_bytes(1_000_000)
     assert one == pytest.approx(12e6, rel=0.01)
     # 60 checkpoints: the newest three, 100k … 500k, and the one being written
     most = disk_bytes(options, 1_000_000, 600_000)

@@ -202,7 +202,7 @@ def test_a_full_disk_leaves_whole_lines(tmp_path):
         writer.write({"step": 1})
         resource.setrlimit(resource.RLIMIT_FSIZE, (20, hard))  # cuts the next line in two
         try:
-            with pytest.raises(UserError, match=r"cannot write .*--out"):
+            with pytest.raises(UserError, match=r"cannot write .*: free some space$"):
                 writer.write({"step": 2, "loss": 1.0})
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

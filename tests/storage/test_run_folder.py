@@ -44,12 +44,14 @@ def test_makes_the_folder(tmp_path):
 @pytest.mark.parametrize("path", ["file", "file/run"])
 def test_a_file_is_no_folder(tmp_path, path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="is not a folder: use another --out"):
+    with pytest.raises(UserError, match="is not a folder: name another"):
         RunFolder(tmp_path / path)
 
 
 def test_a_folder_that_cannot_be_made():
-    with pytest.raises(UserError, match=r"cannot create folder /proc/vidya.*--out"):
+    with pytest.raises(
+        UserError, match=r"cannot create folder /proc/vidya.*: check the permissions"
+    ):
         RunFolder("/proc/vidya")
 
 
@@ -75,8 +77,8 @@ def test_an_unwritable_folder(tmp_path):
     command = [sys.executable, "-c", READ_ONLY, folder, folder / "run"]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert out.splitlines() == [
-        f"cannot write to folder {folder}: use another --out",
-        f"cannot create folder {folder}/run: Permission denied: use another --out",
+        f"cannot write to folder {folder}: change its permissions",
+        f"cannot create folder {folder}/run: Permission denied: check the permissions above it",
     ]
 
 
@@ -113,7 +115,7 @@ def test_a_second_training_is_turned_away_until_the_first_ends(tmp_path, ending)
                 pytest.fail("two at once")
             message = str(caught.value)
             assert f"process {first.pid}" in message and str(tmp_path) in message
-            assert "--out" in message and "\n" not in message
+            assert "stop that one first" in message and "\n" not in message
             # Looking does not harm the lock.
             with pytest.raises(UserError), RunFolder(tmp_path):
                 pytest.fail("two at once")

@@ -23,9 +23,9 @@ def test_split_grows_with_the_fraction(document, a, b):
 
 def test_split_holds_about_the_fraction():
     documents = [f"document {i}" for i in range(20_000)]
-    held_out = list(held_out_split.held_out_split(documents, 0.1))
+    held_out = list(held_out_split.held_out_documents(documents, 0.1))
     assert 0.09 < len(held_out) / len(documents) < 0.11
-    training = list(held_out_split.training_split(documents, 0.1))
+    training = list(held_out_split.training_documents(documents, 0.1))
     assert sorted(held_out + training) == sorted(documents)
     assert not set(held_out) & set(training)
 

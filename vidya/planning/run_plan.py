@@ -15,10 +15,10 @@ from typing import Any
 from vidya.model.config import ModelConfig
 from vidya.model.parameters import parameter_parts
 from vidya.planning.trial_run import Trial, run_trial
-from vidya.storage import checkpoint_folder
 from vidya.storage.run_folder import RunFolder
 from vidya.system import process_memory
 from vidya.system.scratch_folder import temporary_folder
+from vidya.training import disk_plan
 from vidya.training.options import TrainOptions
 from vidya.training.run_corpora import CorpusSources, prepare, survey
 from vidya.training.step_speed import StepSpeed
@@ -58,7 +58,7 @@ def run_seconds(
 def disk_bytes(options: TrainOptions, parameters: int, total: int) -> int:
     """Bytes that checkpoints and metrics of a run of `total` steps take at most."""
     every = options.checkpoint_steps(total)
-    return checkpoint_folder.run_bytes(parameters, total, every, options.keep)
+    return disk_plan.run_bytes(parameters, total, every, options.keep)
 
 
 # ---------------------------------------------------------------- the plan

@@ -63,12 +63,12 @@ def corpus_of_file(path: Path, run: RunFolder, tokenizer: Tokenizer) -> ReplayCo
             if held_out_split.is_held_out(document, HELD_OUT) == held_out:
                 yield document
 
-    def cache(path: Path, held_out: bool) -> TokenCache | None:
+    def cache(target: Path, held_out: bool) -> TokenCache | None:
         summary = corpus_summary.summarize(documents(held_out))
         if not summary.documents:
             return None
         return open_or_build(
-            path, lambda: documents(held_out), tokenizer, summary.hash,
+            target, lambda: documents(held_out), tokenizer, summary.hash,
             progress=True, total_bytes=summary.bytes,
         )  # fmt: skip
 

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from vidya.errors import PlaceError
 from vidya.storage.checkpoint_folder import training_checkpoints
 from vidya.storage.checkpoint_format import (
     DIGESTS,
@@ -191,6 +192,10 @@ def _select(
 # --- the right model ---------------------------------------------------------------
 
 
+class OtherModelError(PlaceError, CheckpointError):
+    """A checkpoint of another architecture or tokenizer stands where a run is to go on."""
+
+
 def require_same(
     meta: Mapping[str, Any],
     *,
@@ -209,7 +214,7 @@ def require_same(
         ignore: fields of `config` that may differ; dropout changes no shape.
 
     Raises:
-        CheckpointError: names each field that differs, with both values.
+        OtherModelError: names each field that differs, with both values.
     """
     there = meta.get("config")
     if not isinstance(there, dict):
@@ -222,10 +227,8 @@ def require_same(
     pairs["tokenizer"] = (meta.get("tokenizer_hash", "absent"), tokenizer_hash)
     differences = [f"{name} is {a} there, {b} here" for name, (a, b) in pairs.items() if a != b]
     if differences:
-        raise CheckpointError(
-            f"{path}: {'; '.join(differences)}: use the settings and the tokenizer "
-            "that it was trained with, or another --out"
-        )
+        mend = "use the settings and the tokenizer that it was trained with"
+        raise OtherModelError(f"{path}: {'; '.join(differences)}", mend, ", or ")
 
 
 # --- a folder of training checkpoints ----------------------------------------------

@@ -14,7 +14,6 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, BinaryIO
 
 from vidya.errors import UserError
@@ -114,12 +113,7 @@ class CheckpointFile:
     def __enter__(self) -> CheckpointFile:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         try:
             self._verification.require()
         finally:
@@ -134,11 +128,7 @@ def read_meta(path: StrPath) -> dict[str, Any]:
     Raises:
         CheckpointError: as `load`, but for damage inside the data.
     """
-    try:
-        with open(path, "rb") as file:
-            return _read_header(file, path).meta
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    return _header_of(path).meta
 
 
 def read_digest(path: StrPath) -> str:
@@ -147,9 +137,13 @@ def read_digest(path: StrPath) -> str:
     Raises:
         CheckpointError: as `read_meta`.
     """
+    return _header_of(path).digest
+
+
+def _header_of(path: StrPath) -> _Header:
     try:
         with open(path, "rb") as file:
-            return _read_header(file, path).digest
+            return _read_header(file, path)
     except OSError as error:
         raise _unreadable(path, error) from error
 

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from vidya.errors import UserError
+from vidya.errors import PlaceError, UserError
 from vidya.storage.line_file import LineFile
 from vidya.system.atomic_file import atomic_write
 
@@ -35,14 +35,13 @@ class MetricsWriter(LineFile):
         """Append one line; NumPy numbers are welcome.
 
         Raises:
-            UserError: the disk is full; the lines before stay as they were.
+            PlaceError: the disk is full; the lines before stay as they were.
         """
         try:
             self.append((json.dumps(_plain(line), allow_nan=False) + "\n").encode())
         except OSError as error:
-            raise UserError(
-                f"cannot write {self.path}: {error.strerror}: free some space or use another --out"
-            ) from error
+            reason = f"cannot write {self.path}: {error.strerror}"
+            raise PlaceError(reason, "free some space", " or ") from error
 
 
 def read_metrics(

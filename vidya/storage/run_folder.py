@@ -10,9 +10,8 @@ import contextlib
 import fcntl
 import os
 import time
-from types import TracebackType
 
-from vidya.errors import UserError
+from vidya.errors import PlaceError
 from vidya.storage.run_files import RunFiles, StrPath
 from vidya.system.atomic_file import remove_stale
 
@@ -36,7 +35,7 @@ class RunFolder(RunFiles):
     clears away temporary files that killed processes left in it.
 
     Raises:
-        UserError: the folder cannot be made or written to, or (on entering) another
+        PlaceError: the folder cannot be made or written to, or (on entering) another
             process holds its lock.
     """
 
@@ -45,13 +44,12 @@ class RunFolder(RunFiles):
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            raise UserError(f"{path} is not a folder: use another --out") from error
+            raise PlaceError(f"{path} is not a folder", "name another") from error
         except OSError as error:
-            raise UserError(
-                f"cannot create folder {path}: {error.strerror}: use another --out"
-            ) from error
+            reason = f"cannot create folder {path}: {error.strerror}"
+            raise PlaceError(reason, "check the permissions above it") from error
         if not os.access(self.path, os.W_OK | os.X_OK):
-            raise UserError(f"cannot write to folder {path}: use another --out")
+            raise PlaceError(f"cannot write to folder {path}", "change its permissions")
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
@@ -59,17 +57,16 @@ class RunFolder(RunFiles):
         try:
             descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            raise UserError(
-                f"cannot write to folder {self.path}: {error.strerror}: use another --out"
-            ) from error
+            reason = f"cannot write to folder {self.path}: {error.strerror}"
+            raise PlaceError(reason, "change its permissions") from error
         try:
             _lock_patiently(descriptor)
         except BlockingIOError as error:
             owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
             os.close(descriptor)
-            raise UserError(
-                f"{self.path} is in use by another training (process {owner or 'unknown'}): "
-                "stop that one first, or use another --out"
+            user = f"another training (process {owner or 'unknown'})"
+            raise PlaceError(
+                f"{self.path} is in use by {user}", "stop that one first", ", or "
             ) from error
         except OSError:
             # A file system without locks must not keep anyone from training.
@@ -98,12 +95,7 @@ class RunFolder(RunFiles):
         self.acquire()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.release()
 
 

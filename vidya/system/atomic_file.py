@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from vidya.errors import UserError
+from vidya.errors import PlaceError
 
 _FULL = {
     errno.ENOSPC: "disk full",
@@ -48,7 +48,7 @@ def atomic_write(
         size: bytes that will be needed, for the message of a full disk.
 
     Raises:
-        UserError: the disk or quota is full, or the folder cannot be written to.
+        PlaceError: the disk or quota is full, or the folder cannot be written to.
     """
     target = Path(path)
     try:
@@ -149,13 +149,13 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _cannot_write(target: Path, error: OSError, size: int | None) -> UserError:
+def _cannot_write(target: Path, error: OSError, size: int | None) -> PlaceError:
     reason = _FULL.get(error.errno or 0)
     if reason is None:
-        return UserError(f"cannot write {target}: {error.strerror}: use another --out")
+        return PlaceError(f"cannot write {target}: {error.strerror}", "check the permissions")
     with contextlib.suppress(OSError):
         free = shutil.disk_usage(target.parent).free
         need = f"{size / 1e6:.1f} MB needed, " if size else ""
         reason += f" ({need}{free / 1e6:.1f} MB free)"
     untouched = f"; the previous {target.name} is untouched" if target.exists() else ""
-    return UserError(f"{reason} writing {target}: free some space or use another --out{untouched}")
+    return PlaceError(f"{reason} writing {target}", "free some space", " or ", after=untouched)

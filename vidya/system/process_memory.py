@@ -14,11 +14,19 @@ from vidya.system import cpu_cores
 
 def peak_bytes() -> int:
     """The most memory that this process had in RAM at one time, in bytes."""
-    peak = _status("VmHWM")
-    if peak is not None:
-        return peak
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+    return _status("VmHWM") or _peak_of_usage()
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in RAM now, in bytes.
+
+    Where `/proc` is missing, the largest that it has been.
+    """
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return _peak_of_usage()
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def reset_peak() -> None:
@@ -67,6 +75,11 @@ def give_back() -> None:
         trim(ctypes.c_size_t(0))
 
 
+def _peak_of_usage() -> int:
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
 def _status(field: str) -> int | None:
     """A figure of /proc/self/status, in bytes."""
     return _figure(Path("/proc/self/status"), field)
@@ -83,16 +96,3 @@ def _figure(path: Path, field: str) -> int | None:
         if name == field:
             return int(value[0]) * (1024 if value[-1] == "kB" else 1)
     return None
-
-
-def resident_bytes() -> int:
-    """Memory of this process that is in RAM now, in bytes.
-
-    Where `/proc` is missing, the largest that it has been.
-    """
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
-    return pages * os.sysconf("SC_PAGE_SIZE")

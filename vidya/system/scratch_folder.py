@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from vidya.errors import UserError
+from vidya.errors import PlaceError
+from vidya.system.stop_signal import handled
 
 
 @contextlib.contextmanager
@@ -21,7 +22,7 @@ def temporary_folder(out: Path, purpose: str) -> Iterator[Path]:
     """A folder beside where `out` is or would be; deleted when the block ends.
 
     Raises:
-        UserError: nothing can be written there.
+        PlaceError: nothing can be written there.
     """
     parent = existing_parent(out)
     try:
@@ -29,25 +30,15 @@ def temporary_folder(out: Path, purpose: str) -> Iterator[Path]:
             prefix=f".vidya-{purpose}-", dir=parent, ignore_cleanup_errors=True
         )
     except OSError as error:
-        raise UserError(
-            f"cannot write to folder {parent}: {error.strerror}: use another --out"
-        ) from error
-    with _ended_by_sigterm(), folder as name:
+        reason = f"cannot write to folder {parent}: {error.strerror}"
+        raise PlaceError(reason, "change its permissions") from error
+    with handled(_leave, signal.SIGTERM), folder as name:
         yield Path(name)
 
 
-@contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the block as an exception does: what it made is deleted."""
-
-    def leave(number: int, _: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _leave(number: int, _: FrameType | None) -> None:
+    """End the block as an exception does, so that what it made is deleted."""
+    raise SystemExit(128 + number)
 
 
 def existing_parent(out: Path) -> Path:

@@ -1,16 +1,29 @@
-"""Signals that ask a training to stop: it does so between two steps."""
+"""Signals that ask for work to end, which ends where it is whole.
+
+- `StopSignal` is for a run of steps: Ctrl-C or SIGTERM ends it after the step that is being
+  made, and a second one at once.
+- `interrupts` is for a reply that is being written: Ctrl-C, however often, only cuts it short.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
+
+@contextmanager
+def handled(
+    handler: Callable[[int, FrameType | None], object], *numbers: signal.Signals
+) -> Iterator[None]:
+    """Let `handler` take the signals inside the block, and the one before it afterwards."""
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 class StopSignal:
@@ -26,12 +39,8 @@ class StopSignal:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Handle the signals inside the block; a second one interrupts at once."""
-        before = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with handled(self._handle, signal.SIGINT, signal.SIGTERM):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
@@ -39,12 +48,9 @@ class StopSignal:
         self.signal = number
 
 
-@contextlib.contextmanager
+@contextmanager
 def interrupts() -> Iterator[Callable[[], bool]]:
     """Ctrl-C interrupts nothing inside; the function that this gives tells whether it came."""
     came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
-    try:
+    with handled(lambda number, frame: came.append(number), signal.SIGINT):
         yield lambda: bool(came)
-    finally:
-        signal.signal(signal.SIGINT, before)

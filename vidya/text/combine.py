@@ -1,4 +1,4 @@
-"""Mixing corpora of any size: weights, exact de-duplication, a shuffle, a validation split.
+"""Mixing corpora of any size: weights, exact de-duplication, a shuffle, documents held out.
 
 Two passes, both sequential, as an external sort makes them:
 
@@ -23,14 +23,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from vidya.errors import UserError
 from vidya.system.atomic_file import atomic_write
 from vidya.text import corpus_file, held_out_split
-
-if TYPE_CHECKING:
-    from vidya.text.tokenizer import Tokenizer
+from vidya.text.batch_plan import permutation
+from vidya.text.tokenizer import Tokenizer
 
 PART_BYTES = 64_000_000
 """Of text in a part, about. A part of short lines takes some ten times as much memory."""
@@ -39,7 +38,7 @@ _BUFFER = 1 << 18
 
 
 @dataclass
-class Input:
+class MixedCorpus:
     """A corpus to be mixed, and what became of its documents."""
 
     path: Path
@@ -75,7 +74,7 @@ class Input:
 
 
 @dataclass
-class Output:
+class WrittenCorpus:
     """A corpus file that is being written."""
 
     path: Path
@@ -103,19 +102,19 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Report:
+class MixtureReport:
     """What a mixture was made of, and what came out."""
 
-    inputs: list[Input]
-    train: Output
-    held_out: Output | None = None
+    inputs: list[MixedCorpus]
+    train: WrittenCorpus
+    held_out: WrittenCorpus | None = None
 
     def __str__(self) -> str:
         lines = [one.line() for one in self.inputs] + [one.line() for one in self.outputs]
         return "\n".join(lines)
 
     @property
-    def outputs(self) -> list[Output]:
+    def outputs(self) -> list[WrittenCorpus]:
         """The files that were written."""
         return [self.train] if self.held_out is None else [self.train, self.held_out]
 
@@ -129,7 +128,7 @@ def combine_corpora(
     val_fraction: float = 0.02,
     seed: int = 0,
     tokenizer: Tokenizer | None = None,
-) -> Report:
+) -> MixtureReport:
     """Mix corpus files into `out`, and `val_out` if given; tell what became of them.
 
     Needs as much free disk as the inputs take, twice, for as long as it runs.
@@ -140,7 +139,7 @@ def combine_corpora(
         weights: one for each input: the share of its documents to take, chosen by hash
             and seed; 2.5 takes each twice and half of them a third time. None given: 1.
             A document that stands in several corpora counts as one of the first.
-        val_out: where the documents held out for validation go, each once: weights do
+        val_out: where the documents held out go, each once: weights do
             not apply to them, and no copy of them stays in `out`.
         val_fraction: share of documents held out.
         seed: of the order, and of what a weight leaves out.
@@ -156,9 +155,13 @@ def combine_corpora(
     if val_out is not None:
         corpus_file.prepare_output(val_out, [*inputs, out])
     held_out_split.check_fraction(val_fraction)
-    sources = [Input(*one) for one in zip(inputs, _checked(weights, len(inputs)), strict=True)]
-    report = Report(
-        sources, Output(out, tokenizer), None if val_out is None else Output(val_out, tokenizer)
+    sources = [
+        MixedCorpus(*one) for one in zip(inputs, _checked(weights, len(inputs)), strict=True)
+    ]
+    report = MixtureReport(
+        sources,
+        WrittenCorpus(out, tokenizer),
+        None if val_out is None else WrittenCorpus(val_out, tokenizer),
     )
     fraction = 0.0 if val_out is None else val_fraction
 
@@ -170,7 +173,7 @@ def combine_corpora(
                 report.train.write(file, train)
                 if report.held_out is not None and val_file is not None:
                     report.held_out.write(val_file, held_out)
-        _refuse_empty(report, val_fraction)
+        _refuse_empty_mixture(report, val_fraction)
 
     def write_both(file: IO[bytes]) -> None:
         if val_out is None:
@@ -194,7 +197,7 @@ def _checked(weights: Sequence[float], inputs: int) -> list[float]:
     return list(weights)
 
 
-def _refuse_empty(report: Report, fraction: float) -> None:
+def _refuse_empty_mixture(report: MixtureReport, fraction: float) -> None:
     if all(output.documents for output in report.outputs):
         return
     names = ", ".join(str(one.path) for one in report.inputs)
@@ -204,8 +207,8 @@ def _refuse_empty(report: Report, fraction: float) -> None:
     if report.held_out is None or any(one.not_taken for one in report.inputs):
         raise UserError(f"the weights leave nothing of {names}: give larger ones")
     raise UserError(
-        f"{different} different documents are too few to hold out {fraction} of them "
-        "for validation: give more text or another --val-fraction"
+        f"{different} different documents are too few to hold out {fraction} of them: "
+        "give more text or another --val-fraction"
     )
 
 
@@ -221,11 +224,9 @@ class _Part:
     """Documents of each input."""
 
     def chosen(
-        self, inputs: Sequence[Input], fraction: float, seed: int, number: int
+        self, inputs: Sequence[MixedCorpus], fraction: float, seed: int, number: int
     ) -> tuple[list[bytes], list[bytes]]:
         """Lines to train on and lines held out, shuffled; what becomes of each is counted."""
-        from vidya.text.batch_plan import permutation
-
         lines, held_out = self._different_lines(inputs, fraction, seed)
         order = permutation(len(lines), seed, number).tolist()
         return (
@@ -234,7 +235,7 @@ class _Part:
         )
 
     def _different_lines(
-        self, inputs: Sequence[Input], fraction: float, seed: int
+        self, inputs: Sequence[MixedCorpus], fraction: float, seed: int
     ) -> tuple[list[bytes], bytearray]:
         """Each line as often as it is wanted, and whether it is held out."""
         wanted: list[bytes] = []
@@ -244,7 +245,7 @@ class _Part:
         for source, count in zip(inputs, self.counts, strict=True):
             for _ in range(count):
                 line = self.file.readline()
-                digest = _digest(line, seed)
+                digest = _line_digest(line, seed)
                 if digest in seen:
                     source.duplicates += 1
                     continue
@@ -263,7 +264,7 @@ class _Part:
 
 
 def _distribute(
-    inputs: Sequence[Input], seed: int, folder: Path, stack: ExitStack
+    inputs: Sequence[MixedCorpus], seed: int, folder: Path, stack: ExitStack
 ) -> Sequence[_Part]:
     """Read all inputs into parts; their files are closed with `stack`."""
     size = 0
@@ -282,13 +283,15 @@ def _distribute(
             line = document.encode() + b"\n"
             source.documents += 1
             source.size += len(line)
-            which = int.from_bytes(_digest(line, seed)[:4], "little") % number if number > 1 else 0
+            which = (
+                int.from_bytes(_line_digest(line, seed)[:4], "little") % number if number > 1 else 0
+            )
             parts[which].file.write(line)
             parts[which].counts[index] += 1
     return parts
 
 
-def _digest(line: bytes, seed: int) -> bytes:
+def _line_digest(line: bytes, seed: int) -> bytes:
     """16 bytes that tell documents apart; random, and others for another seed."""
     key = (seed % 2**64).to_bytes(8, "little")
     return hashlib.blake2b(line, digest_size=16, key=key).digest()

@@ -4,8 +4,6 @@
 - A conversation is `<|user|> text <|assistant|> text …` on one line. Any other
   line is a document too. A line break inside a document is written `↵`.
 - Everything streams: no function here holds the text of a whole corpus.
-- Whether a document is held out for validation depends on its own text alone, so
-  it stays in its split when the corpus around it grows, shrinks or is reordered.
 """
 
 from __future__ import annotations

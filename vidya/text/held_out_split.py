@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 
 from vidya.errors import UserError
 
-# ---------------------------------------------------------------- validation split
-
 
 def is_held_out(document: str, fraction: float) -> bool:
     """Whether the document is held out when about `fraction` of all documents are.
@@ -25,16 +23,16 @@ def is_held_out(document: str, fraction: float) -> bool:
 
 
 def check_fraction(fraction: float) -> None:
-    """`UserError` unless `fraction` can be the share of a validation split."""
+    """`UserError` unless `fraction` can be the share of the documents that are held out."""
     if not 0.0 <= fraction < 1.0:
-        raise UserError(f"the validation fraction must be in [0, 1), not {fraction}")
+        raise UserError(f"the held-out fraction must be in [0, 1), not {fraction}")
 
 
-def training_split(documents: Iterable[str], fraction: float) -> Iterator[str]:
-    """The documents that are not held out for validation."""
+def training_documents(documents: Iterable[str], fraction: float) -> Iterator[str]:
+    """The documents that are not held out."""
     return (document for document in documents if not is_held_out(document, fraction))
 
 
-def held_out_split(documents: Iterable[str], fraction: float) -> Iterator[str]:
-    """The documents that are held out for validation."""
+def held_out_documents(documents: Iterable[str], fraction: float) -> Iterator[str]:
+    """The documents that are held out."""
     return (document for document in documents if is_held_out(document, fraction))

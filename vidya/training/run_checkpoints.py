@@ -10,6 +10,7 @@ from vidya.storage import checkpoint, checkpoint_folder
 from vidya.storage.background_checkpoint import CheckpointWriter
 from vidya.storage.checkpoint_folder import training_checkpoints
 from vidya.storage.metrics_log import MetricsWriter
+from vidya.training import disk_plan
 from vidya.training.training_run import TrainingRun
 
 
@@ -109,7 +110,7 @@ class RunCheckpoints:
 
 def require_room_for_checkpoints(run: TrainingRun) -> None:
     """Raise `UserError` if the checkpoints of a run that are to come do not fit on the disk."""
-    checkpoint_folder.require_room(
+    disk_plan.require_room(
         run.folder.path,
         run.base,
         parameters=run.model.flat.size,

@@ -32,7 +32,7 @@ class RunCorpora:
     held_out: TokenCache | None
     """None when the run holds nothing out."""
     corpus_hash: str
-    """Of the training documents."""
+    """Hash of the training documents."""
 
 
 def _all_documents(options: TrainOptions) -> Documents:
@@ -51,8 +51,8 @@ def _split(options: TrainOptions) -> tuple[Documents, Documents | None]:
     if fraction == 0:
         return everything, None
     return (
-        lambda: held_out_split.training_split(everything(), fraction),
-        lambda: held_out_split.held_out_split(everything(), fraction),
+        lambda: held_out_split.training_documents(everything(), fraction),
+        lambda: held_out_split.held_out_documents(everything(), fraction),
     )
 
 
@@ -90,33 +90,28 @@ def survey(options: TrainOptions, run: RunFolder | None = None) -> CorpusSources
     train, held_out = _split(options)
     key = _key(options)
     known = file_stamp_cache.recall(run.summaries, key) if run is not None and key else None
-    if known is not None:
-        first, second = (
-            None if one is None else corpus_summary.CorpusSummary(**one) for one in known
-        )
-        assert first is not None
-    else:
+    if known is None:
         first, second = _summaries(options)
+    else:
+        key = None
+        first, second = (one and corpus_summary.CorpusSummary(**one) for one in known)
     if first.documents == 0:
         _refuse_empty(options)
     if held_out is None or second is None:
-        return CorpusSources(CorpusSource(train, first), None, None if known else key)
+        return CorpusSources(CorpusSource(train, first), None, key)
     if second.documents == 0:
         _refuse_nothing_held_out(options)
-    return CorpusSources(
-        CorpusSource(train, first), CorpusSource(held_out, second), None if known else key
-    )
+    return CorpusSources(CorpusSource(train, first), CorpusSource(held_out, second), key)
 
 
 def _summaries(
     options: TrainOptions,
 ) -> tuple[corpus_summary.CorpusSummary, corpus_summary.CorpusSummary | None]:
-    """Of the training documents and of the held-out ones, each file read once."""
+    """Summaries of the training documents and of the held-out ones, each file read once."""
     train, held_out = _split(options)
-    if held_out is None:
-        return corpus_summary.summarize(train()), None
-    if options.val is not None:
-        return corpus_summary.summarize(train()), corpus_summary.summarize(held_out())
+    if held_out is None or options.val is not None:
+        first = corpus_summary.summarize(train())
+        return first, held_out and corpus_summary.summarize(held_out())
     sides = corpus_summary.Summing(), corpus_summary.Summing()
     for document in _all_documents(options)():
         sides[held_out_split.is_held_out(document, options.val_fraction)].add(document)
@@ -202,18 +197,14 @@ def prepare(
         f"corpus {_name(options)}: {summary.documents:,} documents, {tokens:,} tokens; "
         f"vocabulary {tokenizer.vocab_size}, {per_token:.2f} characters per token"
     )
-    return RunCorpora(
-        tokenizer, train_cache, _held_out_cache(run, sources.held_out, tokenizer), summary.hash
-    )
-
-
-def _held_out_cache(
-    run: RunFolder, source: CorpusSource | None, tokenizer: Tokenizer
-) -> TokenCache | None:
-    if source is None:
-        run.held_out_tokens.unlink(missing_ok=True)  # of another run: nothing is held out of this
-        return None
-    return open_or_build(run.held_out_tokens, source.documents, tokenizer, source.summary.hash)
+    held_out_cache = None
+    if (held_out := sources.held_out) is not None:
+        held_out_cache = open_or_build(
+            run.held_out_tokens, held_out.documents, tokenizer, held_out.summary.hash
+        )
+    else:  # what is there is of another run
+        run.held_out_tokens.unlink(missing_ok=True)
+    return RunCorpora(tokenizer, train_cache, held_out_cache, summary.hash)
 
 
 def _refuse_nothing_held_out(options: TrainOptions) -> NoReturn:

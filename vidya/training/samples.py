@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from vidya.errors import UserError
+from vidya.errors import PlaceError
 from vidya.generation.replies import finished_replies, reply_generator
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.model.transformer import Model
@@ -47,14 +47,14 @@ def append_samples(path: Path, step: int, lines: list[str]) -> None:
     """Append a block, ended by a blank line, to the samples file.
 
     Raises:
-        UserError: it cannot be written: a full disk, for example.
+        PlaceError: it cannot be written: a full disk, for example.
     """
     try:
         with open(path, "a", encoding="utf-8") as file:
             file.write("\n".join([f"step {step}", *lines]) + "\n\n")
     except OSError as error:
-        raise UserError(
-            f"cannot write {path}: {error.strerror}: free some space or use another --out"
+        raise PlaceError(
+            f"cannot write {path}: {error.strerror}", "free some space", " or "
         ) from error
 
 

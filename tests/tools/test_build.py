@@ -77,6 +77,7 @@ def install_under(tree, prelude, **changes):
     code = (
         "import os, runpy, sys, sysconfig\n"
         "sys.argv = ['install.py']\n"
+        "sys.path.insert(0, 'tools')\n"  # as where it is run as a program
         f"{prelude}\n"
         "runpy.run_path('tools/install.py', run_name='__main__')\n"
     )

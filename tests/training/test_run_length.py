@@ -8,7 +8,7 @@ import pytest
 from vidya.training import step_speed
 from vidya.training.run_length import measure_length, measure_speed
 
-pytestmark = pytest.mark.usefixtures("kernel_settings")
+pytestmark = [pytest.mark.auto_precision, pytest.mark.usefixtures("kernel_settings")]
 
 
 def chosen_length(made, monkeypatch, seconds, **changes):

@@ -7,10 +7,9 @@ import pytest
 from vidya.training import run_length
 from vidya.training.start_run import opened_run
 
-pytestmark = pytest.mark.usefixtures("kernel_settings")
+pytestmark = [pytest.mark.auto_precision, pytest.mark.usefixtures("kernel_settings")]
 
 
-@pytest.mark.auto_precision
 def test_a_run_of_measured_length_keeps_what_auto_precision_meant(options, monkeypatch):
     """Another processor, on which auto means something else, must go on with the same."""
     monkeypatch.setattr(run_length, "TIMING_SECONDS", 0.05)

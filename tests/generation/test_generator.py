@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.models import Documents, continuation, continuations
+from support.models import Documents
 
 from vidya import kernels
 from vidya.errors import UserError
 from vidya.generation.decoder import Decoder
-from vidya.generation.generator import Generator, without_oldest_turns
+from vidya.generation.generator import Generator, Token, without_oldest_turns
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.model.adam import Adam
 from vidya.model.config import ModelConfig
@@ -87,12 +87,12 @@ def test_greedy_text_is_that_of_full_forward_passes(dtype, length):
     """From every length up to the context on, and across its edge."""
     model, prompt = random_model(dtype), prompt_of(length)
     count = 33 - length + 12
-    text = list(continuation(Generator(model), prompt, max_new_tokens=count, sampling=GREEDY))
+    text = list(Generator(model).generate(prompt, max_new_tokens=count, sampling=GREEDY))
     assert text == greedy_without_cache(model, prompt, count)
 
 
 def test_the_greedy_texts_compared_above_are_not_trivial():
-    text = list(continuation(Generator(random_model()), [1], max_new_tokens=32, sampling=GREEDY))
+    text = list(Generator(random_model()).generate([1], max_new_tokens=32, sampling=GREEDY))
     assert len(set(text)) > 8
 
 
@@ -232,13 +232,13 @@ def test_the_oldest_turns_fall_out_as_documented(context, length, count, n_layer
     model, prompt = random_model(np.float64, context=context, n_layer=n_layer), prompt_of(length)
     starts = data.draw(st.sets(st.integers(0, VOCAB - 1), max_size=30))
     generator = Generator(model, turn_starts=starts)
-    text = list(continuation(generator, prompt, max_new_tokens=count, sampling=GREEDY))
+    text = list(generator.generate(prompt, max_new_tokens=count, sampling=GREEDY))
     assert text == greedy_without_cache(model, prompt, count, starts)
 
 
 def test_a_context_of_one_token_sees_that_token_alone():
     model = random_model(np.float64, context=1)
-    text = list(continuation(Generator(model), [3, 9], max_new_tokens=5, sampling=GREEDY))
+    text = list(Generator(model).generate([3, 9], max_new_tokens=5, sampling=GREEDY))
     for before, after in itertools.pairwise([9, *text]):
         assert after == np.argmax(logits_without_cache(model, [before]))
 
@@ -270,12 +270,8 @@ def texts_alone(model, prompts, sampling, count, **settings):
     """Each prompt by itself in a generator of its own."""
     texts = []
     for i, prompt in enumerate(prompts):
-        tokens = continuation(
-            Generator(model, **settings),
-            prompt,
-            max_new_tokens=count,
-            sampling=sampling,
-            rng=sampling.rng(i),
+        tokens = Generator(model, **settings).generate(
+            prompt, max_new_tokens=count, sampling=sampling, rng=sampling.rng(i)
         )
         texts.append(list(tokens))
     return texts
@@ -283,8 +279,8 @@ def texts_alone(model, prompts, sampling, count, **settings):
 
 def texts_together(generator, prompts, sampling, count):
     texts = [[] for _ in prompts]
-    for number, token in continuations(generator, prompts, max_new_tokens=count, sampling=sampling):
-        texts[number].append(token.id)
+    for token in generator.batch(prompts, max_new_tokens=count, sampling=sampling):
+        texts[token.prompt].append(token.id)
     return texts
 
 
@@ -346,13 +342,13 @@ def test_no_free_slot_is_said():
     with pytest.raises(ValueError, match="slots are in use"):
         generator.add([2], GREEDY)
     with pytest.raises(ValueError, match="slots are in use"):
-        list(continuations(generator, [[2]], max_new_tokens=1, sampling=GREEDY))
+        list(generator.batch([[2]], max_new_tokens=1, sampling=GREEDY))
 
 
 def test_a_text_that_is_abandoned_gives_its_slot_back():
     generator = Generator(random_model(), slots=1)
     for _ in range(3):
-        tokens = continuation(generator, [1, 2], max_new_tokens=9, sampling=GREEDY)
+        tokens = generator.generate([1, 2], max_new_tokens=9, sampling=GREEDY)
         next(tokens)
         tokens.close()
     generator.add([1], GREEDY)
@@ -377,10 +373,10 @@ def test_a_conversation_is_not_computed_again():
     model = random_model(context=64)
     generator = Generator(model)
     prompt = prompt_of(20)
-    text = list(continuation(generator, prompt, max_new_tokens=10, sampling=GREEDY))
+    text = list(generator.generate(prompt, max_new_tokens=10, sampling=GREEDY))
     counted = Counted(generator)
     longer = [*prompt, *text, *prompt_of(6, seed=4)]
-    again = list(continuation(generator, longer, max_new_tokens=3, sampling=GREEDY))
+    again = list(generator.generate(longer, max_new_tokens=3, sampling=GREEDY))
     assert counted.tokens == [7, 1, 1]  # the last token of the text was never run
     assert again == greedy_without_cache(model, longer, 3)
 
@@ -388,10 +384,10 @@ def test_a_conversation_is_not_computed_again():
 def test_another_conversation_keeps_what_it_has_in_common_and_nothing_else():
     model = random_model(context=64)
     generator = Generator(model, slots=1)
-    list(continuation(generator, prompt_of(30), max_new_tokens=5, sampling=GREEDY))
+    list(generator.generate(prompt_of(30), max_new_tokens=5, sampling=GREEDY))
     other = [*prompt_of(12), *prompt_of(9, seed=8)]
     counted = Counted(generator)
-    text = list(continuation(generator, other, max_new_tokens=8, sampling=GREEDY))
+    text = list(generator.generate(other, max_new_tokens=8, sampling=GREEDY))
     assert counted.tokens[0] == 9
     assert text == greedy_without_cache(model, other, 8)
 
@@ -399,11 +395,7 @@ def test_another_conversation_keeps_what_it_has_in_common_and_nothing_else():
 def test_candidates_share_their_prompt():
     generator = Generator(random_model(context=64))
     counted = Counted(generator)
-    list(
-        continuations(
-            generator, [prompt_of(30)] * 5, max_new_tokens=3, sampling=SamplingSettings(1.0, 0)
-        )
-    )
+    list(generator.batch([prompt_of(30)] * 5, max_new_tokens=3, sampling=SamplingSettings(1.0, 0)))
     assert counted.tokens == [30, 5, 5]
 
 
@@ -412,7 +404,7 @@ def test_two_conversations_take_turns_in_slots_of_their_own():
     counted = Counted(generator)
     for _ in range(3):
         for seed in (1, 2):
-            list(continuation(generator, prompt_of(30, seed), max_new_tokens=1, sampling=GREEDY))
+            list(generator.generate(prompt_of(30, seed), max_new_tokens=1, sampling=GREEDY))
     assert counted.tokens == [30, 30]
 
 
@@ -420,7 +412,7 @@ def test_the_slot_that_was_used_longest_ago_is_taken():
     generator = Generator(random_model(context=64), slots=2)
     counted = Counted(generator)
     for seed in (1, 2, 3, 2, 3, 1):
-        list(continuation(generator, prompt_of(30, seed), max_new_tokens=1, sampling=GREEDY))
+        list(generator.generate(prompt_of(30, seed), max_new_tokens=1, sampling=GREEDY))
     assert counted.tokens == [30, 30, 30, 30]
 
 
@@ -429,11 +421,11 @@ def test_weights_that_changed_are_seen_after_refresh(precision):
     """The teaching loop writes with weights that it has since updated."""
     model = random_model()
     generator = Generator(model, precision)
-    before = list(continuation(generator, [1, 2], max_new_tokens=20, sampling=GREEDY))
+    before = list(generator.generate([1, 2], max_new_tokens=20, sampling=GREEDY))
     model.flat[:] = random_model(seed=6).flat
     generator.refresh()
-    after = list(continuation(generator, [1, 2], max_new_tokens=20, sampling=GREEDY))
-    fresh = continuation(Generator(model, precision), [1, 2], max_new_tokens=20, sampling=GREEDY)
+    after = list(generator.generate([1, 2], max_new_tokens=20, sampling=GREEDY))
+    fresh = Generator(model, precision).generate([1, 2], max_new_tokens=20, sampling=GREEDY)
     assert after == list(fresh) != before
 
 
@@ -464,11 +456,9 @@ def test_an_interrupt_leaves_the_cache_usable():
     generator.decoder.run = interrupted
     for _ in range(4):
         with pytest.raises(KeyboardInterrupt):
-            list(
-                continuations(generator, [prompt, prompt_of(9)], max_new_tokens=9, sampling=GREEDY)
-            )
+            list(generator.batch([prompt, prompt_of(9)], max_new_tokens=9, sampling=GREEDY))
     generator.decoder.run = run
-    text = list(continuation(generator, prompt, max_new_tokens=9, sampling=GREEDY))
+    text = list(generator.generate(prompt, max_new_tokens=9, sampling=GREEDY))
     assert text == greedy_without_cache(model, prompt, 9)
 
 
@@ -485,8 +475,8 @@ def test_log_probabilities_are_the_models_own():
     model, prompt = random_model(), prompt_of(7)
     sampling = SamplingSettings(0.5, 5, seed=2, repetition_penalty=1.3)
     tokens = list(prompt)
-    for _, token in continuations(
-        Generator(model), [prompt], max_new_tokens=20, sampling=sampling, banned=[3, 4]
+    for token in Generator(model).batch(
+        [prompt], max_new_tokens=20, sampling=sampling, banned=[3, 4]
     ):
         expected = log_softmax(logits_without_cache(model, tokens))[token.id]
         assert token.logprob == pytest.approx(expected, abs=2e-5)
@@ -494,17 +484,17 @@ def test_log_probabilities_are_the_models_own():
 
 
 @pytest.mark.parametrize("length", [2, 3, 40, 64])
-def test_logprobs_of_a_text_are_the_loss_of_training(length):
+def test_score_is_the_loss_of_training(length):
     model, tokens = random_model(context=64), prompt_of(length)
+    generator = Generator(model)
     expected = -model.losses(one_document(tokens[:-1], tokens[1:]))
-    np.testing.assert_allclose(logprobs(model, "fp32", tokens), expected, atol=2e-5)
+    np.testing.assert_allclose(generator.score(tokens), expected, atol=2e-5)
 
 
-def logprobs(model, precision, tokens):
-    """Log-probability of each token but the first, by one call of a decoder."""
-    decoder, n = Decoder(model, precision), len(tokens) - 1
-    logits = decoder.run(tokens[:-1], [0] * n, range(n), range(n))
-    return logits[np.arange(n), tokens[1:]] - kernels.log_sum_exp(logits)
+@pytest.mark.parametrize("tokens", [[], [1], [1] * 33, [1, VOCAB], [-1, 1]])
+def test_what_cannot_be_scored_is_refused(tokens):
+    with pytest.raises(ValueError):
+        Generator(random_model()).score(tokens)
 
 
 def one_document(tokens, targets):
@@ -544,7 +534,7 @@ def trained():
 def test_fewer_bytes_hardly_change_the_held_out_loss(trained, precision, most):
     model, texts = trained
     full, few = (
-        -np.mean([logprobs(model, p, text) for text in texts]) for p in ("fp32", precision)
+        -np.mean([Generator(model, p).score(text) for text in texts]) for p in ("fp32", precision)
     )
     assert full < 0.6 * np.log(VOCAB)
     assert few != full and abs(few - full) < most * full
@@ -622,19 +612,19 @@ def test_precisions_that_make_no_sense_are_refused():
 
 def test_stop_ends_the_text_and_is_not_part_of_it():
     generator = Generator(random_model())
-    text = list(continuation(generator, [1], max_new_tokens=30, sampling=GREEDY))
+    text = list(generator.generate([1], max_new_tokens=30, sampling=GREEDY))
     stop = text[12]
     expected = text[: text.index(stop)]
-    again = continuation(generator, [1], max_new_tokens=30, sampling=GREEDY, stop={stop})
+    again = generator.generate([1], max_new_tokens=30, sampling=GREEDY, stop={stop})
     assert list(again) == expected
 
 
 def test_banned_tokens_never_come():
     generator = Generator(random_model())
-    text = list(continuation(generator, [1], max_new_tokens=20, sampling=GREEDY))
+    text = list(generator.generate([1], max_new_tokens=20, sampling=GREEDY))
     banned = set(text[:5])
     other = list(
-        continuation(generator, [1], max_new_tokens=200, sampling=SamplingSettings(), banned=banned)
+        generator.generate([1], max_new_tokens=200, sampling=SamplingSettings(), banned=banned)
     )
     assert len(other) == 200 and not banned & set(other)
 
@@ -642,7 +632,7 @@ def test_banned_tokens_never_come():
 @pytest.mark.parametrize("count", [0, 1, 2, 5])
 def test_no_more_tokens_than_asked_for(count):
     generator = Generator(random_model())
-    assert len(list(continuation(generator, [1], max_new_tokens=count, sampling=GREEDY))) == count
+    assert len(list(generator.generate([1], max_new_tokens=count, sampling=GREEDY))) == count
 
 
 def test_a_seed_fixes_the_text_with_any_number_of_threads(kernel_settings):
@@ -651,13 +641,13 @@ def test_a_seed_fixes_the_text_with_any_number_of_threads(kernel_settings):
         kernels.set_num_threads(threads)
         generator = Generator(model)
         for _ in range(2):
-            text = continuation(
-                generator, [1, 2], max_new_tokens=60, sampling=SamplingSettings(1.0, 0, seed=4)
+            text = generator.generate(
+                [1, 2], max_new_tokens=60, sampling=SamplingSettings(1.0, 0, seed=4)
             )
             texts.append(list(text))
     assert texts == [texts[0]] * 6
-    other = continuation(
-        Generator(model), [1, 2], max_new_tokens=60, sampling=SamplingSettings(1.0, 0, seed=5)
+    other = Generator(model).generate(
+        [1, 2], max_new_tokens=60, sampling=SamplingSettings(1.0, 0, seed=5)
     )
     assert list(other) != texts[0]
 
@@ -666,10 +656,10 @@ def test_a_random_stream_that_is_passed_in_goes_on():
     generator, sampling = Generator(random_model()), SamplingSettings(1.0, 0)
     rng = sampling.rng()
     first, second = (
-        list(continuation(generator, [1], max_new_tokens=20, sampling=sampling, rng=rng))
+        list(generator.generate([1], max_new_tokens=20, sampling=sampling, rng=rng))
         for _ in range(2)
     )
-    assert first == list(continuation(generator, [1], max_new_tokens=20, sampling=sampling))
+    assert first == list(generator.generate([1], max_new_tokens=20, sampling=sampling))
     assert first != second
 
 
@@ -680,7 +670,7 @@ def test_generation_leaves_training_alone():
     model = random_model()
     loss = model.loss_and_gradients(batch)
     gradient = model.flat_gradient.copy()
-    list(continuation(Generator(model), [1], max_new_tokens=40, sampling=GREEDY))
+    list(Generator(model).generate([1], max_new_tokens=40, sampling=GREEDY))
     np.testing.assert_array_equal(model.flat_gradient, gradient)
     assert model.loss_and_gradients(batch) == loss
 
@@ -688,7 +678,17 @@ def test_generation_leaves_training_alone():
 @pytest.mark.parametrize("prompt", [[], [VOCAB], [-1]])
 def test_a_prompt_that_makes_no_sense_is_refused(prompt):
     with pytest.raises(ValueError):
-        next(continuation(Generator(random_model()), prompt, max_new_tokens=1, sampling=GREEDY))
+        next(Generator(random_model()).generate(prompt, max_new_tokens=1, sampling=GREEDY))
+
+
+def test_stop_ids_come_with_a_mark_when_asked_for_tokens():
+    generator = Generator(random_model())
+    text = list(generator.generate([1], max_new_tokens=30, sampling=GREEDY))
+    stop = text[12]
+    *before, last = generator.batch([[1]], max_new_tokens=30, sampling=GREEDY, stop={stop})
+    assert [token.id for token in before] == text[: text.index(stop)]
+    assert isinstance(last, Token) and last.stops and last.id == stop
+    assert not any(token.stops for token in before)
 
 
 def test_a_diverged_model_is_an_error():
@@ -696,4 +696,4 @@ def test_a_diverged_model_is_an_error():
     model.parameters["layers.1.ffn_up"][3, 3] = np.nan
     for precision in ("fp32", "bf16", "int8"):
         with pytest.raises(UserError, match="not a number"):
-            next(continuation(Generator(model, precision), [1], max_new_tokens=1, sampling=GREEDY))
+            next(Generator(model, precision).generate([1], max_new_tokens=1, sampling=GREEDY))

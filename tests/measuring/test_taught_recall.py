@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 from support.chat_runs import babbling_model, small_tokenizer
-from support.models import continuation
 
 from vidya.generation.chat_tokens import chat_prompt
 from vidya.generation.generator import Generator
@@ -88,8 +87,8 @@ def test_answers_are_those_of_each_prompt_alone(talker):
     texts = answer_all(generator, tokenizer, QUESTIONS, max_tokens=9)
     assert len(set(texts)) > 1
     for turns, text in zip(QUESTIONS, texts, strict=True):
-        ids = continuation(
-            generator, chat_prompt(tokenizer, list(turns), generator.window - 9), max_new_tokens=9,
+        ids = generator.generate(
+            chat_prompt(tokenizer, list(turns), generator.window - 9), max_new_tokens=9,
             sampling=SamplingSettings(temperature=0), banned=tokenizer.special_ids,
         )  # fmt: skip
         assert text == tokenizer.decode(list(ids)).strip()

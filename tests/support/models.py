@@ -16,39 +16,6 @@ class Documents:
     offsets: np.ndarray
 
 
-def continuations(generator, prompts, *, max_new_tokens, sampling, stop=(), banned=(), rngs=None):
-    """(number of the prompt, token) as a `vidya.generation.generator.Generator` writes them.
-
-    Prompts that find no free slot wait. A text ends at a token of `stop`, which comes last.
-    """
-    waiting, going, left = list(enumerate(prompts if max_new_tokens else ()))[::-1], {}, {}
-    try:
-        while waiting or going:
-            while waiting and (len(going) < generator.decoder.slots or not going):
-                i, prompt = waiting.pop()
-                rng = sampling.rng(i) if rngs is None else rngs[i]
-                slot = generator.add(prompt, sampling, banned=banned, rng=rng)
-                going[slot], left[slot] = i, max_new_tokens
-            for token in generator.step():
-                number, slot = going[token.slot], token.slot
-                left[slot] -= 1
-                if token.id in stop or not left[slot]:
-                    generator.remove(slot)
-                    del going[slot]
-                yield number, token
-    finally:
-        for slot in going:
-            generator.remove(slot)
-
-
-def continuation(generator, prompt, *, stop=(), rng=None, **settings):
-    """The ids that a generator writes after one prompt, without the one that ends them."""
-    rngs = None if rng is None else [rng]
-    for _, token in continuations(generator, [prompt], stop=stop, rngs=rngs, **settings):
-        if token.id not in stop:
-            yield token.id
-
-
 def draw_batch(rng, vocab_size, lengths, counted=1.0):
     """Documents of these lengths; a share of the targets is not counted."""
     T = sum(lengths)

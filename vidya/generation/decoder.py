@@ -88,7 +88,9 @@ class Decoder:
         self._isa = self._lib.vidya_get_isa()  # a pointer, which is quickly compared
         self._alive: list[Any] = []  # what the C structure points to
         self._decoder = self._describe()
-        self._uncopied = [] if in_place or precision != "fp32" else self._parts()[::-1]
+        layers = [[f"layers.{i}.{name}" for name in MATRICES] for i in range(config.n_layer)]
+        # weights that each call copies, the next one's last: the first call copies none
+        self._uncopied = [] if in_place or precision != "fp32" else [["wte"], *layers[::-1], []]
 
     def refresh(self) -> None:
         """Follow the model's weights after they changed, which must not be used before.
@@ -121,7 +123,9 @@ class Decoder:
         for row, values in zip(self._ids, (tokens, slots, positions, wanted), strict=True):
             row[: len(values)] = values
         ids, of_slots, at, want = self._arguments
-        self._copy_a_layer()
+        for name in self._uncopied.pop() if self._uncopied else ():
+            for field, value in self._weights.make(name).items():
+                setattr(self._places[name], field, value)
         self._lib.vidya_decode(self._decoder, self._logits_pointer, ids, of_slots, at, T, want, n)
         logits: Array = self._logits[:n]
         return logits
@@ -163,12 +167,6 @@ class Decoder:
             newest[slot], last = position, slot
         if self._lib.vidya_get_isa() != self._isa:
             self._weights.require_isa()
-
-    def _copy_a_layer(self) -> None:
-        """Make the next weights of those that are still read in place, if there are any."""
-        for name in self._uncopied.pop() if self._uncopied else ():
-            for field, value in self._weights.make(name).items():
-                setattr(self._places[name], field, value)
 
     def copy(self, source: int, target: int, count: int) -> None:
         """Copy the first `count` positions of one slot's cache to another's."""
@@ -228,8 +226,3 @@ class Decoder:
                         for i in layers for name in MATRICES}  # fmt: skip
         self._places["wte"] = decoder.head
         return decoder
-
-    def _parts(self) -> list[list[str]]:
-        """Names of the weights that each call copies: the first none, then a layer each."""
-        layers = range(self.model.config.n_layer)
-        return [[], *([f"layers.{i}.{name}" for name in MATRICES] for i in layers), ["wte"]]

@@ -40,16 +40,10 @@ class DecoderWeights:
     def _make_room(self, dtype: np.dtype[Any]) -> dict[str, Array]:
         """One after the other in the order of their use, which the kernels read ahead in."""
         order = sorted(self._matrices, key=lambda name: name == "wte")  # the head comes last
-        sizes = [
-            kernels.panel_bytes(self._matrices[name].shape, self._precision, dtype)
-            for name in order
-        ]
-        ends = list(itertools.accumulate(sizes))
-        room = large_zeros(ends[-1])
-        return {
-            name: room[end - size : end]
-            for name, size, end in zip(order, sizes, ends, strict=True)
-        }  # fmt: skip
+        shapes = [self._matrices[name].shape for name in order]
+        sizes = [kernels.panel_bytes(shape, self._precision, dtype) for shape in shapes]
+        places = np.split(large_zeros(sum(sizes)), np.cumsum(sizes)[:-1])
+        return dict(zip(order, places, strict=True))
 
     def make(self, name: str) -> dict[str, Any]:
         """Copy a matrix into panels; returns the fields of its C structure from then on."""

@@ -15,13 +15,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Generator as Stream
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vidya import kernels
 from vidya.generation.decoder import Decoder
 from vidya.generation.precision import WeightPrecision
 from vidya.generation.prefix_cache import PrefixCache
@@ -38,6 +40,10 @@ class Token(NamedTuple):
     id: int
     logprob: float
     """Natural logarithm of the probability that the model itself gave it."""
+    prompt: int = 0
+    """The number of the prompt that it follows (`batch`)."""
+    stops: bool = False
+    """Whether it ends its text (`batch`): a stop id, which is not part of it."""
 
 
 @dataclass
@@ -100,13 +106,12 @@ class Generator:
         """
         if not prompt:
             raise ValueError("a prompt needs at least one token")
-        if min(prompt) < 0 or max(prompt) >= self._vocab_size:
-            raise ValueError(f"token ids must lie in [0, {self._vocab_size})")
+        self._require_ids(prompt)
         tokens = self._shortened(prompt) if len(prompt) > self.window else list(prompt)
         slot = self._cache.free_slot(tokens, self._sequences)
         self._cache.fill(slot, tokens)
         rng = sampling.rng() if rng is None else rng
-        self._sequences[slot] = _Sequence(tokens, sampling, rng, _ids(banned))
+        self._sequences[slot] = _Sequence(tokens, sampling, rng, np.array(sorted(banned), np.intp))
         return slot
 
     def step(self) -> list[Token]:
@@ -129,11 +134,104 @@ class Generator:
 
     def ban(self, slot: int, banned: Collection[int]) -> None:
         """From the next step on draw none of these ids, but any others, in a slot."""
-        self._sequence(slot).banned = _ids(banned)
+        self._sequence(slot).banned = np.array(sorted(banned), np.intp)
 
     def tokens(self, slot: int) -> list[int]:
         """The ids of the sequence in a slot that still count, the newest included."""
         return list(self._sequence(slot).tokens)
+
+    def generate(
+        self, prompt: Sequence[int], *, max_new_tokens: int, sampling: SamplingSettings,
+        stop: Collection[int] = (), banned: Collection[int] = (),
+        rng: np.random.Generator | None = None,
+    ) -> Iterator[int]:  # fmt: skip
+        """Continue one prompt as `batch` does; yields ids, without the one that ends the text.
+
+        `rng` is a random stream to go on with; default: a fresh one from `sampling.seed`.
+        """
+        tokens = self.batch(
+            [prompt], max_new_tokens=max_new_tokens, sampling=sampling, stop=stop, banned=banned,
+            rngs=None if rng is None else [rng],
+        )  # fmt: skip
+        return (token.id for token in tokens if not token.stops)
+
+    def batch(
+        self, prompts: Iterable[Sequence[int]], *, max_new_tokens: int,
+        sampling: SamplingSettings | Sequence[SamplingSettings], stop: Collection[int] = (),
+        banned: Collection[int] = (), rngs: Sequence[np.random.Generator] | None = None,
+    ) -> Stream[Token, None, None]:  # fmt: skip
+        """Continue several prompts together (or one, given several times), step by step.
+
+        Prompts that find no free slot wait until another text has ended. The texts are
+        those that each prompt would get alone with its random stream. A text that has ended
+        leaves its slot when the next token is asked for.
+
+        Args:
+            prompts: at least one id each; taken one at a time, when there is a slot.
+            max_new_tokens: tokens of a text at most.
+            sampling: how to draw them: all alike, or one a prompt.
+            stop: ids that end a text; they come with `stops` set.
+            banned: ids never to be drawn.
+            rngs: random streams, one a prompt; default: `rng(i)` of its sampling for the i-th.
+
+        Raises:
+            ValueError: an empty prompt, an id outside the vocabulary, or no free slot at all.
+        """
+        waiting = enumerate(prompts if max_new_tokens > 0 else ())
+        going: dict[int, int] = {}  # number of the prompt, by slot
+        left: dict[int, int] = {}  # tokens, by slot
+        try:
+            while True:
+                while len(self._sequences) < self.decoder.slots or not going:
+                    number, prompt = next(waiting, (0, None))
+                    if prompt is None:
+                        break
+                    how = sampling if isinstance(sampling, SamplingSettings) else sampling[number]
+                    rng = how.rng(number) if rngs is None else rngs[number]
+                    slot = self.add(prompt, how, banned=banned, rng=rng)
+                    going[slot], left[slot] = number, max_new_tokens
+                if not going:
+                    return
+                for token in self.step():
+                    if token.slot not in going:  # another's sequence
+                        continue
+                    slot, stops = token.slot, token.id in stop
+                    left[slot] -= 1
+                    yield token._replace(prompt=going[slot], stops=stops)
+                    if stops or not left[slot]:
+                        self.remove(slot)
+                        del going[slot]
+        finally:
+            for slot in going:
+                self.remove(slot)
+
+    def score(self, tokens: Sequence[int]) -> NDArray[np.float64]:
+        """Log-probability of each token but the first, given those before it.
+
+        In one pass, in this generator's precision, as `Token.logprob` tells it: minus their
+        mean is the loss of the text.
+
+        Raises:
+            ValueError: fewer than two tokens or more than `window`, an id outside the
+                vocabulary, or no free slot.
+        """
+        if not 2 <= len(tokens) <= self.window:
+            raise ValueError(f"2 to {self.window} tokens can be scored, not {len(tokens)}")
+        self._require_ids(tokens)
+        slot = self._cache.free_slot([], self._sequences)
+        self._cache.texts[slot].ids = []  # they are overwritten
+        logprobs = np.empty(len(tokens) - 1)
+        for start in range(0, len(logprobs), self.decoder.rows):
+            end = min(start + self.decoder.rows, len(logprobs))
+            n, at = end - start, range(start, end)
+            logits = self.decoder.run(tokens[start:end], [slot] * n, at, range(n))
+            drawn = logits[np.arange(n), tokens[start + 1 : end + 1]]
+            logprobs[start:end] = drawn - kernels.log_sum_exp(logits)
+        return logprobs
+
+    def _require_ids(self, tokens: Sequence[int]) -> None:
+        if min(tokens) < 0 or max(tokens) >= self._vocab_size:
+            raise ValueError(f"token ids must lie in [0, {self._vocab_size})")
 
     def _sequence(self, slot: int) -> _Sequence:
         if slot not in self._sequences:
@@ -159,10 +257,6 @@ class Generator:
     def _shortened(self, tokens: Sequence[int]) -> list[int]:
         room = max(1, self.window - self.window // 4)
         return without_oldest_turns(tokens, room, self._turn_starts)
-
-
-def _ids(banned: Collection[int]) -> NDArray[Any]:
-    return np.array(sorted(banned), np.intp)
 
 
 def without_oldest_turns(

@@ -53,7 +53,7 @@ class Reply:
     end: End | None = None
     """Why it ended: at a marker, at the most tokens, or nobody listened any more."""
     context: list[int] = field(default_factory=list)
-    """When it has ended: the ids of conversation and reply that still count."""
+    """The ids of conversation and reply that still count, without the marker that ended it."""
     begun: float = 0.0
     """When its prompt was given to the model, in seconds of `time.perf_counter`."""
     first: float = 0.0
@@ -106,8 +106,8 @@ def write_replies(
     """Write a reply to each prompt: (reply, piece of its text) as the tokens come.
 
     There is one a token: the piece is empty where nothing can be shown yet, the last of a
-    reply comes with `end` set. Prompts beyond the generator's slots wait until another
-    reply has ended. Closing this ends the replies that are being written.
+    reply comes with `end` set. Closing this ends the replies that are being written. See
+    `Generator.batch`.
 
     Args:
         generator: of which all slots are free.
@@ -118,54 +118,47 @@ def write_replies(
         rngs: random streams, one a prompt; default: `rng(i)` of its sampling for the i-th.
         may_be_empty: let a reply end before it has said anything.
     """
-    samplings = [sampling] * len(prompts) if isinstance(sampling, SamplingSettings) else sampling
-    if len(samplings) != len(prompts):
-        raise ValueError(f"{len(samplings)} samplings for {len(prompts)} prompts")
+    if not isinstance(sampling, SamplingSettings) and len(sampling) != len(prompts):
+        raise ValueError(f"{len(sampling)} samplings for {len(prompts)} prompts")
     banned = () if may_be_empty else tokenizer.special_ids
-    waiting = list(enumerate(prompts))[::-1]
-    going: dict[int, tuple[Reply, TextStream]] = {}  # by slot
+    replies = [Reply(number) for number in range(len(prompts))]
+    streams = [TextStream(tokenizer) for _ in prompts]
+
+    def begun() -> Stream[Sequence[int], None, None]:
+        """The prompts, each when the model is given it."""
+        for reply, prompt in zip(replies, prompts, strict=True):
+            reply.begun = time.perf_counter()
+            yield prompt
+
+    writing = generator.batch(
+        begun(), max_new_tokens=max_tokens, sampling=sampling, stop=tokenizer.special_ids,
+        banned=banned, rngs=rngs,
+    )  # fmt: skip
     try:
-        while waiting or going:
-            while waiting and len(going) < generator.decoder.slots:
-                number, prompt = waiting.pop()
-                how = samplings[number]
-                rng = how.rng(number) if rngs is None else rngs[number]
-                reply = Reply(number, begun=time.perf_counter())
-                slot = generator.add(prompt, how, banned=banned, rng=rng)
-                going[slot] = reply, TextStream(tokenizer)
-            for token in generator.step():
-                slot, now = token.slot, time.perf_counter()
-                reply, stream = going[slot]
-                reply.first, reply.last = reply.first or now, now
-                reply.tokens += 1
-                reply.ids.append(token.id)
-                reply.logprobs.append(token.logprob)
-                reply.logprob += token.logprob
-                if token.id in tokenizer.special_ids:
-                    reply.end, piece = "turn", stream.end()
-                else:
-                    piece = stream.add(token.id)
-                    if reply.tokens == max_tokens:
-                        reply.end, piece = "length", piece + stream.end()
-                if banned and piece and not reply.text:
-                    generator.ban(slot, ())
-                reply.text += piece
-                if reply.end:
-                    _leave(generator, slot, reply)
-                    del going[slot]
-                yield reply, piece
+        for token in writing:
+            reply, stream, now = replies[token.prompt], streams[token.prompt], time.perf_counter()
+            reply.first, reply.last = reply.first or now, now
+            reply.tokens += 1
+            reply.ids.append(token.id)
+            reply.logprobs.append(token.logprob)
+            reply.logprob += token.logprob
+            reply.context = generator.tokens(token.slot)
+            if token.stops:
+                reply.end, piece = "turn", stream.end()
+                reply.context.pop()  # the marker
+            else:
+                piece = stream.add(token.id)
+                if reply.tokens == max_tokens:
+                    reply.end, piece = "length", piece + stream.end()
+            if banned and piece and not reply.text:
+                generator.ban(token.slot, ())
+            reply.text += piece
+            yield reply, piece
     finally:
-        for slot, (reply, _) in going.items():
-            reply.end = "stopped"
-            _leave(generator, slot, reply)
-
-
-def _leave(generator: Generator, slot: int, reply: Reply) -> None:
-    """Free the slot of a reply that has ended."""
-    reply.context = generator.tokens(slot)
-    if reply.end == "turn":
-        reply.context.pop()  # the marker
-    generator.remove(slot)
+        writing.close()
+        for reply in replies:
+            if reply.begun and not reply.end:
+                reply.end = "stopped"
 
 
 def finished_replies(

@@ -51,7 +51,9 @@ def choose_token(
     if len(banned) or penalised:
         logits = logits.copy()
     if penalised:
-        _penalise(logits, sampling, tokens)
+        lately = np.unique(np.asarray(tokens[-sampling.repetition_window :]))
+        values, penalty = logits[lately], sampling.repetition_penalty
+        logits[lately] = np.where(values > 0, values / penalty, values * penalty)
     if len(banned):
         logits[banned if isinstance(banned, np.ndarray) else list(banned)] = -np.inf
     best = int(logits.argmax())  # of a NaN, if there is one
@@ -66,14 +68,6 @@ def choose_token(
     cumulative = shares.cumsum()
     drawn = cumulative.searchsorted(rng.random() * cumulative[-1], side="right")
     return int(ids[drawn])
-
-
-def _penalise(logits: NDArray[Any], sampling: SamplingSettings, tokens: Sequence[int]) -> None:
-    window = sampling.repetition_window
-    lately = np.unique(np.asarray(tokens[-window:]))
-    values = logits[lately]
-    penalty = sampling.repetition_penalty
-    logits[lately] = np.where(values > 0, values / penalty, values * penalty)
 
 
 def _candidates(

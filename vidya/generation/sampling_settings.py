@@ -39,25 +39,18 @@ class SamplingSettings:
     """How many tokens count as lately, the prompt's included; 0 counts all."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.temperature < math.inf:
-            raise UserError(f"temperature must be 0 or more, not {self.temperature}")
-        if self.top_k < 0:
-            raise UserError(f"top_k must be 0 (all tokens) or more, not {self.top_k}")
-        if not 0 <= self.seed < 2**64:
-            raise UserError(f"seed must be in [0, 2**64), not {self.seed}")
-        if not 0 < self.top_p <= 1:
-            raise UserError(f"top_p must be above 0 and at most 1, not {self.top_p}")
-        if not 0 <= self.min_p <= 1:
-            raise UserError(f"min_p must be between 0 and 1, not {self.min_p}")
-        if not 0 < self.repetition_penalty < math.inf:
-            raise UserError(
-                f"repetition_penalty must be above 0 (1 penalises nothing), "
-                f"not {self.repetition_penalty}"
-            )
-        if self.repetition_window < 0:
-            raise UserError(
-                f"repetition_window must be 0 (all tokens) or more, not {self.repetition_window}"
-            )
+        penalty = self.repetition_penalty
+        for name, fits, allowed in (
+            ("temperature", 0 <= self.temperature < math.inf, "0 or more"),
+            ("top_k", self.top_k >= 0, "0 (all tokens) or more"),
+            ("seed", 0 <= self.seed < 2**64, "in [0, 2**64)"),
+            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
+            ("min_p", 0 <= self.min_p <= 1, "between 0 and 1"),
+            ("repetition_penalty", 0 < penalty < math.inf, "above 0 (1 penalises nothing)"),
+            ("repetition_window", self.repetition_window >= 0, "0 (all tokens) or more"),
+        ):
+            if not fits:
+                raise UserError(f"{name} must be {allowed}, not {getattr(self, name)}")
 
     @classmethod
     def of(cls, options: object) -> SamplingSettings:

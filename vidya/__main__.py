@@ -5,6 +5,7 @@ Only the chosen command is imported, so that the others' weight costs nothing.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from collections.abc import Callable
@@ -31,26 +32,19 @@ COMMANDS = {
 }
 """Every module of the package that is a command, and what it does in a line."""
 
-_HELP = ("-h", "--help", "help")
-_VERSION = ("-V", "--version")
-
 
 def usage() -> str:
     """The list of commands, as `vidya --help` shows it."""
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
-    return "\n".join(
-        [
-            "usage: vidya COMMAND [OPTIONS]",
-            "",
-            "Trains a small chat language model from scratch on the CPU you own.",
-            "",
-            "commands:",
-            *lines,
-            "",
-            "`vidya COMMAND --help` lists the options of a command.",
-        ]
-    )
+    lines = [f"  {name:<{width}}  {what}\n" for name, what in COMMANDS.items()]
+    return f"""\
+usage: vidya COMMAND [OPTIONS]
+
+Trains a small chat language model from scratch on the CPU you own.
+
+commands:
+{"".join(lines)}
+`vidya COMMAND --help` lists the options of a command."""
 
 
 def main() -> int:
@@ -60,9 +54,9 @@ def main() -> int:
 
 def _dispatch() -> int | None:
     name, *rest = sys.argv[1:] or ["--help"]
-    if name in _HELP:
+    if name in ("-h", "--help", "help"):
         print(usage())
-    elif name in _VERSION:
+    elif name in ("-V", "--version"):
         print(f"vidya {vidya.__version__}")
     elif name in COMMANDS:
         sys.argv = [f"vidya {name}", *rest]
@@ -75,8 +69,6 @@ def _dispatch() -> int | None:
 
 def _suggestion(name: str) -> str:
     """The command that was probably meant, or all of them."""
-    import difflib
-
     close = difflib.get_close_matches(name, COMMANDS, n=1)
     return f"did you mean '{close[0]}'?" if close else f"choose one of {', '.join(COMMANDS)}"
 

@@ -7,9 +7,8 @@
 - Markers typed into a message stay ordinary text.
 """
 
-# No `from __future__ import annotations` here: tyro reads the annotations in `main`,
-# which name things that are imported only when it runs. And `Optional[X]` for `X | None`:
-# to look at the latter it imports typeguard, which takes longer than all of its own work.
+# No `from __future__ import annotations` here: tyro reads the annotations. And `Optional[X]` for
+# `X | None`: to look at the latter it imports typeguard, which takes longer than all its own work.
 
 import sys
 from dataclasses import dataclass
@@ -30,6 +29,8 @@ MOST_REPLIES = 10_000
 class ChatOptions(SamplingOptions, ThreadsOption):
     """What `python -m vidya.chat` is asked to do."""
 
+    model: Optional[Path] = None  # noqa: UP045
+    """A checkpoint or a run folder; by default the newest run in runs/."""
     prompt: Optional[str] = None  # noqa: UP045
     """Print one reply to this text and exit; - reads the text from standard input."""
     session: Optional[Path] = None  # noqa: UP045
@@ -64,25 +65,17 @@ class ChatOptions(SamplingOptions, ThreadsOption):
 
 def main() -> int | None:
     """Run `python -m vidya.chat`."""
-    import tyro
-
-    @dataclass(frozen=True, kw_only=True)
-    class Arguments(ChatOptions):
-        model: tyro.conf.Positional[Optional[Path]] = None  # noqa: UP045
-        """A checkpoint or a run folder; by default the newest run in runs/."""
-
-    arguments = parse(Arguments, "chat", description=__doc__)
-    return chat(arguments.model, arguments)
+    return chat(parse(ChatOptions, "chat", description=__doc__, positional="model"))
 
 
-def chat(path: Path | None, options: ChatOptions) -> int:
+def chat(options: ChatOptions) -> int:
     """Load the model and answer one prompt, or hold a conversation in the terminal."""
     options.check()
     sampling = SamplingSettings.of(options)
     replace_unknown_characters(sys.stdout, sys.stderr)
     from vidya.storage.pretrained import load_pretrained
 
-    pretrained = load_pretrained(path)  # opens the checkpoint before it imports NumPy
+    pretrained = load_pretrained(options.model)  # opens the checkpoint before it imports NumPy
     from vidya.chatting.one_prompt import answer_in_session, answer_prompt, prompt_text
     from vidya.chatting.session import Conversation
     from vidya.chatting.session_file import ConversationFile

@@ -7,8 +7,7 @@
 - Tokens per second of both.
 """
 
-# No `from __future__ import annotations` here: tyro reads the annotations in `main`,
-# which name things that are imported only when it runs.
+# No `from __future__ import annotations` here: tyro reads the annotations.
 
 import contextlib
 import json
@@ -31,6 +30,8 @@ from vidya.terminal.streams import replace_unknown_characters, say
 class EvalOptions(SamplingOptions, ThreadsOption):
     """What `python -m vidya.eval` is asked to do."""
 
+    models: tuple[Path, ...] = ()
+    """Checkpoints or run folders; by default the newest run in runs/."""
     data: Path | None = None
     """Held-out text, a document a line. By default that of each run (its val.tokens)."""
     tokens: int = 100_000
@@ -54,18 +55,10 @@ class EvalOptions(SamplingOptions, ThreadsOption):
 
 def main() -> int | None:
     """Run `python -m vidya.eval`."""
-    import tyro
-
-    @dataclass(frozen=True, kw_only=True)
-    class Arguments(EvalOptions):
-        models: tyro.conf.Positional[tuple[Path, ...]] = ()
-        """Checkpoints or run folders; by default the newest run in runs/."""
-
-    arguments = parse(Arguments, "eval", description=__doc__)
-    return evaluate(arguments.models, arguments)
+    return evaluate(parse(EvalOptions, "eval", description=__doc__, positional="models"))
 
 
-def evaluate(models: tuple[Path, ...], options: EvalOptions) -> int:
+def evaluate(options: EvalOptions) -> int:
     """Measure the models one after another and print what came out."""
     options.check()
     sampling = SamplingSettings.of(options)
@@ -76,7 +69,7 @@ def evaluate(models: tuple[Path, ...], options: EvalOptions) -> int:
     from vidya.storage.pretrained import load_pretrained
     from vidya.training import thread_choice
 
-    paths: list[Path | None] = [*models] or [None]
+    paths: list[Path | None] = [*options.models] or [None]
     for path in paths:  # so that a wrong name is told before the work begins
         resolve_model(path)
     texts = HeldOutTextSource(options.data, options.tokens)

@@ -5,8 +5,7 @@ anything is written, and trains on from there: `python -m vidya.train --init DIR
 done to the weights stands in `vidya/model/growth.py`.
 """
 
-# No `from __future__ import annotations` here: tyro reads the annotations in `main`,
-# which name things that are imported only when it runs.
+# No `from __future__ import annotations` here: tyro reads the annotations.
 
 import dataclasses
 import shlex
@@ -25,6 +24,8 @@ from vidya.terminal.common_options import SeedOption, ThreadsOption, require_at_
 class ExpandOptions(SeedOption, ThreadsOption):
     """What `python -m vidya.expand` is asked to do."""
 
+    model: Path | None = None
+    """The trained model: a checkpoint or a run folder; by default the newest run."""
     preset: str = "25m"
     """Size of the bigger model, and what its checkpoints are called after."""
     n_embd: int | None = None
@@ -69,18 +70,10 @@ class ExpandOptions(SeedOption, ThreadsOption):
 @place_chosen_with("--out")
 def main() -> int | None:
     """Run `python -m vidya.expand`."""
-    import tyro
-
-    @dataclass(frozen=True, kw_only=True)
-    class Arguments(ExpandOptions):
-        model: tyro.conf.Positional[Path | None] = None
-        """The trained model: a checkpoint or a run folder; by default the newest run."""
-
-    arguments = parse(Arguments, "expand", description=__doc__)
-    return expand(arguments.model, arguments)
+    return expand(parse(ExpandOptions, "expand", description=__doc__, positional="model"))
 
 
-def expand(path: Path | None, options: ExpandOptions) -> int:
+def expand(options: ExpandOptions) -> int:
     """Make the bigger model, check it, write it, and say what was done."""
     options.check()
     from vidya.growing.bigger_model import make_bigger
@@ -89,7 +82,7 @@ def expand(path: Path | None, options: ExpandOptions) -> int:
     from vidya.text.tokenizer import Tokenizer
     from vidya.training import thread_choice
 
-    small = load_pretrained(path)
+    small = load_pretrained(options.model)
     tokenizer = Tokenizer.load(options.tokenizer) if options.tokenizer else small.tokenizer
     config = options.model_config(tokenizer.vocab_size, small.model.config.dropout)
     thread_choice.use(options.threads)

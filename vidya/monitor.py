@@ -4,8 +4,7 @@ Shows a run that goes on, or one that has ended: curves, speed, what is left, th
 replies. It only reads, so it disturbs no training, and any number may watch.
 """
 
-# No `from __future__ import annotations` here: tyro reads the annotations in `main`,
-# which name things that are imported only when it runs.
+# No `from __future__ import annotations` here: tyro reads the annotations.
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,24 +13,22 @@ from vidya.errors import run_command
 from vidya.terminal.command_line import parse
 
 
-def main() -> int | None:
+@dataclass(frozen=True)
+class MonitorOptions:
+    """Watch a run in the terminal: curves, speed, time left, last replies. q leaves."""
+
+    run: Path | None = None
+    """Run folder. Default: the newest run."""
+    once: bool = False
+    """Print one frame and end, as it is where stdout is no terminal."""
+
+
+def main() -> None:
     """Run `python -m vidya.monitor`."""
-    import tyro
-
-    @dataclass(frozen=True)
-    class MonitorOptions:
-        """Watch a run in the terminal: curves, speed, time left, last replies. q leaves."""
-
-        run: tyro.conf.Positional[Path | None] = None
-        """Run folder. Default: the newest run."""
-        once: bool = False
-        """Print one frame and end, as it is where stdout is no terminal."""
-
-    options = parse(MonitorOptions, "monitor")
+    options = parse(MonitorOptions, "monitor", positional="run")
     from vidya.reporting.monitor_screen import show_run
 
     show_run(options.run, once=options.once)
-    return None
 
 
 if __name__ == "__main__":

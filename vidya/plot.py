@@ -34,8 +34,8 @@ class PlotOptions:
         """Where the picture goes."""
         if self.out is not None:
             return self.out
-        (first, *others), name = self.runs, f"{self.what}.png"
-        if others:
+        first, name = self.runs[0], f"{self.what}.png"
+        if len(self.runs) > 1:
             return Path(name)
         return (first if first.is_dir() else first.parent) / name
 
@@ -43,17 +43,17 @@ class PlotOptions:
 @place_chosen_with("--out")
 def main() -> int | None:
     """Draw the runs that the command line names."""
-    import tyro
-
-    options = parse(PlotOptions, "plot", config=(tyro.conf.PositionalRequiredArgs,))
+    options = parse(PlotOptions, "plot", positional="runs")
     if not options.runs:
         raise UserError("name at least one run folder or metrics.jsonl")
     if options.what == "rl" and len(options.runs) > 1:
         raise UserError("--what rl draws one run: name one")
-    from vidya.reporting.figure_style import save_figure
-    from vidya.reporting.loss_curves import distinct_labels, draw_curves, read_curves
-    from vidya.reporting.rl_curve import draw_rl, read_rl
-
+    try:
+        from vidya.reporting.figure_style import save_figure
+        from vidya.reporting.loss_curves import distinct_labels, draw_curves, read_curves
+        from vidya.reporting.rl_curve import draw_rl, read_rl
+    except ImportError as error:
+        raise UserError("drawing needs matplotlib: pip install matplotlib") from error
     if options.what == "rl":
         figure = draw_rl(read_rl(options.runs[0]))
     else:

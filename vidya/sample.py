@@ -4,8 +4,7 @@ The inference test of the plan: five prompts at temperatures 0.3, 0.5 and 0.8, a
 together.
 """
 
-# No `from __future__ import annotations` here: tyro reads the annotations in `main`,
-# which name things that are imported only when it runs.
+# No `from __future__ import annotations` here: tyro reads the annotations.
 
 import json
 import sys
@@ -24,6 +23,8 @@ from vidya.terminal.streams import replace_unknown_characters
 class SampleOptions(SeedOption, ThreadsOption):
     """What `python -m vidya.sample` is asked to do."""
 
+    model: Path | None = None
+    """A checkpoint or a run folder; by default the newest run in runs/."""
     prompts: Path | None = None
     """A text file with prompts of your own, one a line."""
     temperature: tuple[float, ...] = (0.3, 0.5, 0.8)
@@ -48,18 +49,10 @@ class SampleOptions(SeedOption, ThreadsOption):
 
 def main() -> int | None:
     """Run `python -m vidya.sample`."""
-    import tyro
-
-    @dataclass(frozen=True, kw_only=True)
-    class Arguments(SampleOptions):
-        model: tyro.conf.Positional[Path | None] = None
-        """A checkpoint or a run folder; by default the newest run in runs/."""
-
-    arguments = parse(Arguments, "sample", description=__doc__)
-    return sample(arguments.model, arguments)
+    return sample(parse(SampleOptions, "sample", description=__doc__, positional="model"))
 
 
-def sample(model: Path | None, options: SampleOptions) -> int:
+def sample(options: SampleOptions) -> int:
     """Load the model, write the replies and print them."""
     options.check()
     samplings = [SamplingSettings(t, options.top_k, options.seed) for t in options.temperature]
@@ -75,7 +68,7 @@ def sample(model: Path | None, options: SampleOptions) -> int:
         prompts = [line for line in read_documents(options.prompts) if line.strip()]
         if not prompts:
             raise UserError(f"{options.prompts} holds no prompt: put one on each line")
-    pretrained = load_pretrained(model)
+    pretrained = load_pretrained(options.model)
     thread_choice.use(options.threads)
     tokenizer = pretrained.tokenizer
     requests = [((prompt,), sampling) for prompt in prompts for sampling in samplings]

@@ -33,8 +33,8 @@ def growing_work(growing_home, tmp_path, monkeypatch):
 def expand(path="run", **options):
     """The command's work, its paths as the command line gives them."""
     paths = {name: Path(options[name]) for name in ("out", "val", "tokenizer") if name in options}
-    given = expand_command.ExpandOptions(**{**BIGGER, "threads": 1, **options, **paths})
-    return expand_command.expand(Path(path), given)
+    given = {"model": Path(path), **BIGGER, "threads": 1, **options, **paths}
+    return expand_command.expand(expand_command.ExpandOptions(**given))
 
 
 def losses(text):

@@ -20,15 +20,8 @@ from vidya.chatting.session import Conversation
 from vidya.chatting.session_file import ConversationFile
 from vidya.errors import UserError
 from vidya.system.stop_signal import interrupts
+from vidya.terminal import line_editor
 from vidya.terminal.formatting import plural, printable
-from vidya.terminal.line_editor import (
-    can_edit,
-    is_command,
-    message_reader,
-    no_echo,
-    plain_text,
-    read_line,
-)
 from vidya.terminal.wrapped_output import WrappedOutput
 
 YOU, MODEL = "you> ", "vidya> "
@@ -63,19 +56,21 @@ class TerminalChat:
         self._stats, self._about = stats, about
         self._commands: dict[str, Callable[[str], str]] = {
             "/reset": self._reset, "/temp": self._temperature, "/save": self._save,
-            "/load": self._load, "/stats": self._statistics, "/help": self._help,
+            "/load": self._load, "/stats": self._statistics,
+            "/help": lambda _: HELP.format(context=conversation.window),
         }  # fmt: skip
 
     def run(self) -> None:
         """Read and answer messages until /quit or the end of input."""
-        fancy = can_edit()
-        read = message_reader(self._conversation.turns[::2]) if fancy else read_line
+        fancy, read = line_editor.can_edit(), line_editor.read_line
+        if fancy:
+            read = line_editor.message_reader(self._conversation.turns[::2])
         while True:
             try:
-                message = plain_text(read(YOU))
+                message = line_editor.plain_text(read(YOU))
                 if message.strip() == "/quit":
                     return
-                if is_command(message):
+                if line_editor.is_command(message):
                     print(self._command(message))
                 elif message.strip():
                     self._answer(message, fancy)
@@ -90,7 +85,7 @@ class TerminalChat:
         out = WrappedOutput(fancy)
         out.write(MODEL, bold=True)
         empty = True
-        with interrupts() as stopped, no_echo():
+        with interrupts() as stopped, line_editor.no_echo():
             with contextlib.closing(self._conversation.reply(message)) as pieces:
                 for piece in pieces:
                     out.write(printable(piece))
@@ -145,11 +140,10 @@ class TerminalChat:
 
     def _save(self, argument: str) -> str:
         path = _path(argument, "save")
-        if self._file is None or not _same(self._file.path, path):
+        file = self._file
+        if file is None or os.path.realpath(file.path) != os.path.realpath(path):
             file = ConversationFile.open(path)
             file.begin()
-        else:
-            file = self._file
         file.write(self._conversation.turns)
         self._file = file
         return f"The conversation is kept in {path} from now on."
@@ -177,9 +171,6 @@ class TerminalChat:
             lines.append(f"kept in {self._file.path}")
         return "\n".join(lines)
 
-    def _help(self, _: str) -> str:
-        return HELP.format(context=self._conversation.window)
-
 
 def recap(turns: Sequence[str]) -> str:
     """How a conversation that goes on ended last time."""
@@ -194,7 +185,3 @@ def _path(argument: str, command: str) -> Path:
     if not argument:
         raise UserError(f"name a file: /{command} FILE")
     return Path(argument).expanduser()
-
-
-def _same(a: Path, b: Path) -> bool:
-    return os.path.realpath(a) == os.path.realpath(b)

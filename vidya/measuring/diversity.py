@@ -36,10 +36,8 @@ def repetition(texts: Sequence[Sequence[str]], n: int) -> float | None:
     Welleck et al. (2020), "Neural Text Generation with Unlikelihood Training". Texts of
     fewer than n words have no n-gram and do not count. None where none counts.
     """
-    shares = []
-    for text in texts:
-        if grams := _ngrams(text, n):
-            shares.append(1 - len(set(grams)) / len(grams))
+    every = [grams for text in texts if (grams := _ngrams(text, n))]
+    shares = [1 - len(set(grams)) / len(grams) for grams in every]
     return sum(shares) / len(shares) if shares else None
 
 

@@ -36,13 +36,9 @@ class HeldOutText(TokenDocuments):
 
         Documents that are no conversations do not count.
         """
-        messages: list[str] = []
-        for number in range(self.documents):
-            if len(messages) == count:
-                break
-            if message := first_message(self.document(number), tokenizer):
-                messages.append(message)
-        return messages
+        documents = map(self.document, range(self.documents))
+        messages = (first_message(document, tokenizer) for document in documents)
+        return list(itertools.islice(filter(None, messages), count))
 
 
 def first_message(ids: NDArray[np.uint16], tokenizer: Tokenizer) -> str:
@@ -106,12 +102,7 @@ class HeldOutTextSource:
         cache = TokenCache.open_of(path, pretrained.tokenizer, "give --data FILE")
         key = cache.corpus_hash
         if key not in self._counts:
-            self._counts[key] = self._documents_of(cache)
+            enough = int(np.searchsorted(cache.predictions_so_far, self._limit)) + 1
+            self._counts[key] = min(cache.documents, enough) if self._limit else cache.documents
         first = cache.first(self._counts[key])
         return HeldOutText(first.tokens, first.offsets, name=str(path), corpus_hash=key)
-
-    def _documents_of(self, cache: TokenCache) -> int:
-        """How many documents from the front have `limit` predictions."""
-        if not self._limit:
-            return cache.documents
-        return min(cache.documents, int(np.searchsorted(cache.predictions_so_far, self._limit)) + 1)

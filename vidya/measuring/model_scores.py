@@ -17,9 +17,6 @@ from vidya.measuring.held_out_scores import MOST_WINDOWS, HeldOutScores, held_ou
 from vidya.measuring.held_out_text import HeldOutText
 from vidya.storage.pretrained import Pretrained
 
-REPEATED = 4
-"""n of seq-rep-n."""
-
 
 @dataclass(frozen=True)
 class ReplyScores:
@@ -132,7 +129,7 @@ def _score_replies(
         distinct_1=distinct(said, 1),
         distinct_2=distinct(said, 2),
         distinct_3=distinct(said, 3),
-        seq_rep_4=repetition(said, REPEATED),
+        seq_rep_4=repetition(said, 4),
         together=together,
         tokens_per_s=sum(reply.tokens for reply in replies) / seconds,
     )

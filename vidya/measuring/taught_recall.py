@@ -128,16 +128,11 @@ def measure_recall(
 
 def recall_of(replies: Sequence[str], questions: Sequence[Question]) -> Recall:
     """What the replies, one a question, are worth."""
-    scores = [
-        best_f1(reply, question.answers)
-        for reply, question in zip(replies, questions, strict=True)
-    ]  # fmt: skip
+    pairs = [(reply, q.answers) for reply, q in zip(replies, questions, strict=True)]
+    scores = [best_f1(reply, answers) for reply, answers in pairs]
     return Recall(
         questions=len(questions),
         answered=sum(score >= ENOUGH for score in scores),
-        exact=sum(
-            reply.split() in [answer.split() for answer in question.answers]
-            for reply, question in zip(replies, questions, strict=True)
-        ),
+        exact=sum(reply.split() in map(str.split, answers) for reply, answers in pairs),
         f1=sum(scores) / len(scores) if scores else 0.0,
     )

@@ -7,9 +7,12 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from vidya.errors import UserError
 from vidya.reporting.figure_style import (
@@ -23,10 +26,6 @@ from vidya.reporting.figure_style import (
 from vidya.storage.metrics_log import each_line
 from vidya.storage.run_files import RunFiles
 from vidya.terminal.streams import say
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 What: TypeAlias = Literal["loss", "bpb", "speed"]
 _LABELS: dict[What, str] = {
@@ -78,12 +77,10 @@ def read_curves(path: Path, what: What = "loss") -> CurvesOfRun:
     file = RunFiles(path).metrics if path.is_dir() else path
     if not file.exists():
         raise UserError(f"no metrics at {file}: name a run folder or a metrics.jsonl")
-
-    def warn(number: int) -> None:
-        say(f"{file}: skipped line {number}, which is damaged")
-
     rows = array("d"), array("d")
-    for line in each_line(file, on_damaged=warn):
+    for line in each_line(
+        file, on_damaged=lambda number: say(f"{file}: skipped line {number}, which is damaged")
+    ):
         for field, values in zip(_FIELDS[what], rows, strict=True):
             if field and (numbers := numbers_of(line, ("tokens", "time_s", field))):
                 values.extend((numbers[0], numbers[1] / 60.0, numbers[2]))
@@ -105,7 +102,7 @@ def draw_curves(runs: list[CurvesOfRun]) -> Figure:
         runs: at least one, of all of which the same was read.
 
     Raises:
-        UserError: matplotlib is not installed, or a run has nothing to draw.
+        UserError: a run has nothing to draw.
     """
     figure, what = new_figure(), runs[0].what
     for run in runs:
@@ -185,8 +182,6 @@ def _token_unit(runs: list[CurvesOfRun]) -> tuple[float, str]:
 
 def _add_legend(panel: Axes, runs: list[CurvesOfRun], *, kinds: bool) -> None:
     """Colours name the runs, with their last held-out value; greys, if any, the kinds of line."""
-    from matplotlib.lines import Line2D
-
     handles = []
     for number, run in enumerate(runs):
         colour, dash = style(number)

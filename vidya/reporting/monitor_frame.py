@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,6 @@ _SMOOTHED = 100  # steps in the loss that is told
 _LEAST_PLOT = 4  # lines of a picture that is worth drawing
 _SIDE_BY_SIDE = 72  # columns for two pictures beside one another
 _LABEL = 7  # columns left of a picture
-_SAMPLE_BYTES = 8192
 
 
 @dataclass(frozen=True)
@@ -46,17 +47,12 @@ def glance(folder: Path, history: RunHistory) -> Glance:
     """Look at the run folder now."""
     now = datetime.datetime.now().astimezone()
     name, age = None, 0.0
-    preset = history.description.get("options", {}).get("preset")
-    if preset:
-        try:
-            base = checkpoint_base(preset)
-            newest = training_checkpoints(folder, base)[:1]
-            if newest:
-                step = step_of_name(newest[0].name, base)
-                name = f"saved at step {step:,}"
-                age = max(0.0, now.timestamp() - newest[0].stat().st_mtime)
-        except (OSError, UserError):  # deleted meanwhile, or of a preset that we do not know
-            pass
+    # nothing is saved or described yet, or it was deleted meanwhile
+    with contextlib.suppress(LookupError, OSError, UserError):
+        base = checkpoint_base(history.description["options"]["preset"])
+        newest = training_checkpoints(folder, base)[0]
+        name = f"saved at step {step_of_name(newest.name, base):,}"
+        age = max(0.0, now.timestamp() - newest.stat().st_mtime)
     process = training_process(folder)
     return Glance(folder, now, process, name, age, _last_samples(RunFiles(folder).samples))
 
@@ -64,7 +60,7 @@ def glance(folder: Path, history: RunHistory) -> Glance:
 def _last_samples(path: Path) -> list[str]:
     try:
         with open(path, "rb") as file:
-            file.seek(max(0, path.stat().st_size - _SAMPLE_BYTES))
+            file.seek(max(0, path.stat().st_size - 8192))
             text = file.read().decode(errors="replace")
     except OSError:
         return []
@@ -75,7 +71,9 @@ def _last_samples(path: Path) -> list[str]:
 def frame(history: RunHistory, seen: Glance, width: int, height: int) -> list[Text]:
     """At most `height` lines of at most `width` columns."""
     lines = _figures(history, seen, width)
-    samples = _samples(seen, width)
+    samples = [*map(Text, seen.samples)]
+    if samples:
+        samples[0] = Text(f"replies at {seen.samples[0]}", style="bold")
     room = height - len(lines)
     # a picture is worth more than the third reply
     samples = samples[: max(0, min(len(samples), room // 3, room - _LEAST_PLOT - 2))]
@@ -109,10 +107,8 @@ def _figures(history: RunHistory, seen: Glance, width: int) -> list[Text]:
     description = history.description
     more = []
     if description:
-        more = [
-            str(description["options"].get("preset")),
-            f"{description.get('precision')}, threads {description.get('threads')}",
-        ]
+        numbers = f"{description.get('precision')}, threads {description.get('threads')}"
+        more = [str(description["options"].get("preset")), numbers]
     words = state(history, seen)
     folder = str(seen.folder)
     room = max(width - len(words) - 1, len(seen.folder.name))
@@ -122,12 +118,11 @@ def _figures(history: RunHistory, seen: Glance, width: int) -> list[Text]:
     title.append(words, style="green" if running else "yellow")
     rest = fitting([title.plain, *more], width)[len(title.plain) :]
     title.append(rest, style="not bold")
-    last = history.last
-    if not last:
+    if not history.last:
         return [title, Text("no training step yet")]
     lines = [title, _progress(history, seen, width)]
     rows = [_losses(history), _speed(history), _step(history), _checkpoints(history, seen)]
-    return lines + [Text(fitting(row, width)) for row in rows if row]
+    return lines + [Text(fitting(row, width)) for row in rows]
 
 
 def _progress(history: RunHistory, seen: Glance, width: int) -> Text:
@@ -180,10 +175,9 @@ def _losses(history: RunHistory) -> list[str]:
 def _speed(history: RunHistory) -> list[str]:
     last, recent = history.last, list(history.recent)[-_SMOOTHED:]
     # tokens_per_s is of a step alone: weighed by time, not by steps
-    tokens = [after["tokens"] - before["tokens"] for before, after in zip(recent, recent[1:])]  # noqa: B905, RUF007
-    seconds = sum(
-        count / line["tokens_per_s"] for count, line in zip(tokens, recent[1:], strict=True)
-    )
+    tokens = [after["tokens"] - before["tokens"] for before, after in itertools.pairwise(recent)]
+    speeds = [line["tokens_per_s"] for line in recent[1:]]
+    seconds = sum(count / speed for count, speed in zip(tokens, speeds, strict=True))
     now = sum(tokens) / seconds if seconds else last["tokens_per_s"]
     return [
         f"{now:,.0f} tok/s now",
@@ -195,14 +189,9 @@ def _speed(history: RunHistory) -> list[str]:
 
 def _step(history: RunHistory) -> list[str]:
     last = history.last
-    parts = [
-        f"lr {last['lr']:.2e}",
-        f"grad norm {last['grad_norm']:.2f}",
-        byte_size(last["rss_bytes"]),
-    ]
-    if history.spikes:
-        parts.append(plural(history.spikes, "spike"))
-    return parts
+    figures = [f"lr {last['lr']:.2e}", f"grad norm {last['grad_norm']:.2f}"]
+    spikes = [plural(history.spikes, "spike")] if history.spikes else []
+    return [*figures, byte_size(last["rss_bytes"]), *spikes]
 
 
 def _checkpoints(history: RunHistory, seen: Glance) -> list[str]:
@@ -267,13 +256,6 @@ def _plot(
 
 def _value_range(values: Sequence[float]) -> tuple[float, float]:
     """What the picture shows: the first twentieth, far above the rest, may leave at the top."""
-    settled = values[len(values) // 20 :]
-    low, high = min(values), max(settled)
+    low, high = min(values), max(values[len(values) // 20 :])
     margin = 0.02 * (high - low) or 0.5
     return low - margin, high + margin
-
-
-def _samples(seen: Glance, width: int) -> list[Text]:
-    if not seen.samples:
-        return []
-    return [Text(f"replies at {seen.samples[0]}", style="bold"), *map(Text, seen.samples[1:])]

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from vidya.errors import UserError
 from vidya.reporting.figure_style import (
@@ -25,12 +27,6 @@ from vidya.reporting.figure_style import (
 )
 from vidya.storage.metrics_log import read_metrics
 from vidya.storage.run_files import RunFiles
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-_LENGTH_REWARD = "vidya.rewards:length"
 
 
 @dataclass(frozen=True)
@@ -88,18 +84,14 @@ def _table(lines: Sequence[dict[str, Any]], fields: tuple[str, ...]) -> Floats:
 
 
 def _target(about: dict[str, Any], given: list[str]) -> float | None:
-    if about.get("reward") != _LENGTH_REWARD or "unit=words" in given:
+    if about.get("reward") != "vidya.rewards:length" or "unit=words" in given:
         return None
     found = [word.partition("=")[2] for word in given if word.startswith("target=")]
     return float(found[0]) if found else 20.0
 
 
 def draw_rl(curve: RlCurve) -> Figure:
-    """The figure of a run.
-
-    Raises:
-        UserError: matplotlib is not installed.
-    """
+    """The figure of a run."""
     figure = new_figure(height=6.6)
     figure.suptitle(curve.title, fontsize=11)
     (length, reward), (divergence, forgetting) = figure.subplots(2, 2, sharex=True)
@@ -118,7 +110,7 @@ def draw_rl(curve: RlCurve) -> Figure:
         forgetting.plot(curve.evaluated, change, color=style(1)[0], marker="o", markersize=4)
         if curve.most_forgetting is not None and np.isfinite(curve.most_forgetting):
             _mark(forgetting, 100 * curve.most_forgetting, "--most-forgetting")
-    for panel in (length, reward, divergence, forgetting):
+    for panel in figure.axes:
         plain_panel(panel)
     for panel in (divergence, forgetting):
         panel.set_xlabel("steps")

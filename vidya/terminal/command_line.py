@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from vidya.errors import UserError
-from vidya.terminal.common_options import option_names
+from vidya.terminal.common_options import flag, option_names
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ def parse(
     command: str,
     *,
     description: str | None = None,
-    config: Sequence[Any] | None = None,
+    positional: str | None = None,
     default: Any = None,
 ) -> T:
     """What tyro makes of the command line for `target`.
@@ -32,7 +32,7 @@ def parse(
         target: a dataclass; its fields with their docstrings are the options.
         command: as the user calls it: `train` in `python -m vidya.train`.
         description: what --help says first; default: the docstring of `target`.
-        config: tyro's configuration markers.
+        positional: the field whose values come without a flag.
         default: what options have that are not given; default: what `target` says.
 
     Raises:
@@ -40,13 +40,15 @@ def parse(
     """
     import tyro
 
+    if positional:  # the class cannot say so: tyro is imported when it is needed
+        marked: Any = tyro.conf.Positional
+        target.__annotations__[positional] = marked[target.__annotations__[positional]]
     _refuse_repeated(target, command, sys.argv[1:])
     with _errors_in_one_line(command), _own_options_first(target):
         return tyro.cli(
             target,
             prog=f"python -m vidya.{command}",
             description=description,
-            config=config,
             default=tyro.MISSING_NONPROP if default is None else default,
             registry=_registry(),
         )
@@ -90,14 +92,12 @@ class Subcommands:
 
 def _refuse_repeated(target: Any, command: str, arguments: Sequence[str]) -> None:
     """Options that take several values may be given once: of two, tyro would drop the first."""
-    if not dataclasses.is_dataclass(target):
-        return
     given = [word.partition("=")[0] for word in arguments]
     for field in dataclasses.fields(target):
-        flag = "--" + field.name.replace("_", "-")
-        if isinstance(field.default, tuple) and given.count(flag) > 1:
+        times = given.count(flag(field.name))
+        if isinstance(field.default, tuple) and times > 1:
             raise UserError(
-                f"{flag} is given {given.count(flag)} times: give it once, with all its values "
+                f"{flag(field.name)} is given {times} times: give it once, with all its values "
                 f"after it (python -m vidya.{command} --help lists all)"
             )
 
@@ -105,16 +105,12 @@ def _refuse_repeated(target: Any, command: str, arguments: Sequence[str]) -> Non
 @contextlib.contextmanager
 def _own_options_first(target: Any) -> Iterator[None]:
     """Let --help show what a command alone has before what it inherits, as from common_options."""
-    if not dataclasses.is_dataclass(target):
-        yield
-        return
-    command: Any = target
-    fields = command.__dataclass_fields__
-    command.__dataclass_fields__ = {name: fields[name] for name in option_names(command)}
+    fields = target.__dataclass_fields__
+    target.__dataclass_fields__ = {name: fields[name] for name in option_names(target)}
     try:
         yield
     finally:
-        command.__dataclass_fields__ = fields
+        target.__dataclass_fields__ = fields
 
 
 @contextlib.contextmanager
@@ -134,21 +130,16 @@ def _errors_in_one_line(command: str) -> Iterator[None]:
 
 def _reason(box: str) -> str:
     """What a box of text says in its first part, and the options it suggests, in one line."""
-    lines = [line.strip("│ ") for line in box.splitlines() if line[:1] not in "╭╰"]
     parts: list[list[str]] = [[]]
-    for line in lines:
+    for row in box.splitlines():
+        line = row.strip("│ ")
         if line.startswith("──"):
             parts.append([])
-        elif line:
+        elif line and row[0] not in "╭╰":
             parts[-1].append(line)
     reason = " ".join(parts[0]) or "the command line is wrong"
-    suggested = [
-        line.split()[0]
-        for part in parts[1:]
-        if part[:1] == ["Perhaps you meant:"]
-        for line in part
-        if line.startswith("--")
-    ]
+    hints = [line for part in parts[1:] if part[:1] == ["Perhaps you meant:"] for line in part]
+    suggested = [line.split()[0] for line in hints if line.startswith("--")]
     return reason + (f": perhaps you meant {' or '.join(suggested)}" if suggested else "")
 
 
@@ -158,11 +149,7 @@ def _registry() -> Any:
     `X | None` reads and shows as X: None is what leaving it out means. A number or one of
     some words, `Literal["auto"] | int`, says in one sentence what it takes.
     """
-    from tyro.constructors import (
-        ConstructorRegistry,
-        PrimitiveConstructorSpec,
-        PrimitiveTypeInfo,
-    )
+    from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
     registry = ConstructorRegistry()
 

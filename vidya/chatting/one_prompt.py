@@ -43,17 +43,9 @@ def answer_prompt(
     as_json: bool,
     stats: bool,
 ) -> None:
-    """Print replies to a prompt: one as it is written, several or JSON a line each, in order.
+    """Print `count` replies to a prompt: one as it is written, several (or JSON) a line each.
 
-    Args:
-        pretrained: the model.
-        prompt: what the user says.
-        sampling: how the replies are drawn.
-        precision: of the weights.
-        count: how many replies.
-        max_tokens: after which a reply is cut off.
-        as_json: print a JSON object a reply.
-        stats: say of each reply how fast it was.
+    With `stats`, say of each how fast it was.
     """
     tokenizer = pretrained.tokenizer
     generator = reply_generator(pretrained.model, tokenizer, count, precision)

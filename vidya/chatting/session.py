@@ -1,4 +1,4 @@
-"""A conversation with a model, and the file that it is kept in.
+"""A conversation with a model.
 
 - The ids of a conversation stay as they were computed, so that nothing of it is
   computed again for the next message. Text that was typed is tokenised; what the model
@@ -57,11 +57,7 @@ class Conversation:
         self.resume([])
 
     def resume(self, turns: list[str]) -> None:
-        """Go on with another conversation, and begin the random stream again.
-
-        Args:
-            turns: texts of the user and of the model in turn, the model's last.
-        """
+        """Go on with other turns, the model's last, and begin the random stream again."""
         self.turns = list(turns)
         self._ids = conversation_ids(self._tokenizer, self.turns, self._room())
         self._rng = self.sampling.rng()
@@ -85,14 +81,11 @@ class Conversation:
         finally:
             writing.close()
             if reply is not None and reply.text:
-                self._keep(message, reply)
-
-    def _keep(self, message: str, reply: Reply) -> None:
-        self.turns += [message, reply.text]
-        self._ids = reply.context
-        # The space that closes a turn in the corpus, where the model did not write it.
-        if not self._tokenizer.decode_bytes(self._ids[-1:]).endswith(b" "):
-            self._ids += self._tokenizer.encode_text(" ")
+                self.turns += [message, reply.text]
+                self._ids = reply.context
+                # the space that closes a turn in the corpus, where the model did not write it
+                if not self._tokenizer.decode_bytes(self._ids[-1:]).endswith(b" "):
+                    self._ids += self._tokenizer.encode_text(" ")
 
     def _room(self) -> int:
         """Tokens that what stands before a reply may have: the reply needs some, too."""

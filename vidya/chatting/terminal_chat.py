@@ -44,14 +44,7 @@ class TerminalChat:
         self, conversation: Conversation, file: ConversationFile | None, *, stats: bool = False,
         about: str = "",
     ) -> None:  # fmt: skip
-        """Make ready.
-
-        Args:
-            conversation: with a model.
-            file: where to keep it.
-            stats: say after each reply how fast it was.
-            about: what /stats says of the model.
-        """
+        """With `stats`, say after each reply how fast it was; `about` is the model for /stats."""
         self._conversation, self._file = conversation, file
         self._stats, self._about = stats, about
         self._commands: dict[str, Callable[[str], str]] = {

@@ -19,13 +19,9 @@ def chat_prompt(tokenizer: Tokenizer, turns: Sequence[str], limit: int) -> list[
     """Ids of a conversation up to the marker after which the model's reply comes.
 
     Whitespace in a turn becomes single spaces, as in the corpus; line breaks stay (as `↵`)
-    for a tokenizer of a corpus that had many, which has a token for them. When the ids are too
-    many, the oldest exchanges are left out, then the beginning of the last message.
-
-    Args:
-        tokenizer: the model's.
-        turns: texts, the user's and the model's in turn; the last one is the user's.
-        limit: ids wanted at most; the three markers around the last message stay.
+    for a tokenizer of a corpus that had many, which has a token for them. When there are more
+    than `limit` ids, the oldest exchanges are left out, then the beginning of the last message;
+    the three markers around that stay.
 
     Raises:
         ValueError: the last turn is not the user's.
@@ -39,10 +35,7 @@ def chat_prompt(tokenizer: Tokenizer, turns: Sequence[str], limit: int) -> list[
 def message_ids(tokenizer: Tokenizer, message: str, limit: int) -> list[int]:
     """Ids of a user's message with the marker before it and the reply's marker after it.
 
-    Args:
-        tokenizer: the model's.
-        message: the text.
-        limit: ids wanted at most: a longer message loses its beginning. Both markers stay.
+    Both markers stay; a message of more than `limit` ids with them loses its beginning.
     """
     text = turn_ids(tokenizer, message)
     room = max(0, limit - 2)
@@ -50,12 +43,9 @@ def message_ids(tokenizer: Tokenizer, message: str, limit: int) -> list[int]:
 
 
 def conversation_ids(tokenizer: Tokenizer, turns: Sequence[str], limit: int) -> list[int]:
-    """Ids of what was said so far: `<|bos|>` and the newest whole exchanges that fit.
+    """Ids of what was said so far: `<|bos|>`, and the newest whole exchanges that fit `limit` ids.
 
-    Args:
-        tokenizer: the model's.
-        turns: texts, the user's and the model's in turn; the last one is the model's.
-        limit: ids wanted at most; `<|bos|>` always stays.
+    The turns are the user's and the model's in turn; the last one is the model's.
     """
     exchanges: list[list[int]] = []
     room = limit - 1

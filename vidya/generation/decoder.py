@@ -1,18 +1,14 @@
 """A model that decodes: its weights in some precision, and a cache of keys and values.
 
-- Weights lie in panels as the kernels read them, in the model's own numbers (fp32),
-  bfloat16 or int8: made from the model's, and again by `refresh`. bfloat16 and int8 are
-  made when the decoder is. In fp32, where it makes no difference but in speed, the first
-  call reads the model's own and every further call copies a layer, so that the first token
-  does not wait for all. With `in_place` they are not copied, and no memory is taken.
-- The cache has slots, one for a sequence each. Keys and values of every token so far stay
-  in it (in bfloat16 where the weights are in fewer bytes), so a new token costs one row.
+- Weights lie in panels as the kernels read them (vidya/generation/decoder_weights.py). In bf16
+  and int8 they are made when the decoder is. In fp32, where it makes no difference but in
+  speed, the first call reads the model's own and every further call copies a layer, so that
+  the first token does not wait for all. With `in_place` none are copied.
+- The cache has slots, one for a sequence each (in bfloat16 where the weights are in fewer bytes).
 - One call runs any tokens of any slots through all layers: the next token of each of many
   sequences, or the whole of a prompt. A token's numbers are the same whichever way it
   comes: with others or alone, in one piece or in several. In fp32 they are, bit for bit,
   those of `Model.forward`.
-
-No sampling here, and no idea of where a conversation turns: vidya/generation/generator.py.
 """
 
 from __future__ import annotations
@@ -52,11 +48,7 @@ class Decoder:
     ) -> None:  # fmt: skip
         """Make room, and the weights in fewer bytes.
 
-        Args:
-            model: where the weights come from.
-            precision: of the weights.
-            slots: how many sequences the cache holds.
-            in_place: read the model's own weights, at about half the speed (fp32).
+        With `in_place` the model's own weights are read, at about half the speed (fp32).
 
         Raises:
             ValueError: an unknown precision, fewer than one slot, or a float64 model or

@@ -175,7 +175,7 @@ def finished_replies(
     the others say or how many fit at one time.
 
     Args:
-        generator: the model, no sequence in it.
+        generator: of which all slots are free.
         tokenizer: the model's.
         requests: conversations, and how to draw the reply to each.
         max_tokens: after which a reply is cut off.

@@ -21,15 +21,10 @@ MOST_RISE = 0.01
 
 
 def held_out_documents(small: Pretrained, val: Path | None, most: int) -> TokenDocuments | None:
-    """The first held-out documents, with at most so many predictions, in a model's tokens.
+    """The first documents of `val`, a corpus file, or of what the model's run held out.
 
-    Args:
-        small: the model.
-        val: a corpus file; None: what the model's run held out.
-        most: predictions; one document is taken even if it has more.
-
-    Returns:
-        None if the run's held-out text is not beside the model, or of another tokenizer.
+    At least one, with at most so many predictions. None if the run's held-out text is not
+    beside the model, or of another tokenizer.
     """
     try:
         documents = HeldOutTextSource(val, most).of(small)
@@ -42,11 +37,7 @@ def held_out_documents(small: Pretrained, val: Path | None, most: int) -> TokenD
 
 
 def check_function(bigger: BiggerModel, held_out: TokenDocuments) -> Iterator[str]:
-    """Yield lines that tell the held-out loss of both models.
-
-    Args:
-        bigger: the model to check.
-        held_out: documents in the smaller model's tokens.
+    """Yield lines that tell the loss of both models on documents in the smaller one's tokens.
 
     Raises:
         UserError: the loss rose though it must not, that is, with the same tokenizer.
@@ -54,8 +45,10 @@ def check_function(bigger: BiggerModel, held_out: TokenDocuments) -> Iterator[st
     small, big = bigger.small.model, bigger.model
     old, new = small.config.context, big.config.context
     respelled = held_out
-    if not bigger.same_tokenizer:
-        respelled = _respelled(held_out, bigger.small.tokenizer, bigger.tokenizer)
+    if not bigger.same_tokenizer:  # the text of a document is what stands between its two bos
+        inner = (held_out.document(number)[1:-1] for number in range(held_out.documents))
+        texts = (bigger.small.tokenizer.decode(ids.tolist()) for ids in inner)
+        respelled = TokenDocuments.joined(list(encode_each(texts, bigger.tokenizer)))
     before = _loss(small, bigger.small.tokenizer, held_out, old)
     after = _loss(big, bigger.tokenizer, respelled, old)
     yield f"held-out    before  {_in_words(before, old, small.precision)}"
@@ -68,16 +61,6 @@ def check_function(bigger: BiggerModel, held_out: TokenDocuments) -> Iterator[st
             f"the held-out loss rose from {before.loss:.4f} to {after.loss:.4f}, by more than "
             f"{MOST_RISE:.0%}: nothing was written; this is a fault of vidya, please report it"
         )
-
-
-def _respelled(documents: TokenDocuments, old: Tokenizer, new: Tokenizer) -> TokenDocuments:
-    """The same text in the tokens of another tokenizer."""
-    # the text of each document is what stands between its two bos
-    texts = (
-        old.decode(documents.document(number)[1:-1].tolist())
-        for number in range(documents.documents)
-    )
-    return TokenDocuments.joined(list(encode_each(texts, new)))
 
 
 def _loss(

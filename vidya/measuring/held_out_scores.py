@@ -45,13 +45,9 @@ def held_out_scores(
 ) -> HeldOutScores:
     """Loss and accuracy over a whole corpus, in the precision of the decoder's weights.
 
-    Documents are cut into the windows of `held_out_loss`. What the decoder's slots hold is lost.
-
-    Args:
-        decoder: the model; more slots (up to `MOST_WINDOWS`) take more windows at a time.
-        tokenizer: the model's.
-        cache: the corpus.
-        on_tokens: called with the number of predictions that were made since.
+    Documents are cut into the windows of `held_out_loss`, of which a call takes as many as the
+    decoder has slots. What those hold is lost. `on_tokens` is called with the number of
+    predictions that were made since.
 
     Raises:
         UserError: no document has two tokens, or the model's weights are no good.

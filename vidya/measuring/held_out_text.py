@@ -71,18 +71,16 @@ class HeldOutTextSource:
             UserError: the file cannot be read or holds no document, or the run's held-out
                 text is missing, damaged or of another tokenizer.
         """
-        text = self._of_run(pretrained) if self._data is None else self._of_file(pretrained)
+        data = self._data
+        text = self._of_run(pretrained) if data is None else self._of_file(data, pretrained)
         cut_windows(text.offsets, pretrained.model.config.context)  # is there anything?
         return text
 
-    def _of_file(self, pretrained: Pretrained) -> HeldOutText:
-        assert self._data is not None
-        name = str(self._data)
-        documents = corpus_file.require_documents(corpus_file.read_documents(self._data), name)
-        if name in self._counts:
-            documents = itertools.islice(documents, self._counts[name])
+    def _of_file(self, data: Path, pretrained: Pretrained) -> HeldOutText:
+        name, tokens = str(data), 0
+        documents = corpus_file.require_documents(corpus_file.read_documents(data), name)
+        documents = itertools.islice(documents, self._counts.get(name))
         taken: list[NDArray[np.uint16]] = []
-        tokens = 0
         for ids in encode_each(documents, pretrained.tokenizer):
             taken.append(ids)
             tokens += len(ids) - 1

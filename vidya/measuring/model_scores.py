@@ -83,16 +83,10 @@ def score_model(
     max_tokens: int,
     on_tokens: Callable[[int], None] = lambda tokens: None,
 ) -> ModelScores:
-    """Measure a model on held-out text and by its replies.
+    """Measure a model on held-out text, in its own tokens, and by `count` replies.
 
-    Args:
-        pretrained: the model.
-        text: to be predicted, in the model's tokens.
-        precision: of the weights.
-        sampling: how replies are drawn.
-        count: replies, to the first messages of as many conversations of the text.
-        max_tokens: of a reply.
-        on_tokens: called with the number of predictions made since.
+    They answer the first messages of as many conversations of the text. `on_tokens` is called
+    with the number of predictions made since.
     """
     model, tokenizer, meta = pretrained.model, pretrained.tokenizer, pretrained.meta
     decoder = Decoder(model, precision, MOST_WINDOWS)

@@ -91,13 +91,8 @@ def answer_all(
 ) -> list[str] | None:
     """The greedy reply to each question; None when `interrupted` says so between tokens.
 
-    Args:
-        generator: the model, refreshed after its last change, no sequence in it. It writes
-            as many replies at one time as it has slots.
-        tokenizer: the model's.
-        questions: turns, the user's first and last.
-        max_tokens: after which a reply is cut off.
-        interrupted: looked at between tokens.
+    The generator, refreshed after its model's last change, has no sequence in it; it writes as
+    many replies at one time as it has slots. A reply is cut off after `max_tokens`.
     """
     greedy = SamplingSettings(temperature=0)
     requests = [(turns, greedy) for turns in questions]

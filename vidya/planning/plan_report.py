@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 from vidya.model.parameters import parameter_parts
 from vidya.planning.run_plan import RunPlan
 from vidya.storage import checkpoint_folder
-from vidya.terminal.formatting import byte_size, duration
-from vidya.terminal.tables import aligned_rows
+from vidya.terminal.formatting import aligned_rows, byte_size, duration
 from vidya.training.memory_plan import MemoryPlan
 from vidya.training.step_speed import StepSpeed
 

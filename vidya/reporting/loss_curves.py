@@ -66,10 +66,8 @@ class CurvesOfRun:
 def read_curves(path: Path, what: What = "loss") -> CurvesOfRun:
     """The curves of a run folder or of a `metrics.jsonl`.
 
-    Args:
-        path: of the run.
-        what: `loss` is training and held-out loss in nats per token, `bpb` the held-out
-            bits per byte, which compare across tokenizers, `speed` tokens per second.
+    `loss` is training and held-out loss in nats per token, `bpb` the held-out bits per byte,
+    which compare across tokenizers, `speed` tokens per second.
 
     Raises:
         UserError: there are no metrics at `path`.
@@ -96,21 +94,18 @@ def _curve(values: array[float]) -> Curve:
 
 
 def draw_curves(runs: list[CurvesOfRun]) -> Figure:
-    """A figure of the runs, against tokens on the left and against minutes on the right.
-
-    Args:
-        runs: at least one, of all of which the same was read.
+    """A figure of one or more runs: against tokens on the left, against minutes on the right.
 
     Raises:
         UserError: a run has nothing to draw.
     """
     figure, what = new_figure(), runs[0].what
+    lacking = "nothing to draw yet: its metrics hold no training step"
+    if what == "bpb":
+        lacking = "no held-out values yet: draw it with --what loss"
     for run in runs:
-        if len(run.held_out.values) or len(run.every_step.values):
-            continue
-        if what == "bpb":
-            raise UserError(f"{run.label} has no held-out values yet: draw it with --what loss")
-        raise UserError(f"{run.label} has nothing to draw yet: its metrics hold no training step")
+        if not len(run.held_out.values) and not len(run.every_step.values):
+            raise UserError(f"{run.label} has {lacking}")
     (by_tokens, by_minutes), (unit, name) = figure.subplots(1, 2, sharey=True), _token_unit(runs)
     axes: list[tuple[Axes, str, Callable[[Curve], Floats]]] = [
         (by_tokens, f"tokens trained on{name}", lambda curve: curve.tokens / unit),

@@ -94,28 +94,22 @@ def total_steps(history: RunHistory) -> int | None:
     return steps if isinstance(steps, int) else None
 
 
-def state(history: RunHistory, seen: Glance) -> str:
-    """Whether the run goes on, in words."""
-    total, step = total_steps(history), history.last.get("step", 0)
-    if seen.process is not None:
-        return f"running, process {seen.process}" if seen.process else "running"
-    return "finished" if total and step >= total else "stopped"
-
-
 def _figures(history: RunHistory, seen: Glance, width: int) -> list[Text]:
-    running = seen.process is not None
-    description = history.description
+    description, total = history.description, total_steps(history)
+    if seen.process is not None:
+        state = f"running, process {seen.process}" if seen.process else "running"
+    else:
+        state = "finished" if total and history.last.get("step", 0) >= total else "stopped"
     more = []
     if description:
         numbers = f"{description.get('precision')}, threads {description.get('threads')}"
         more = [str(description["options"].get("preset")), numbers]
-    words = state(history, seen)
     folder = str(seen.folder)
-    room = max(width - len(words) - 1, len(seen.folder.name))
+    room = max(width - len(state) - 1, len(seen.folder.name))
     if len(folder) > room:  # its end tells more than its beginning
         folder = "…" + folder[len(folder) - room + 1 :]
     title = Text(f"{folder} ", style="bold")
-    title.append(words, style="green" if running else "yellow")
+    title.append(state, style="yellow" if seen.process is None else "green")
     rest = fitting([title.plain, *more], width)[len(title.plain) :]
     title.append(rest, style="not bold")
     if not history.last:
@@ -131,31 +125,21 @@ def _progress(history: RunHistory, seen: Glance, width: int) -> Text:
     if not total:
         return Text(f"step {step:,}")
     parts = [f"step {step:,} of {total:,} ({step / total:.1%})"]
-    seconds = seconds_a_step(history)
-    if step < total and seconds:
-        left = (total - step) * seconds
+    first, last = history.recent[0], history.recent[-1]
+    seconds, steps = last["time_s"] - first["time_s"], last["step"] - first["step"]
+    if step < total and seconds and steps > 0:
+        left = (total - step) * (float(seconds) / steps)  # evaluations included
         parts.append(f"{duration(left)} left")
         if seen.process is not None:
             end = seen.now + datetime.timedelta(seconds=left)
             parts.append(f"done {end:%a %d %b %H:%M}")
     text = fitting(parts, width)
-    bar = width - len(text) - 1
+    bar = min(width - len(text) - 1, 40)
     if bar < 10:
         return Text(text)
-    bar = min(bar, 40)
     full = bar * step // total
-    line = Text(text + " ")
-    line.append("━" * full, style="green").append("━" * (bar - full), style="bright_black")
-    return line
-
-
-def seconds_a_step(history: RunHistory) -> float | None:
-    """Of the last steps, evaluations included."""
-    recent = history.recent
-    if len(recent) < 2:
-        return None
-    steps = recent[-1]["step"] - recent[0]["step"]
-    return float(recent[-1]["time_s"] - recent[0]["time_s"]) / steps if steps > 0 else None
+    line = Text(text + " ").append("━" * full, style="green")
+    return line.append("━" * (bar - full), style="bright_black")
 
 
 def _losses(history: RunHistory) -> list[str]:

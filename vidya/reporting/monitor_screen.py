@@ -24,9 +24,7 @@ _KEY_SECONDS = 0.2  # between two looks at the keyboard and the size of the term
 def show_run(run: Path | None, *, once: bool) -> None:
     """Show a run folder, by default that of the newest run, until q is pressed.
 
-    Args:
-        run: the folder.
-        once: print one frame and return, as it is where stdout is no terminal.
+    With `once`, and where stdout is no terminal, one frame is printed.
 
     Raises:
         UserError: there is no run.

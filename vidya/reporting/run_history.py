@@ -104,19 +104,16 @@ class RunHistory:
             self.description = line
         elif _number(line.get("step")) and _number(line.get("loss")):
             self._add_to_curve(int(line["step"]), float(line["loss"]))
+            self.spikes += "spike" in line
+            stall = line.get("checkpoint_stall_ms")
+            if isinstance(stall, (int, float)):
+                self.longest_stall_ms = max(self.longest_stall_ms or 0.0, float(stall))
             if not sampled:
                 self.last = line
                 self.recent.append(line)
-                self._note_rare(line)
         elif _number(line.get("step")) and _number(line.get("val_loss")):
-            evaluation = (int(line["step"]), float(line["val_loss"]), float(line["val_bpb"]))
-            self.evaluations.append(HeldOutPoint(*evaluation))
-
-    def _note_rare(self, line: dict[str, Any]) -> None:
-        self.spikes += "spike" in line
-        stall = line.get("checkpoint_stall_ms")
-        if isinstance(stall, (int, float)):
-            self.longest_stall_ms = max(self.longest_stall_ms or 0.0, float(stall))
+            losses = float(line["val_loss"]), float(line["val_bpb"])
+            self.evaluations.append(HeldOutPoint(int(line["step"]), *losses))
 
     def _add_to_curve(self, step: int, loss: float) -> None:
         number = step // self._width
@@ -140,11 +137,7 @@ class RunHistory:
             lines = end * few.count(b"\n") // len(few)
             self._width = 1 + lines * 4 // (3 * _MOST_POINTS)
             for start in sorted(_rare_lines(data, end)):
-                raw = data[start : data.find(b"\n", start)]
-                self._take(raw, sampled=True)
-                line = parse_line(raw)
-                if line is not None:
-                    self._note_rare(line)
+                self._take(data[start : data.find(b"\n", start)], sampled=True)
             for number in range(_SAMPLES):
                 at = end * number // _SAMPLES
                 for raw in data[at : min(at + _SAMPLE_BYTES, end)].split(b"\n")[1:-1]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vidya.measuring.model_scores import ModelScores
-from vidya.terminal.tables import aligned_rows
+from vidya.terminal.formatting import aligned_rows
 
 
 def score_table(results: Sequence[ModelScores], width: int) -> list[str]:
@@ -13,12 +13,9 @@ def score_table(results: Sequence[ModelScores], width: int) -> list[str]:
     lines = []
     for number, result in enumerate(results, 1):
         step = "" if result.step is None else f", step {result.step:,}"
-        lines.append(
-            f"{number}: {result.checkpoint}, {result.parameters / 1e6:.1f} M parameters{step}, "
-            f"{result.precision}"
-        )
-    for name in dict.fromkeys(result.data for result in results):
-        lines.append(f"held-out text: {name}")
+        size = f"{result.parameters / 1e6:.1f} M parameters"
+        lines.append(f"{number}: {result.checkpoint}, {size}{step}, {result.precision}")
+    lines += [f"held-out text: {name}" for name in dict.fromkeys(one.data for one in results)]
     columns = [_column(number, result) for number, result in enumerate(results, 1)]
     widths = [2 + max(len(value) for _, value in column) for column in columns]
     labels = [label for label, _ in columns[0]]

@@ -35,13 +35,10 @@ def read_line(prompt: str, default: str = "") -> str:
 
 
 def message_reader(history: Sequence[str]) -> Callable[..., str]:
-    """A function that reads a message with editing, history and paste.
+    """A function that reads a message with editing, paste, and earlier messages, the oldest first.
 
     It takes the prompt and the text to edit, as `read_line` does, and raises EOFError at
     Ctrl-D, KeyboardInterrupt at Ctrl-C.
-
-    Args:
-        history: earlier messages, the oldest first.
     """
     from prompt_toolkit import PromptSession
     from prompt_toolkit.history import InMemoryHistory

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from vidya.measuring.held_out_loss import HeldOutLoss
 from vidya.measuring.taught_recall import Recall
-from vidya.terminal.tables import aligned_rows
+from vidya.terminal.formatting import aligned_rows
 
 
 @dataclass(frozen=True)

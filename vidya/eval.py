@@ -9,11 +9,9 @@
 
 # No `from __future__ import annotations` here: tyro reads the annotations.
 
-import contextlib
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,6 +21,7 @@ from vidya.generation.precision import WEIGHT_PRECISIONS, WeightPrecision
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.terminal.command_line import parse
 from vidya.terminal.common_options import SamplingOptions, ThreadsOption, require_at_least
+from vidya.terminal.progress_display import counted_progress
 from vidya.terminal.streams import replace_unknown_characters, say
 
 
@@ -81,13 +80,13 @@ def evaluate(options: EvalOptions) -> int:
         precisions = WEIGHT_PRECISIONS if options.precision == "all" else (options.precision,)
         for precision in precisions:
             name = f"{pretrained.checkpoint_path.name} in {precision}"
-            with _progress(name, text.predictions) as on_tokens:
-                results.append(
-                    score_model(
-                        pretrained, text, precision, sampling=sampling, count=options.replies,
-                        max_tokens=options.max_tokens, on_tokens=on_tokens,
-                    )
+            begin = f"measuring {name}: {text.predictions:,} tokens"
+            with counted_progress(name, text.predictions, begin=begin) as advance:
+                result = score_model(
+                    pretrained, text, precision, sampling=sampling, count=options.replies,
+                    max_tokens=options.max_tokens, on_tokens=lambda count: advance(count, ""),
                 )  # fmt: skip
+            results.append(result)
     if options.json:
         print(json.dumps({"models": [result.as_json() for result in results]}, indent=2))
     else:
@@ -96,22 +95,6 @@ def evaluate(options: EvalOptions) -> int:
     if len({result.corpus_hash for result in results}) > 1:
         say("warning: the models were measured on different texts: give --data FILE to compare")
     return 0
-
-
-@contextlib.contextmanager
-def _progress(name: str, tokens: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, else a line when a measurement begins."""
-    if not sys.stderr.isatty():
-        say(f"measuring {name}: {tokens:,} tokens")
-        yield lambda count: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = TextColumn("{task.description}"), BarColumn(None), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True, expand=True) as bar:
-        task = bar.add_task(name, total=tokens)
-        yield lambda count: bar.advance(task, count)
 
 
 if __name__ == "__main__":

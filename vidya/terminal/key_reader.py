@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import select
 import sys
+import termios
 import time
+import tty
 from collections.abc import Callable, Iterator
 
 
@@ -19,8 +21,6 @@ def pressed_keys() -> Iterator[Callable[[float], str | None]]:
     if not sys.stdin.isatty():
         yield time.sleep  # which returns None
         return
-    import termios
-    import tty
 
     def wait(seconds: float) -> str | None:
         ready = select.select([sys.stdin], [], [], seconds)[0]

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import sys
+import termios
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -83,8 +84,6 @@ def message_reader(history: Sequence[str]) -> Callable[..., str]:
 @contextlib.contextmanager
 def no_echo() -> Iterator[None]:
     """What is typed inside does not show between the words of a reply; it is read later."""
-    import termios
-
     try:
         before = termios.tcgetattr(sys.stdin)
     except (termios.error, ValueError, OSError):  # no terminal

@@ -46,9 +46,7 @@ def counted_progress(
 ) -> Iterator[Callable[[int, str], None]]:
     """Show how much of some work is done; `with` gives the function to call after each part.
 
-    That function takes how much the part adds, and words for the plain line. A command that
-    measures tokens, for one, writes `with counted_progress(name, tokens, begin="measuring …")
-    as advance:` and gives on `lambda tokens: advance(tokens, "")`.
+    That function takes how much the part adds, and words for the plain line.
 
     Args:
         name: what is done.

@@ -9,6 +9,8 @@ PYTHON ?= $(shell for p in python python3; do \
     "$$p" -c "" >/dev/null 2>&1 && command -v "$$p" && break; done)
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# The tests start hundreds of processes, which would each compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
 
 INSTALL = "$(PYTHON)" tools/install.py $(if $(V),--verbose)
 NOT_SUPPORTED = import sys; sys.version_info >= (3, 10) or sys.exit( \

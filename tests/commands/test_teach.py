@@ -102,7 +102,7 @@ def test_lines_from_a_pipe(run):
         ({"json": True}, "--json is for"), ({"n": 0}, "--n must be between 1 and 16"),
         ({"turns": 0}, "--turns must be at least 1"),
         ({"max_tokens": 0}, "--max-tokens must be at least 1"),
-        ({"threads": 0}, "--threads must be"), ({"lr": 0.0}, "--lr must be"),
+        ({"lr": 0.0}, "--lr must be"),
         ({"temperature": -1.0}, "temperature"),
     ],
 )  # fmt: skip
@@ -115,6 +115,7 @@ def test_options_that_make_no_sense(given, saying):
 def test_errors(run, tmp_path):
     refused(run, "--pick", "1", saying="nothing was asked: --ask TEXT first")
     refused(run, "--method", "x", saying="--method")
+    refused(run, "--ask", "hello", "--threads", "0", saying="--threads must be")
     refused(run, "--undo", saying="no lesson to take back")
     refused(teachable_run(tmp_path / "bare", corpus=False), saying="--replay 0 teaches without")
     does(run, "--ask", "hello")

@@ -34,7 +34,7 @@ from vidya.posttraining.kept_weights import frozen_copy
 from vidya.posttraining.replay_corpus import ReplayCorpus, open_replay_corpus
 from vidya.posttraining.teaching.learner import Learner
 from vidya.posttraining.teaching.lesson import Candidate, Lesson
-from vidya.posttraining.teaching.settings import METHODS, LessonSettings
+from vidya.posttraining.teaching.options import METHODS, LessonSettings
 from vidya.storage.pretrained import Pretrained, load_pretrained
 from vidya.text.corpus_file import read_documents
 

@@ -8,16 +8,13 @@ For programs: --ask TEXT prints the answers, and then --pick 3, --answer TEXT or
 learns from that. --ask and --answer together teach without asking first.
 """
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
 
 from vidya.errors import run_command
 from vidya.posttraining.teaching.options import TeachOptions
 from vidya.terminal.command_line import parse
-from vidya.terminal.streams import replace_unknown_characters
 
 
 def main() -> int | None:
@@ -26,27 +23,14 @@ def main() -> int | None:
 
     @dataclass(frozen=True, kw_only=True)
     class Arguments(TeachOptions):
-        model: tyro.conf.Positional[Optional[Path]] = None  # noqa: UP045
+        model: tyro.conf.Positional[Path | None] = None
         """A checkpoint or a run folder; by default the newest run in runs/."""
 
     arguments = parse(Arguments, "teach", description=__doc__)
-    return run(arguments.model, arguments)
-
-
-def run(model: Path | None, options: TeachOptions) -> int:
-    """Do what the options ask for, or teach in the terminal; returns the exit status."""
-    options.check()
-    replace_unknown_characters(sys.stdout, sys.stderr)
+    arguments.check()
     from vidya.posttraining.teaching.actions import teach
 
-    return teach(model, options, _show)
-
-
-def _show(found: str | dict[str, Any]) -> None:
-    if isinstance(found, dict):
-        unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-        found = json.dumps(found, ensure_ascii=not unicode)
-    print(found, flush=True)
+    return teach(arguments.model, arguments)
 
 
 if __name__ == "__main__":

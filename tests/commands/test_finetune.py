@@ -1,6 +1,5 @@
 """`python -m vidya.finetune`: what it learns, keeps, writes, says and refuses."""
 
-import dataclasses
 import json
 import re
 import signal
@@ -15,20 +14,14 @@ from support.commands import TIMEOUT, command_line, environment
 from support.training_runs import conversations, snapshot
 
 from vidya import finetune
-from vidya.errors import UserError, run_command
+from vidya.errors import run_command
 from vidya.measuring.taught_recall import Recall
 from vidya.model.config import ModelConfig
 from vidya.model.transformer import Model
 from vidya.posttraining.finetuning.evaluation import PersonaEvaluation, evaluation_table
-from vidya.posttraining.finetuning.mixture import Mixture
-from vidya.posttraining.finetuning.options import (
-    CONVERSATION_EPOCHS,
-    TEXT_EPOCHS,
-    TEXT_PATIENCE,
-    FinetuneOptions,
-)
+from vidya.posttraining.finetuning.options import FinetuneOptions
 from vidya.posttraining.finetuning.persona import mean_loss, read_persona
-from vidya.posttraining.replay_corpus import open_replay_corpus
+from vidya.posttraining.replay_corpus import mixed_steps, open_replay_corpus
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_format import read_digest, read_meta
 from vidya.storage.pretrained import load_pretrained
@@ -167,6 +160,14 @@ def test_the_same_seed_gives_the_same_weights(command, run, persona):
     assert found[0] == found[1] != found[2]
 
 
+def test_the_largest_seed(command, run, persona):
+    """It is a number of 64 bits to everything that draws: order, dropout, replay."""
+    how = "--replay-loss", "text", "--dropout", "--epochs", 2, "--seed", 2**64 - 1
+    tuned(command, persona, "--model", run, *FAST, *how)
+    assert lines_of(run)[0]["seed"] == 2**64 - 1
+    assert read_meta(run / TRAINED)["finetuning"]["options"]["seed"] == 2**64 - 1
+
+
 @pytest.mark.parametrize("how", [(), ("--replay-loss", "text", "--dropout")])
 def test_replay_keeps_what_the_model_could(command, run, persona, how):
     base = {}
@@ -195,7 +196,7 @@ def test_plain_text(command, run, tmp_path):
     first, *_, last = evaluations(run)
     assert last["persona_loss"] < 0.5 * first["persona_loss"]
     assert "questions" in last and last["questions"] is None
-    assert lines_of(run)[0]["options"]["epochs"] == TEXT_EPOCHS
+    assert lines_of(run)[0]["options"]["epochs"] == 4
 
 
 def test_a_corpus_file_to_replay(command, run, persona, tmp_path):
@@ -221,14 +222,14 @@ def test_replay_has_its_share_of_the_tokens(original, share, persona):
     base = open_replay_corpus(original, tokenizer)
     taught = read_persona([persona], tokenizer, val_fraction=0).taught
     plan = BatchPlan(taught, 64, tokens_per_step=40)
-    steps = Mixture(plan, base.replay(64, 0) if share else None, share).steps()
+    steps = mixed_steps(plan, base.replay(64, 0) if share else None, share)
     mine = every = 0
-    for step, (own, windows) in zip(range(50), steps, strict=False):
+    for step, (own, *replayed) in zip(range(50), steps, strict=False):
         persona_part = plan.batch(step)
         assert (own.tokens == persona_part.tokens).all()
         assert (own.targets == persona_part.targets).all()
         mine, every = mine + len(own.tokens), every + len(own.tokens)
-        if windows is not None:
+        for windows in replayed:
             assert (windows.targets >= 0).all()  # every word of replay counts
             assert windows.offsets[-1] == len(windows.tokens)
             assert (np.diff(windows.offsets) > 0).all()
@@ -252,8 +253,8 @@ def test_defaults_of_both_kinds_of_text():
     talk, book = (
         FinetuneOptions().resolved(conversations=some, preset="10m") for some in (True, False)
     )
-    assert (talk.epochs, talk.patience, talk.lr) == (CONVERSATION_EPOCHS, 0, 5e-4)
-    assert (book.epochs, book.patience) == (TEXT_EPOCHS, TEXT_PATIENCE)
+    assert (talk.epochs, talk.patience, talk.lr) == (25, 0, 5e-4)
+    assert (book.epochs, book.patience) == (4, 2)
     given = FinetuneOptions(epochs=3, patience=7, lr=1e-5)
     assert given.resolved(conversations=True, preset="10m") == given
     unheld = FinetuneOptions(val_fraction=0).resolved(conversations=False, preset="mine")
@@ -395,6 +396,5 @@ def test_the_folder_is_in_use(command, run, persona):
         assert "is in use by another training" in refused(command, persona, "--model", run)
 
 
-def test_options_are_checked_first():
-    with pytest.raises(UserError, match="--eval-tokens"):
-        finetune.run((), dataclasses.replace(FinetuneOptions(), eval_tokens=0))
+def test_options_are_checked_first(command):
+    assert "--eval-tokens must be" in refused(command, "--eval-tokens", 0)

@@ -151,7 +151,7 @@ def test_prompts_of_a_file(command, run, tmp_path):
     assert (run / TRAINED).exists()
 
 
-@pytest.mark.parametrize("steps", [0, 1, 2])
+@pytest.mark.parametrize("steps", [0, 1, 2, 3])
 def test_ctrl_c_saves_what_was_learnt(command, run, tmp_path, steps):
     name = f"stopper{steps}"
     # the signal comes while replies are judged: that step is finished
@@ -164,8 +164,17 @@ def test_ctrl_c_saves_what_was_learnt(command, run, tmp_path, steps):
         return
     status, out, err = command(reward=judge(tmp_path, name, 8 * steps - 3, action))
     assert status == 130, err
+    # in the last step, too, if its evaluation is cut short
     assert f"stopped after step {steps} of 3: saved as " in err and f"after step {steps}" in out
     assert weights(run / TRAINED)[1]["rl"]["steps"] == steps
+
+
+def test_ctrl_c_in_the_last_step_where_nothing_is_measured(command, run, tmp_path):
+    (run / "val.tokens").unlink()
+    reward = judge(tmp_path, "late", 8 * 3 - 3, "os.kill(os.getpid(), signal.SIGINT)")
+    status, out, err = command(reward=reward)
+    assert status == 0 and "stopped" not in err and "after step 3" in out
+    assert weights(run / TRAINED)[1]["rl"]["steps"] == 3
 
 
 @pytest.mark.parametrize("step", [1, 2])

@@ -43,6 +43,9 @@ class Counting(EvaluatedLoop):
         if self.step:
             self.finish()
 
+    def report(self):
+        self.reported = True
+
 
 @pytest.fixture
 def trained_run(tmp_path):
@@ -67,31 +70,31 @@ def log_of(trained_run):
 
 def test_evaluations_come_before_between_and_after(trained_run):
     loop = Counting(trained_run)
-    loop.run(log_of(trained_run))
+    assert loop.run(log_of(trained_run)) == 0
     assert loop.evaluated == [0, 2, 4, 5] and loop.saved_step == 5
-    assert (loop.exit_status, loop.interrupted) == (0, False) and loop.time_s > 0
+    assert loop.reported and not loop.interrupted and loop.time_s > 0
     about, *steps = read_metrics(log_of(trained_run))
     assert about == {"kind": "counting"} and [line["step"] for line in steps] == [1, 2, 3, 4, 5]
 
 
 def test_a_signal_ends_it_after_the_step(trained_run):
     loop = Counting(trained_run, _3=interrupt)
-    loop.run(log_of(trained_run))
+    assert loop.run(log_of(trained_run)) == 128 + signal.SIGTERM
     assert loop.step == loop.saved_step == 3 and loop.evaluated == [0, 2]
-    assert loop.interrupted and loop.exit_status == 128 + signal.SIGTERM
+    assert loop.reported and loop.interrupted
 
 
 def test_a_signal_in_the_last_step_is_too_late(trained_run):
     loop = Counting(trained_run, _5=interrupt)
-    loop.run(log_of(trained_run))
-    assert loop.saved_step == 5 and loop.exit_status == 0
+    assert loop.run(log_of(trained_run)) == 0
+    assert loop.saved_step == 5
 
 
 def test_an_evaluation_can_end_it(trained_run):
     loop = Counting(trained_run)
     loop.stopped_early = True
-    loop.run(log_of(trained_run))
-    assert (loop.step, loop.evaluated, loop.exit_status) == (0, [0], 0)
+    assert loop.run(log_of(trained_run)) == 0
+    assert (loop.step, loop.evaluated) == (0, [0])
 
 
 @pytest.mark.parametrize(

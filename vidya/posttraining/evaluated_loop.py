@@ -7,7 +7,6 @@ stops the loop between two steps. Whatever ends it, weights that are worth it ar
 from __future__ import annotations
 
 import contextlib
-import signal
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -28,6 +27,7 @@ class EvaluatedLoop(ABC):
 
     Attributes:
         trained_run: the model, which changes, and where it lives.
+        held_out_text: of the corpus, to measure what the model forgets; None where there is none.
         total: number of steps there are to make.
         step: number of steps that the weights have behind them.
         saved_step: the step of the weights that were saved; None where none were.
@@ -45,8 +45,9 @@ class EvaluatedLoop(ABC):
         self, trained_run: TrainedRun, corpus: ReplayCorpus | None, *,
         total: int, eval_every: int, eval_tokens: int,
     ) -> None:  # fmt: skip
-        """Make ready; the held-out text of `corpus`, if any, shows what the model forgets."""
-        self.trained_run, self.corpus, self.total = trained_run, corpus, total
+        """Make ready; `corpus` is what the model was trained on, where that is known."""
+        self.trained_run, self.total = trained_run, total
+        self.held_out_text = None if corpus is None else corpus.held_out
         self._eval_every, self._eval_tokens = eval_every, eval_tokens
         self.step = 0
         self.saved_step: int | None = None
@@ -55,11 +56,14 @@ class EvaluatedLoop(ABC):
         self.stop_signal = StopSignal()
         self._began = time.monotonic()
 
-    def run(self, log: Path) -> None:
-        """Make all steps, or as many as there are before the end, and save.
+    def run(self, log: Path) -> int:
+        """Make all steps, or as many as there are before the end, save and report.
 
         Args:
             log: takes a line that describes the run, and one for each step and evaluation.
+
+        Returns:
+            The exit status: 128 and the number of the signal that interrupted it, or 0.
 
         Raises:
             UserError: a loss is not finite, what a step calls failed, or the disk is full;
@@ -81,6 +85,9 @@ class EvaluatedLoop(ABC):
                 self.finish()
             except UserError as error:
                 raise UserError(self._with_what_is_saved(error)) from error
+        self.report()
+        signal = self.stop_signal.signal
+        return 128 + signal if signal and self.interrupted else 0
 
     @abstractmethod
     def description(self) -> dict[str, object]:
@@ -102,6 +109,10 @@ class EvaluatedLoop(ABC):
     def save_before_error(self) -> None:
         """Save what is worth it, if anything is, before an error is told."""
 
+    @abstractmethod
+    def report(self) -> None:
+        """Show what the steps changed, and say what was saved."""
+
     @property
     def time_s(self) -> float:
         """Seconds since the loop began."""
@@ -112,17 +123,12 @@ class EvaluatedLoop(ABC):
         """Whether a signal came before the loop was at its end."""
         return self.stop_signal() and self.step < self.total and not self.stopped_early
 
-    @property
-    def exit_status(self) -> int:
-        """What the command returns."""
-        return 128 + (self.stop_signal.signal or signal.SIGINT) if self.interrupted else 0
-
     def measure_corpus(self) -> HeldOutLoss | None:
         """Loss on held-out text of the corpus; None where there is none, or after a signal."""
-        if self.corpus is None or self.corpus.held_out is None:
+        if self.held_out_text is None:
             return None
         return held_out_loss(
-            self.trained_run.model, self.trained_run.tokenizer, self.corpus.held_out,
+            self.trained_run.model, self.trained_run.tokenizer, self.held_out_text,
             max_tokens=self._eval_tokens, interrupted=self.stop_signal,
         )  # fmt: skip
 

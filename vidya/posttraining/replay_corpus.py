@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from vidya.errors import UserError
+from vidya.posttraining.answer_batches import joined
 from vidya.storage.run_files import RunFiles
 from vidya.storage.run_folder import RunFolder
 from vidya.text import corpus_file, corpus_summary, held_out_split
-from vidya.text.batch_plan import BatchPlan
+from vidya.text.batch_plan import Batch, BatchPlan
 from vidya.text.token_cache import TokenCache, open_or_build
 from vidya.text.tokenizer import Tokenizer
 
@@ -44,15 +46,11 @@ def open_replay_corpus(folder: Path, tokenizer: Tokenizer) -> ReplayCorpus | Non
     )
 
 
-HELD_OUT = 0.02
-"""Share of a corpus file's documents that is measured on and never replayed."""
-
-
 def corpus_of_file(path: Path, run: RunFolder, tokenizer: Tokenizer) -> ReplayCorpus:
     """A corpus file in place of the run's own caches, which it leaves alone.
 
     Its token caches, `replay.tokens` and `replay_val.tokens`, stay in the run folder, to be
-    used again with the same file.
+    used again with the same file. Two in a hundred documents are held out, never replayed.
 
     Raises:
         UserError: the file cannot be read, or holds no document to replay.
@@ -60,7 +58,7 @@ def corpus_of_file(path: Path, run: RunFolder, tokenizer: Tokenizer) -> ReplayCo
 
     def documents(held_out: bool) -> Iterator[str]:
         for document in corpus_file.read_documents(path):
-            if held_out_split.is_held_out(document, HELD_OUT) == held_out:
+            if held_out_split.is_held_out(document, 0.02) == held_out:
                 yield document
 
     def cache(target: Path, held_out: bool) -> TokenCache | None:
@@ -76,3 +74,23 @@ def corpus_of_file(path: Path, run: RunFolder, tokenizer: Tokenizer) -> ReplayCo
     if train is None:
         raise UserError(f"{path} holds no document to replay: put text into it, a document a line")
     return ReplayCorpus(train, cache(run.replay_held_out_tokens, True))
+
+
+def mixed_steps(own: BatchPlan, replay: BatchPlan | None, share: float) -> Iterator[list[Batch]]:
+    """Steps without end: the next batch of one plan, then windows of replay as one batch.
+
+    Windows come until they have their `share` of all tokens so far, so a step may hold a little
+    more replay or less; one without replay is a single batch.
+    """
+    replayed, owed = 0, 0.0
+    for step in itertools.count():
+        parts, windows = [own.batch(step)], []
+        if replay is not None:
+            owed += len(parts[0].tokens) * share / (1 - share)
+            while owed > 0:
+                windows.append(replay.batch(replayed))
+                owed -= len(windows[-1].tokens)
+                replayed += 1
+        if windows:
+            parts.append(joined(windows))
+        yield parts

@@ -126,7 +126,7 @@ def test_files_that_are_no_good(tmp_path, tokenizer, content, saying):
     path = tmp_path / "bad.txt"
     path.write_bytes(content)
     with pytest.raises(UserError, match=saying):
-        read_persona([path], tokenizer)
+        read_persona([path], tokenizer, val_fraction=0.1)
 
 
 def test_nothing_is_left(tmp_path, tokenizer):

@@ -212,7 +212,7 @@ def test_the_reward_rises_and_the_base_model_stays(tokenizer):
         clipped.append(one.learn(attempts, rewards).clipped)
     assert np.mean(means[-5:]) > np.mean(means[:5]) + 4
     assert clipped[0] >= 0 and max(clipped) > 0
-    assert one.updates == 80
+    assert one._adam.steps == 80
     assert np.array_equal(one._base_model.flat, talker(tokenizer, 1.0).flat)
 
 
@@ -237,7 +237,7 @@ def test_gradients_that_are_not_finite_change_nothing(tokenizer):
     before = model.flat.copy()
     with np.errstate(invalid="ignore"), pytest.raises(NotFiniteError, match=r"the .* is nan"):
         one.learn(attempts, [1.0, 0, 0, 0] * 2)
-    assert np.array_equal(model.flat, before) and one.updates == 0
+    assert np.array_equal(model.flat, before) and one._adam.steps == 0
 
 
 def test_replies_must_leave_room_for_their_prompt(tokenizer):

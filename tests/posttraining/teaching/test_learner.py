@@ -16,8 +16,8 @@ from vidya.model.transformer import Model
 from vidya.posttraining.replay_corpus import open_replay_corpus
 from vidya.posttraining.teaching.learner import OWN, Learner
 from vidya.posttraining.teaching.lesson import Candidate, Lesson, parse_lesson
-from vidya.posttraining.teaching.methods import METHOD_OBJECTIVES
-from vidya.posttraining.teaching.settings import METHODS, LessonSettings
+from vidya.posttraining.teaching.methods import lesson_objective
+from vidya.posttraining.teaching.options import METHODS, LessonSettings
 from vidya.text import token_cache
 
 pytestmark = pytest.mark.usefixtures("kernel_settings")
@@ -89,7 +89,7 @@ def test_every_methods_gradient_agrees_with_pytorch(torch, method, name):
         return
     # a policy that has moved since the answers were drawn: some tokens are clipped
     before = objectives.log_softmax(learner.reference.logits(answers.batch))
-    objective = METHOD_OBJECTIVES[answers.method](answers, lesson.settings, before)
+    objective = lesson_objective(answers, lesson.settings, before)
     value = learner.model.objective_and_gradients(answers.batch, objective)
     expected, gradients = torch_lesson(torch, learner, answers, lesson.settings)
     assert value == pytest.approx(expected, rel=1e-9, abs=1e-12)
@@ -259,7 +259,7 @@ def test_a_steps_gradient_is_the_sum_of_its_parts(corpus, replay_loss):
     window = learner._replay_window(lesson, 2)
     base = objectives.log_softmax(learner.reference.logits(window))
     learner.model.flat += 0.1 * np.cos(np.arange(learner.model.flat.size))  # it has learnt
-    objective = METHOD_OBJECTIVES["sft"](answers, settings, np.zeros((1, 1)))
+    objective = lesson_objective(answers, settings, np.zeros((1, 1)))
     seen = []
     both = learner._step(answers, objective, lesson, 2, earlier, seen)
     (replayed,) = seen

@@ -8,18 +8,16 @@ import pytest
 from support.teaching_runs import NAME, TAUGHT, teachable_run
 
 from vidya.errors import UserError
-from vidya.generation.sampling_settings import SamplingSettings
 from vidya.posttraining.teaching.journal import Journal
 from vidya.posttraining.teaching.lesson import Candidate
-from vidya.posttraining.teaching.session import Offering
-from vidya.posttraining.teaching.settings import LessonSettings
+from vidya.posttraining.teaching.options import LessonSettings, TeachOptions
 from vidya.posttraining.teaching.start import open_teaching
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_format import read_digest, read_meta
 
 pytestmark = pytest.mark.usefixtures("kernel_settings")
 SETTINGS = LessonSettings(lr=1e-3, replay=16)
-OFFER = Offering(3, 8, SamplingSettings(0.7, 40, 0))
+OFFER = TeachOptions(n=3, max_tokens=8)
 JOURNAL, BASE_NAME = "teach.jsonl", "teach_base.safetensors"
 
 

@@ -6,18 +6,18 @@ dropout masks from seed and step, and the kernels give the same numbers for any 
 
 from __future__ import annotations
 
+import itertools
+import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from vidya import kernels
 from vidya.errors import UserError
-from vidya.generation.generator import Generator
 from vidya.generation.replies import reply_generator
-from vidya.measuring.taught_recall import Recall, measure_recall
+from vidya.measuring.taught_recall import measure_recall
 from vidya.model import config, learning_rate
 from vidya.model.adam import Adam
-from vidya.model.transformer import Model
 from vidya.posttraining.answer_batches import joined
 from vidya.posttraining.evaluated_loop import EvaluatedLoop
 from vidya.posttraining.finetuning.evaluation import (
@@ -25,16 +25,17 @@ from vidya.posttraining.finetuning.evaluation import (
     evaluation_cells,
     evaluation_table,
 )
-from vidya.posttraining.finetuning.mixture import Mixture
-from vidya.posttraining.finetuning.options import EVALUATIONS, FinetuneOptions
+from vidya.posttraining.finetuning.options import FinetuneOptions
 from vidya.posttraining.finetuning.persona import Persona, mean_loss
 from vidya.posttraining.gradient_step import WeightedObjective, gradients_of, update_if_finite
 from vidya.posttraining.kept_weights import frozen_copy
-from vidya.posttraining.replay_corpus import ReplayCorpus
+from vidya.posttraining.replay_corpus import ReplayCorpus, mixed_steps
 from vidya.posttraining.token_objectives import held_to, mean_cross_entropy
 from vidya.posttraining.trained_run import TrainedRun
 from vidya.storage import run_description
 from vidya.system import process_memory
+from vidya.terminal.formatting import duration
+from vidya.terminal.streams import say
 from vidya.text.batch_plan import Batch, BatchPlan
 from vidya.training import thread_choice
 
@@ -48,7 +49,6 @@ class FineTuning(EvaluatedLoop):
     Attributes:
         tokens: number of tokens trained on so far, replay included.
         evaluations: made so far, the first before any step.
-        kept: the evaluation of the weights that were saved, where there is one.
     """
 
     def __init__(
@@ -78,34 +78,32 @@ class FineTuning(EvaluatedLoop):
         total = sum(plan.steps_in_epoch(epoch) for epoch in range(options.epochs))
         super().__init__(
             trained_run, corpus, total=total, eval_tokens=options.eval_tokens,
-            eval_every=options.eval_every or -(-total // EVALUATIONS),
+            eval_every=options.eval_every or -(-total // 8),
         )  # fmt: skip
-        replay = None
-        if corpus is not None and share:
-            replay = corpus.replay(model.config.context, options.seed)
-        self.mixture = Mixture(plan, replay, share)
-        self._steps = self.mixture.steps()
-        self._base_model: Model | None = None
-        if replay is not None and options.replay_loss == "kl":
-            self._base_model = frozen_copy(model)
+        replay = corpus.replay(model.config.context, options.seed) if corpus and share else None
+        self._steps = mixed_steps(plan, replay, share)
+        held = replay is not None and options.replay_loss == "kl"
+        self._base_model = frozen_copy(model) if held else None
         self.optimizer = Adam(model)
         every = -(-len(persona.questions) // MOST_QUESTIONS)
         self._questions = persona.questions[:: max(1, every)]
-        self._generator: Generator | None = None
+        asked = len(self._questions)
+        self._generator = reply_generator(model, trained_run.tokenizer, asked) if asked else None
         self._lowest: PersonaEvaluation | None = None
         self._without_better = 0
         self.tokens = 0
         self.evaluations: list[PersonaEvaluation] = []
-        self.kept: PersonaEvaluation | None = None
+        self._kept: PersonaEvaluation | None = None
 
-    def choose_threads(self, say: Callable[[str], None]) -> None:
+    def choose_threads(self) -> None:
         """Set the kernels' threads: as told, or as a step turns out fastest."""
-        model, (own, windows) = self.trained_run.model, next(self.mixture.steps())
-        tokens = self.mixture.tokens(own, windows)
+        model, parts = self.trained_run.model, next(self._steps)
+        self._steps = itertools.chain([parts], self._steps)
+        tokens = sum(len(part.tokens) for part in parts)
         work = thread_choice.Workload(config.describe(model.config), tokens, model.precision)
 
         def step() -> None:
-            self._gradients(own, windows)
+            self._gradients(parts)
             self.optimizer.gradient_norm()
 
         thread_choice.choose(self.options.threads, work, step, say)
@@ -128,12 +126,14 @@ class FineTuning(EvaluatedLoop):
 
     # ---- steps -------------------------------------------------------------------
 
-    def _gradients(self, own: Batch, windows: Batch | None) -> float:
+    def _gradients(self, parts: list[Batch]) -> float:
         """Gradients of a step; returns what it minimises."""
         model = self.trained_run.model
-        if windows is None or self._base_model is None:
-            batch = own if windows is None else joined([own, windows])
-            return model.loss_and_gradients(batch, dropout_seed=self._dropout_seed, step=self.step)
+        if len(parts) == 1 or self._base_model is None:
+            return model.loss_and_gradients(
+                joined(parts), dropout_seed=self._dropout_seed, step=self.step
+            )
+        own, windows = parts
         held = held_to(self._base_model, windows)
         return gradients_of(model, [
             WeightedObjective(own, 1.0, mean_cross_entropy(own)),
@@ -142,8 +142,8 @@ class FineTuning(EvaluatedLoop):
 
     def take_step(self) -> None:
         """Learn from the next documents of the persona and their replay."""
-        start, (own, windows) = time.perf_counter(), next(self._steps)
-        loss = self._gradients(own, windows)
+        start, parts = time.perf_counter(), next(self._steps)
+        loss = self._gradients(parts)
         rate = learning_rate.learning_rate(
             self.step,
             total_steps=self.total,
@@ -153,7 +153,7 @@ class FineTuning(EvaluatedLoop):
         )
         norm = update_if_finite(self.optimizer, loss, rate)
         seconds = time.perf_counter() - start
-        tokens, rss = self.mixture.tokens(own, windows), process_memory.resident_bytes()
+        tokens, rss = sum(len(part.tokens) for part in parts), process_memory.resident_bytes()
         self.step, self.tokens = self.step + 1, self.tokens + tokens
         self.log.write({
             "step": self.step, "tokens": self.tokens, "loss": loss, "lr": rate,
@@ -168,7 +168,14 @@ class FineTuning(EvaluatedLoop):
         """Measure the model as it is; a signal cuts it short and nothing is told."""
         held_out, model = self.persona.held_out, self.trained_run.model
         loss = None if held_out is None else mean_loss(model, held_out)
-        one = PersonaEvaluation(self.step, loss, self.measure_corpus(), self._measure_recall())
+        corpus, recall = self.measure_corpus(), None
+        if self._generator is not None:
+            self._generator.refresh()
+            recall = measure_recall(
+                self._generator, self.trained_run.tokenizer, self._questions,
+                interrupted=self.stop_signal,
+            )  # fmt: skip
+        one = PersonaEvaluation(self.step, loss, corpus, recall)
         if self.stop_signal():
             return
         self.evaluations.append(one)
@@ -179,22 +186,6 @@ class FineTuning(EvaluatedLoop):
         self.display.say(
             f"{when}: persona, held-out loss {persona_loss}; base corpus {bits.strip()} bits per "
             f"byte; answered as taught: {answered}"
-        )
-
-    def table(self) -> list[str]:
-        """Lines that show how the evaluations changed, and which weights were saved."""
-        return evaluation_table(self.evaluations, self.kept)
-
-    def _measure_recall(self) -> Recall | None:
-        if not self._questions:
-            return None
-        tokenizer = self.trained_run.tokenizer
-        if self._generator is None:
-            together = len(self._questions)
-            self._generator = reply_generator(self.trained_run.model, tokenizer, together)
-        self._generator.refresh()
-        return measure_recall(
-            self._generator, tokenizer, self._questions, interrupted=self.stop_signal
         )
 
     def _watch(self, one: PersonaEvaluation) -> None:
@@ -242,4 +233,25 @@ class FineTuning(EvaluatedLoop):
                 name: value for name, value in evaluation.line().items() if value is not None
             }
         self.trained_run.save("finetuned", {"finetuning": details})
-        self.saved_step, self.kept = step, evaluation
+        self.saved_step, self._kept = step, evaluation
+
+    def report(self) -> None:
+        """Show what changed, and say what was saved."""
+        path = self.trained_run.path
+        if self.evaluations:
+            print("\n".join(evaluation_table(self.evaluations, self._kept)))
+        if self.saved_step is None:
+            say("stopped before the first step: nothing was saved")
+        elif self.interrupted:
+            say(
+                f"stopped after step {self.step:,} of {self.total:,}; the weights of step "
+                f"{self.saved_step:,} are saved as {path}"
+            )
+        else:
+            early = f", of which those of step {self.saved_step:,} are kept" * self.stopped_early
+            print(
+                f"fine-tuned in {self.step:,} steps{early}, {self.tokens:,} tokens, "
+                f"{duration(self.time_s)}\n"
+                f"model:       {path}\n"
+                f"talk to it:  python -m vidya.chat {shlex.quote(str(path.parent))}"
+            )

@@ -21,15 +21,6 @@ from vidya.terminal.common_options import (
     require_share,
 )
 
-EVALUATIONS = 8
-"""Evaluations of a fine-tuning whose options do not say how often."""
-CONVERSATION_EPOCHS = 25
-"""Epochs after which a small model knows the answers of a persona by heart."""
-TEXT_EPOCHS = 4
-"""Epochs of plain text, which is to be learnt from and not recited."""
-TEXT_PATIENCE = 2
-"""Patience with plain text."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneOptions(SeedOption, MeasuredThreadsOption):
@@ -100,9 +91,9 @@ class FinetuneOptions(SeedOption, MeasuredThreadsOption):
         if lr is None:
             lr = PRESETS.get(str(preset), PRESETS["25m"]).peak_lr / 2
         if epochs is None:
-            epochs = CONVERSATION_EPOCHS if conversations else TEXT_EPOCHS
+            epochs = 25 if conversations else 4  # answers known by heart; text not recited
         if patience == "auto":
-            patience = 0 if conversations or not self.val_fraction else TEXT_PATIENCE
+            patience = 0 if conversations or not self.val_fraction else 2
         return dataclasses.replace(self, epochs=epochs, patience=patience, lr=lr)
 
     def plain(self) -> dict[str, object]:

@@ -8,9 +8,9 @@ is plain text, such as a book: passages of which every token counts.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -20,10 +20,10 @@ from vidya.errors import UserError
 from vidya.measuring.taught_recall import Question, questions_of
 from vidya.model.transformer import Model
 from vidya.terminal.formatting import plural
-from vidya.text import corpus_file, corpus_summary
 from vidya.text.batch_plan import eval_batches
 from vidya.text.conversation_format import ASSISTANT, LINE_BREAK
-from vidya.text.corpus_file import require_documents
+from vidya.text.corpus_file import read_documents, require_documents
+from vidya.text.corpus_summary import corpus_hash
 from vidya.text.held_out_split import is_held_out
 from vidya.text.plain_text import text_documents
 from vidya.text.token_documents import TokenDocuments
@@ -51,11 +51,7 @@ class Persona:
 
 
 def read_persona(
-    paths: Sequence[str | os.PathLike[str]],
-    tokenizer: Tokenizer,
-    *,
-    loss: Loss = "assistant",
-    val_fraction: float = 0.1,
+    paths: Sequence[Path], tokenizer: Tokenizer, *, loss: Loss = "assistant", val_fraction: float
 ) -> Persona:
     """Read files, decide what each is, and hold some of their documents out.
 
@@ -75,7 +71,7 @@ def read_persona(
     for path in paths:
         found, what = _read(path, loss)
         documents += found
-        about.append(f"{os.fspath(path)}: {what}")
+        about.append(f"{path}: {what}")
     parts: dict[bool, list[str]] = {True: [], False: []}
     for document in documents:
         parts[is_held_out(document, val_fraction)].append(document)
@@ -90,7 +86,7 @@ def read_persona(
         questions,
         any(ASSISTANT in document for document in documents),
         about,
-        corpus_summary.corpus_hash(documents),
+        corpus_hash(documents),
     )
 
 
@@ -103,10 +99,9 @@ def mean_loss(model: Model, documents: TokenDocuments) -> float:
     return nats / max(1, tokens)
 
 
-def _read(path: str | os.PathLike[str], loss: Loss) -> tuple[list[str], str]:
+def _read(path: Path, loss: Loss) -> tuple[list[str], str]:
     """The documents of a file, and what it was taken for."""
-    name = os.fspath(path)
-    lines = list(require_documents(corpus_file.read_documents(path), name))
+    lines = list(require_documents(read_documents(path), str(path)))
     replying = sum(ASSISTANT in line for line in lines)
     if not replying:
         passages = list(text_documents(path, "passage"))

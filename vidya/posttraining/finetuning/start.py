@@ -1,9 +1,8 @@
-"""How a fine-tuning begins: model, files and options become a loop that can run."""
+"""A fine-tuning from beginning to end: model, files and options become a loop, which runs."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from vidya import kernels
@@ -21,16 +20,19 @@ from vidya.text.corpus_file import open_input
 from vidya.training import thread_choice
 
 
-@contextlib.contextmanager
-def open_finetuning(files: Sequence[Path], options: FinetuneOptions) -> Iterator[FineTuning]:
-    """Open the model, read the persona, choose the threads and plan the steps.
+def fine_tune(files: Sequence[Path], options: FinetuneOptions) -> int:
+    """Fine-tune a model on the files, save it and say what came of it.
 
     Args:
         files: what to learn.
         options: checked.
 
+    Returns:
+        The exit status.
+
     Raises:
-        UserError: as `open_trained_run` and `read_persona`; there is nothing to replay.
+        UserError: as `open_trained_run`, `read_persona` and `FineTuning.run`; there is nothing
+            to replay.
     """
     for path in files:  # before a model is loaded
         open_input(path).close()
@@ -51,9 +53,15 @@ def open_finetuning(files: Sequence[Path], options: FinetuneOptions) -> Iterator
         for line in persona.about:
             say(line)
         loop = FineTuning(trained_run, persona, corpus, options, files)
-        loop.choose_threads(say)
-        say(_plan(loop))
-        yield loop
+        loop.choose_threads()
+        mixed = f"{options.replay:.0%} of them replay" if options.replay else "no replay"
+        early = f", stopping early with patience {options.patience}" if options.patience else ""
+        say(
+            f"{options.epochs} epochs, {loop.total:,} steps of {options.tokens_per_step:,} "
+            f"tokens, {mixed}; rate {options.lr:g}, {options.schedule}{early}; "
+            f"{plural(kernels.get_num_threads(), 'thread')}"
+        )
+        return loop.run(trained_run.folder.finetune_metrics)
 
 
 def _largest_step(options: FinetuneOptions) -> int:
@@ -75,14 +83,3 @@ def _corpus(trained_run: TrainedRun, options: FinetuneOptions) -> ReplayCorpus |
             "corpus file with --replay-data FILE, or switch it off with --replay 0"
         )
     return trained_run.corpus
-
-
-def _plan(loop: FineTuning) -> str:
-    options = loop.options
-    mixed = f"{options.replay:.0%} of them replay" if options.replay else "no replay"
-    early = f", stopping early with patience {options.patience}" if options.patience else ""
-    return (
-        f"{options.epochs} epochs, {loop.total:,} steps of {options.tokens_per_step:,} tokens, "
-        f"{mixed}; rate {options.lr:g}, {options.schedule}{early}; "
-        f"{plural(kernels.get_num_threads(), 'thread')}"
-    )

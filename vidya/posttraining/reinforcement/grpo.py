@@ -2,16 +2,12 @@
 
 Shao et al. 2024 ("DeepSeekMath"). The model replies several times to each prompt; a reward
 judges the replies; a reply's advantage is its reward against those of the others of its
-group, so that no model of values is needed. What is minimised, over the T tokens of all
-replies, each with its reply's advantage A:
-
-    (1/T) sum [ -min(r A, clip(r, 1 - clip, 1 + clip) A) + kl KL(model || base) ]
-
-with r = p(token now) / p(token when it was drawn). Three choices:
+group, so that no model of values is needed. `token_objectives.ClippedPolicy`, the mean over
+the tokens of all replies, is minimised. Three choices:
 
 - Replies are drawn at temperature 1 from all tokens, markers included, so that the
   distribution that replies come from is the model's own. Any other temperature, a top k or
-  a ban would make r wrong and teach a model that is not the one that is sampled.
+  a ban would make its ratios wrong and teach a model that is not the one that is sampled.
 - Every token counts the same. To divide each reply's tokens by their number, as the paper
   does, makes what is wrong with a long reply weigh less than with a short one (Liu et al.
   2025, "Understanding R1-Zero-Like Training"), which matters where length is rewarded.
@@ -80,7 +76,6 @@ class GroupLearner:
 
     Attributes:
         model: whose weights change.
-        updates: made so far.
     """
 
     def __init__(self, model: Model, tokenizer: Tokenizer, options: RlOptions) -> None:
@@ -98,11 +93,6 @@ class GroupLearner:
         self._base_model = frozen_copy(model)
         self._adam = Adam(model)
         self._generator = reply_generator(model, tokenizer, options.replies)
-
-    @property
-    def updates(self) -> int:
-        """Made so far."""
-        return self._adam.steps
 
     def draw(self, prompts: Sequence[Sequence[str]], step: int) -> list[Attempt]:
         """A group of replies to each prompt, group after group; `step` chooses the draw.

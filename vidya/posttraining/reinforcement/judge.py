@@ -50,9 +50,6 @@ class Judge:
             raise
         except (Exception, SystemExit) as error:
             raise UserError(f"the reward {self.name} failed: {_said(error)}") from error
-        return self._number(value)
-
-    def _number(self, value: Any) -> float:
         try:
             number = math.nan if isinstance(value, (str, bytes)) else float(value)
         except (TypeError, ValueError, OverflowError):
@@ -117,23 +114,21 @@ def _find(name: str) -> Reward:
         sys.path.insert(0, here)  # as `python -m` does, and the console script does not
     try:
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
+    except (Exception, SystemExit) as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and f"{module_name}.".startswith(f"{missing}."):
             raise UserError(
                 f"there is no module {module_name} for --reward {name}: it is looked for in this "
                 "folder, on PYTHONPATH and among the installed packages"
             ) from error
         raise UserError(f"cannot import {module_name}: {_said(error)}") from error
-    except (Exception, SystemExit) as error:
-        raise UserError(f"cannot import {module_name}: {_said(error)}") from error
-    function = getattr(module, function_name, None)
+    function: Reward | None = getattr(module, function_name, None)
     if function is None:
         where = getattr(module, "__file__", "built in")
         raise UserError(f"{module_name} ({where}) has no function {function_name}")
     if not callable(function):
         raise UserError(f"{name} is no function but {_short(repr(function))}")
-    found: Reward = function
-    return found
+    return function
 
 
 def _said(error: BaseException) -> str:

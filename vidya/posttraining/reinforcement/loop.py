@@ -8,11 +8,10 @@ measured, are saved.
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
+import shlex
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,7 +29,6 @@ from vidya.posttraining.reinforcement.prompts import (
     read_prompts,
 )
 from vidya.posttraining.trained_run import TrainedRun, open_trained_run
-from vidya.terminal.common_options import option_names
 from vidya.terminal.streams import say
 from vidya.training import thread_choice
 
@@ -38,8 +36,7 @@ RECENT = 10
 """Steps over which what is shown is averaged."""
 
 
-@dataclass(frozen=True)
-class ReplyMeans:
+class ReplyMeans(NamedTuple):
     """Means over the replies of a step, or of several."""
 
     reward: float
@@ -76,28 +73,21 @@ class RlLoop(EvaluatedLoop):
         self._judge, self._prompts, self.options = judge, prompts, options
         self.held_out: list[HeldOutLoss] = []
         self._means: list[ReplyMeans] = []
+        self._cut_short = False
         self.good_weights.keep(0)
 
-    def first_and_last(self) -> tuple[ReplyMeans, ReplyMeans] | None:
-        """Means over the first steps and over the last that were kept; None if none were."""
-        means = self._means[: self.step]  # those taken back left out
-        if not means:
-            return None
-        few = max(1, min(RECENT, self.step // 2))
-        return _mean(means[:few]), _mean(means[-few:])
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal came before the last step, or before its evaluation, was done."""
+        return self._cut_short or super().interrupted
 
     def description(self) -> dict[str, object]:
         """The first line of the log."""
-        options = self.options
         return {
             "kind": "rl",
-            "reward": options.reward,
-            "settings": list(options.settings),
-            "options": {
-                name: getattr(options, name)
-                for name in option_names(RlOptions)
-                if name != "settings"
-            },
+            "reward": self.options.reward,
+            "settings": list(self.options.settings),
+            "options": self.options.plain(),
             "origin": dict(self.trained_run.origin),
             "threads": kernels.get_num_threads(),
         }
@@ -139,7 +129,8 @@ class RlLoop(EvaluatedLoop):
     def evaluate(self) -> None:
         """Measure what is forgotten; keep and save the weights, or take back what forgot."""
         found = self.measure_corpus()
-        if self.stop_signal():
+        self._cut_short = found is None and self.held_out_text is not None
+        if self._cut_short:
             return
         if found is not None:
             if not np.isfinite(found.loss):
@@ -168,11 +159,10 @@ class RlLoop(EvaluatedLoop):
         if self.step == (self.saved_step or 0):
             return
         options = self.options
-        values = ((name, getattr(options, name)) for name in option_names(RlOptions))
         self.trained_run.save("rl", {
             "rl": {
                 "reward": options.reward, "settings": list(options.settings), "steps": self.step,
-                "options": {name: value for name, value in values
+                "options": {name: value for name, value in options.plain().items()
                             if isinstance(value, (int, float, str))},
             },
         })  # fmt: skip
@@ -184,18 +174,46 @@ class RlLoop(EvaluatedLoop):
             self.step = self.good_weights.take_back()
         self.finish()
 
+    def report(self) -> None:
+        """Say what came out and where it is."""
+        lines, step, path = [], self.saved_step or 0, self.trained_run.path
+        if means := self._means[: self.step]:  # those taken back left out
+            few = max(1, min(RECENT, self.step // 2))
+            first, last = _mean(means[:few]), _mean(means[-few:])
+            lines.append(
+                f"replies:        {first.tokens:.1f} -> {last.tokens:.1f} tokens, reward "
+                f"{first.reward:.3f} -> {last.reward:.3f}, KL {last.divergence:.4f} nats per token"
+            )
+        if len(self.held_out) > 1:
+            before, after = self.held_out[0].loss, self.held_out[-1].loss
+            lines.append(
+                f"held-out:       loss {before:.4f} -> {after:.4f} ({after / before - 1:+.1%})"
+            )
+        folder = shlex.quote(str(path.parent))
+        if step:
+            lines += [
+                f"model:          {path}, after step {step}",
+                f"talk to it:     python -m vidya.chat {folder}",
+                f"see its course: python -m vidya.plot {folder} --what rl",
+            ]
+        if self.interrupted:
+            saved = f"saved as {path}" if step else "nothing was learnt, nothing saved"
+            say(f"stopped after step {step} of {self.total}: {saved}")
+        elif not step:
+            lines.append("nothing was saved: the first steps forgot too much: lower --lr")
+        print("\n".join(lines))
+
 
 def _mean(some: Sequence[ReplyMeans]) -> ReplyMeans:
-    table = np.array([dataclasses.astuple(means) for means in some])
-    return ReplyMeans(*table.mean(axis=0).tolist())
+    return ReplyMeans(*np.mean(some, axis=0).tolist())
 
 
-@contextlib.contextmanager
-def open_rl(options: RlOptions) -> Iterator[RlLoop]:
-    """A run with the model, the judge and the prompts that the (checked) options name.
+def reinforce(options: RlOptions) -> int:
+    """Let the reward that the (checked) options name teach the model; the exit status.
 
     Raises:
-        UserError: as `open_trained_run`; there is no such reward, or there are no prompts.
+        UserError: as `open_trained_run` and `RlLoop.run`; there is no such reward, or there
+            are no prompts.
     """
     judge = Judge(options.reward, settings_of(options.settings))
     given = None if options.prompts is None else read_prompts(options.prompts)
@@ -219,4 +237,4 @@ def open_rl(options: RlOptions) -> Iterator[RlLoop]:
         )
         if corpus is None or corpus.held_out is None:
             say(f"{folder} holds no held-out text: what is forgotten is not measured")
-        yield loop
+        return loop.run(trained_run.folder.rl_metrics)

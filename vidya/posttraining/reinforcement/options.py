@@ -13,6 +13,7 @@ from vidya.errors import UserError
 from vidya.terminal.common_options import (
     SeedOption,
     ThreadsOption,
+    option_names,
     require_at_least,
     require_positive,
 )
@@ -86,6 +87,10 @@ class RlOptions(SeedOption, ThreadsOption):
                 f"--prompts-per-step times --group must be at most {MOST_REPLIES}, "
                 f"not {self.replies}"
             )
+
+    def plain(self) -> dict[str, object]:
+        """The options by name, but the settings of the reward."""
+        return {name: getattr(self, name) for name in option_names(RlOptions) if name != "settings"}
 
     @property
     def replies(self) -> int:

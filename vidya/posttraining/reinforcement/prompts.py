@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 from vidya.errors import UserError
@@ -38,7 +39,9 @@ def read_prompts(path: Path) -> list[Turns]:
 
 def in_random_order(prompts: list[Turns], seed: int) -> Iterator[Turns]:
     """The prompts again and again, each pass in another order."""
-    return _endless(lambda number: prompts[number], len(prompts), seed)
+    for epoch in itertools.count():
+        for number in permutation(len(prompts), seed, epoch).tolist():
+            yield prompts[number]
 
 
 def first_messages(corpus: TokenDocuments, tokenizer: Tokenizer, seed: int) -> Iterator[Turns]:
@@ -47,24 +50,13 @@ def first_messages(corpus: TokenDocuments, tokenizer: Tokenizer, seed: int) -> I
     Raises:
         UserError: no document is a conversation.
     """
-
-    def of(number: int) -> Turns | None:
-        message = first_message(corpus.document(number), tokenizer)
-        return [message.replace(LINE_BREAK, "\n")] if message else None
-
-    return _endless(of, corpus.documents, seed)
-
-
-def _endless(prompt_of: Callable[[int], Turns | None], count: int, seed: int) -> Iterator[Turns]:
-    epoch = 0
-    while True:
+    for epoch in itertools.count():
         found = False
-        for number in permutation(count, seed, epoch).tolist():
-            if (turns := prompt_of(number)) is not None:
+        for number in permutation(corpus.documents, seed, epoch).tolist():
+            if message := first_message(corpus.document(number), tokenizer):
                 found = True
-                yield turns
+                yield [message.replace(LINE_BREAK, "\n")]
         if not found:
             raise UserError(
                 "no document of the training corpus is a conversation: give --prompts FILE"
             )
-        epoch += 1

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from vidya.errors import UserError
-from vidya.posttraining.teaching.lesson import Candidate
+from vidya.posttraining.teaching.lesson import Candidate, parse_candidate
 from vidya.posttraining.teaching.options import TeachOptions
-from vidya.posttraining.teaching.question_file import read_question, write_question
-from vidya.posttraining.teaching.session import Offering, Teaching
-from vidya.posttraining.teaching.settings import LessonSettings
+from vidya.posttraining.teaching.session import Teaching
 from vidya.posttraining.teaching.start import open_teaching
 from vidya.posttraining.teaching.terminal import TerminalTeaching, candidate_lines
+from vidya.system.atomic_file import write_bytes
 from vidya.terminal.streams import replace_unknown_characters, say
 from vidya.training import thread_choice
 
 
-def teach(
-    model: Path | None, options: TeachOptions, show: Callable[[str | dict[str, Any]], None]
-) -> int:
+def teach(model: Path | None, options: TeachOptions) -> int:
     """Open a model and do what the options ask for, or teach in the terminal.
 
     Args:
         model: a checkpoint, a run folder, or None for the newest run.
         options: checked.
-        show: takes what was asked for: text, or with --json an object.
 
     Returns:
         The exit status.
@@ -36,63 +33,81 @@ def teach(
     Raises:
         UserError: it cannot be done; model and journal are as before.
     """
+    replace_unknown_characters(sys.stdin, sys.stdout, sys.stderr)
     thread_choice.use(options.threads)
     with open_teaching(model, options.n, say) as teaching:
         path = teaching.trained_run.path
-        settings = options.resolved(teaching.trained_run.meta.get("preset"))
-        offering = Offering(options.n, options.max_tokens, options.sampling())
         if options.replay_journal:
             same = teaching.rebuild(say)
-            show(f"{path}: the same bytes as before" if same else f"{path}: written anew")
+            found = f"{path}: the same bytes as before" if same else f"{path}: written anew"
         elif options.undo:
             taken = teaching.take_back(say)
-            show(f"taken back: {taken.right!r} to {taken.turns[-1]!r}")
+            found = f"taken back: {taken.right!r} to {taken.turns[-1]!r}"
         elif options.ask:
-            show(_ask(teaching, options, settings, offering))
+            found = _ask(teaching, options)
         elif options.pick is not None or options.answer is not None or options.reject:
-            question = read_question(teaching.trained_run.folder.question, teaching.journal.taught)
-            show(_learn(teaching, options, settings, *question))
+            found = _learn(teaching, options, *_last_question(teaching))
         else:
-            replace_unknown_characters(sys.stdin)
-            return TerminalTeaching(teaching, settings, offering, options.turns).run()
+            return TerminalTeaching(teaching, options).run()
+        print(found, flush=True)
     return 0
 
 
-def _ask(
-    teaching: Teaching, options: TeachOptions, settings: LessonSettings, offering: Offering
-) -> str | dict[str, Any]:
+def _ask(teaching: Teaching, options: TeachOptions) -> str:
     """Offer candidates and remember them; with --answer, learn that instead."""
     replies = []
-    if options.answer is None or settings.method != "sft":
-        replies = [reply for reply, _ in teaching.offer(options.ask, offering) if reply.end]
+    if options.answer is None or options.method != "sft":
+        replies = [reply for reply, _ in teaching.offer(options.ask, options) if reply.end]
         replies.sort(key=lambda reply: reply.number)
     candidates = [Candidate(reply.text, tuple(reply.ids)) for reply in replies]
     if options.answer is not None:
-        return _learn(teaching, options, settings, options.ask, candidates)
-    write_question(
-        teaching.trained_run.folder.question, teaching.journal.taught, options.ask, candidates
-    )
+        return _learn(teaching, options, options.ask, candidates)
+    write_bytes(teaching.trained_run.folder.question, json.dumps({
+        "taught": teaching.journal.taught,
+        "turns": options.ask,
+        "candidates": [one.plain() for one in candidates],
+    }).encode())  # fmt: skip
     if not options.json:
         return "\n".join(candidate_lines([one.text for one in candidates]))
-    return {
+    return _as_json({
         "turns": options.ask,
         "candidates": [
             {"number": reply.number + 1, "text": reply.text, "tokens": reply.tokens,
              "logprob": reply.logprob, "end": reply.end}
             for reply in replies
         ],
-    }  # fmt: skip
+    })  # fmt: skip
+
+
+def _last_question(teaching: Teaching) -> tuple[tuple[str, ...], list[Candidate]]:
+    """Turns and candidates of the last --ask; an answer counts until there is a lesson."""
+    path = teaching.trained_run.folder.question
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        candidates = [parse_candidate(one) for one in found["candidates"]]
+        turns, asked_after = tuple(found["turns"]), found["taught"]
+    except FileNotFoundError:
+        raise UserError("nothing was asked: --ask TEXT first") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged: --ask again") from error
+    if asked_after != teaching.journal.taught:
+        raise UserError("that question has been answered: --ask again")
+    return turns, candidates
 
 
 def _learn(
-    teaching: Teaching, options: TeachOptions, settings: LessonSettings,
-    turns: Sequence[str], candidates: Sequence[Candidate],
-) -> str | dict[str, Any]:  # fmt: skip
+    teaching: Teaching, options: TeachOptions, turns: Sequence[str], candidates: Sequence[Candidate]
+) -> str:
     pick = 0 if options.reject else options.pick
     if options.pick is not None and not 1 <= options.pick <= len(candidates):
         raise UserError(f"--pick must be between 1 and {len(candidates)}, not {pick}")
     if pick and not candidates[pick - 1].text:
         raise UserError(f"candidate {pick} is empty: pick another, or give an --answer")
-    outcome = teaching.lesson(turns, candidates, settings, pick=pick, answer=options.answer)
+    outcome = teaching.lesson(turns, candidates, options, pick=pick, answer=options.answer)
     teaching.trained_run.folder.question.unlink(missing_ok=True)
-    return dataclasses.asdict(outcome) if options.json else outcome.line()
+    return _as_json(dataclasses.asdict(outcome)) if options.json else outcome.line()
+
+
+def _as_json(found: dict[str, Any]) -> str:
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    return json.dumps(found, ensure_ascii=not unicode)

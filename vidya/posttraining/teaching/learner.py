@@ -35,18 +35,14 @@ from vidya.posttraining.gradient_step import (
 from vidya.posttraining.kept_weights import KeptWeights
 from vidya.posttraining.replay_corpus import ReplayCorpus
 from vidya.posttraining.teaching.lesson import Lesson
-from vidya.posttraining.teaching.methods import METHOD_OBJECTIVES, LessonAnswers
-from vidya.posttraining.teaching.settings import LessonSettings
+from vidya.posttraining.teaching.methods import LessonAnswers, lesson_objective
+from vidya.posttraining.teaching.options import LessonSettings
 from vidya.posttraining.token_objectives import held_to, mean_cross_entropy
 from vidya.text.batch_plan import Batch, BatchPlan
 from vidya.text.tokenizer import Tokenizer
 
 OWN = 0.5
 """What the answer of a lesson counts beside a rehearsed one: it is in every step."""
-BETA2 = 0.99
-"""Adam's decay of the second moment: lessons are few, and each is something else."""
-REPLAY_SEED = 0
-"""Seed of the order in which the base corpus comes back."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +90,7 @@ class Learner:
     ) -> None:
         """Make ready; `model` has room for several answers at a time, `corpus` is for replay."""
         self.model, self.reference = model, reference
-        self.optimizer = Adam(model, beta2=BETA2)
+        self.optimizer = Adam(model, beta2=0.99)  # lessons are few, each is something else
         self._tokenizer, self._corpus = tokenizer, corpus
         # a pass holds answers, rehearsed ones and replay: long prompts lose their beginning
         self._room = (model.max_tokens - model.config.context) // 2
@@ -121,11 +117,16 @@ class Learner:
         seen: list[float] = []
         try:
             before = objectives.log_softmax(self.model.logits(answers.batch))
-            objective = METHOD_OBJECTIVES[answers.method](answers, settings, before)
+            objective = lesson_objective(answers, settings, before)
             for step in range(settings.steps):
                 loss = self._step(answers, objective, lesson, step, earlier, seen)
-                self._update(loss, settings.rate)
+                update_if_finite(self.optimizer, loss, settings.rate)
             after = objectives.log_softmax(self.model.logits(answers.batch))
+        except NotFiniteError as error:
+            self.take_back()
+            raise UserError(
+                f"{error}: nothing was learnt: lower --lr, or /undo earlier lessons"
+            ) from error
         except BaseException:
             self.take_back()
             raise
@@ -219,13 +220,5 @@ class Learner:
         if not length or self._corpus is None:
             return None
         if length not in self._replays:
-            self._replays[length] = self._corpus.replay(length, REPLAY_SEED)
+            self._replays[length] = self._corpus.replay(length, seed=0)
         return self._replays[length].batch(lesson.number * settings.steps + step)
-
-    def _update(self, loss: float, rate: float) -> None:
-        try:
-            update_if_finite(self.optimizer, loss, rate)
-        except NotFiniteError as error:
-            raise UserError(
-                f"{error}: nothing was learnt: lower --lr, or /undo earlier lessons"
-            ) from error

@@ -14,7 +14,7 @@ from typing import Any
 from vidya.errors import UserError
 from vidya.generation.chat_tokens import chat_prompt
 from vidya.posttraining.answer_batches import Answer, reply_ids
-from vidya.posttraining.teaching.settings import LessonSettings
+from vidya.posttraining.teaching.options import LessonSettings
 from vidya.text.tokenizer import Tokenizer
 
 

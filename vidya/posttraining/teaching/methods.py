@@ -10,14 +10,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from vidya.model import objectives
 from vidya.model.transformer import Array, Objective
-from vidya.posttraining.teaching.settings import LessonSettings, MethodName
+from vidya.posttraining.teaching.options import LessonSettings, MethodName
 from vidya.posttraining.token_objectives import ClippedPolicy, mean_cross_entropy
 from vidya.text.batch_plan import Batch
 
@@ -51,11 +50,22 @@ class LessonAnswers:
         return -float(ours[: int(self.starts[1])].mean())
 
 
-def _sft(answers: LessonAnswers, settings: LessonSettings, before: Array) -> Objective:
-    return mean_cross_entropy(answers.batch)  # which holds nothing but the right answer
+def lesson_objective(answers: LessonAnswers, settings: LessonSettings, before: Array) -> Objective:
+    """What all steps of a lesson minimise.
+
+    Args:
+        answers: of the lesson, with the method to learn from them.
+        settings: of the lesson; its method is not looked at.
+        before: [R, V] log-probabilities that the model gives before the lesson.
+    """
+    if answers.method == "sft":
+        return mean_cross_entropy(answers.batch)  # which holds nothing but the right answer
+    if answers.method == "dpo":
+        return _dpo(answers, settings)
+    return _reinforce(answers, settings, before)
 
 
-def _dpo(answers: LessonAnswers, settings: LessonSettings, before: Array) -> Objective:
+def _dpo(answers: LessonAnswers, settings: LessonSettings) -> Objective:
     reference = answers.sums(answers.reference)
     lengths = np.diff(answers.starts)
 
@@ -84,8 +94,3 @@ def _reinforce(answers: LessonAnswers, settings: LessonSettings, before: Array) 
         return value / tokens, gradient / tokens
 
     return objective
-
-
-Method = Callable[[LessonAnswers, LessonSettings, Array], Objective]
-"""Makes the objective of all steps of a lesson from the model's log-probabilities before."""
-METHOD_OBJECTIVES: Mapping[MethodName, Method] = {"sft": _sft, "dpo": _dpo, "reinforce": _reinforce}

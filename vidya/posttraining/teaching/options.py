@@ -1,20 +1,95 @@
 """Everything that teaching can be told: each field is an option of `vidya.teach`.
 
+Those of how a lesson is learnt, `LessonSettings`, are in the journal with each lesson.
 No heavy imports here, so that `--help` is quick.
 """
 
-# No `from __future__ import annotations` here: tyro reads the annotations. And `Optional[X]`
-# for `X | None` (see vidya/chat.py).
+# No `from __future__ import annotations` here: tyro reads the annotations.
 
+import dataclasses
+import math
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Literal, get_args
 
 from vidya.errors import UserError
 from vidya.generation.sampling_settings import SamplingSettings
-from vidya.posttraining.teaching.settings import LessonSettings
-from vidya.terminal.common_options import SamplingOptions, ThreadsOption, require_at_least
+from vidya.model.presets import PRESETS
+from vidya.terminal.common_options import (
+    Options,
+    SamplingOptions,
+    ThreadsOption,
+    flag,
+    require_at_least,
+    require_positive,
+)
 
 MOST_CANDIDATES = 16
+MethodName = Literal["sft", "dpo", "reinforce"]
+METHODS: tuple[MethodName, ...] = get_args(MethodName)
+
+
+@dataclass(frozen=True)
+class LessonSettings(Options):
+    """How a lesson is learnt."""
+
+    method: MethodName = "sft"
+    """How to learn: the right answer alone, the right one against the others, or policy
+    gradient over all of them."""
+    steps: int = 4
+    """Gradient steps of a lesson."""
+    lr: float | None = None
+    """Learning rate; left out: 0.3 of the peak rate of the model's preset."""
+    replay: int = 96
+    """Tokens of the base corpus that each step sees against forgetting; 0: none."""
+    replay_loss: Literal["kl", "text"] = "kl"
+    """What replay asks for. kl: say what the base model says there; text: learn the text."""
+    anchor: float = 3.0
+    """Weight of the replay beside the answers."""
+    rehearse: int = 8
+    """Right answers of earlier lessons that each step sees again; 0: none."""
+    beta: float = 0.1
+    """With --method dpo: how strongly the base model holds."""
+    kl: float = 0.1
+    """With --method reinforce: what a nat of divergence from the base model costs."""
+    clip: float = 0.2
+    """With --method reinforce: how far a token's probability may move in a lesson, as a ratio."""
+
+    def check(self) -> None:
+        """`UserError` for a setting that makes no sense."""
+        super().check()
+        for name, words in (("method", METHODS), ("replay_loss", ("kl", "text"))):
+            if getattr(self, name) not in words:  # of a journal, which no parser has looked at
+                raise UserError(
+                    f"{flag(name)} must be {', '.join(words)}, not {getattr(self, name)}"
+                )
+        if not 1 <= self.steps <= 1000:
+            raise UserError(f"--steps must be between 1 and 1,000, not {self.steps}")
+        for name, value in (("replay", self.replay), ("rehearse", self.rehearse)):
+            if not 0 <= value <= 1_000_000:
+                raise UserError(f"--{name} must be between 0 and 1,000,000, not {value}")
+        require_positive(self, "lr", "anchor", "beta", "clip")
+        if not 0 <= self.kl < math.inf:
+            raise UserError(f"--kl must be 0 or more, not {self.kl}")
+
+    def resolved(self, preset: object) -> "LessonSettings":
+        """These settings alone, with the learning rate that they mean for such a model.
+
+        Args:
+            preset: name of the model's; one that is unknown counts as the plan's 25m.
+        """
+        found: dict[str, Any] = {
+            field.name: getattr(self, field.name) for field in dataclasses.fields(LessonSettings)
+        }
+        if self.lr is None:
+            found["lr"] = 0.3 * PRESETS.get(str(preset), PRESETS["25m"]).peak_lr
+        return LessonSettings(**found)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate, which must have been chosen (`resolved`)."""
+        if self.lr is None:
+            raise ValueError("the learning rate of these settings depends on a model")
+        return self.lr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +99,9 @@ class TeachOptions(LessonSettings, SamplingOptions, ThreadsOption):
     ask: tuple[str, ...] = ()
     """Print the candidates for this message. Several texts are a conversation: the user's and
     the model's in turn, the user's last."""
-    pick: Optional[int] = None  # noqa: UP045
+    pick: int | None = None
     """Learn that this candidate of the last --ask is right."""
-    answer: Optional[str] = None  # noqa: UP045
+    answer: str | None = None
     """Learn that this is the right answer to the last --ask, or to the one given with it."""
     reject: bool = False
     """Learn that no candidate of the last --ask is right."""

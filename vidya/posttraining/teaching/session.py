@@ -17,32 +17,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from collections.abc import Generator as Stream
-from dataclasses import dataclass
 
 from vidya.generation.chat_tokens import chat_prompt
 from vidya.generation.replies import Reply, reply_generator, write_replies
-from vidya.generation.sampling_settings import SamplingSettings
 from vidya.posttraining.teaching.journal import Journal
 from vidya.posttraining.teaching.learner import Learner, LessonOutcome
 from vidya.posttraining.teaching.lesson import Candidate, Lesson
-from vidya.posttraining.teaching.settings import LessonSettings
+from vidya.posttraining.teaching.options import LessonSettings, TeachOptions
 from vidya.posttraining.trained_run import TrainedRun
 from vidya.storage.checkpoint_format import read_digest
 from vidya.terminal.formatting import plural
 
 Say = Callable[[str], None]
 """Takes lines that tell the teacher what happens."""
-
-
-@dataclass(frozen=True)
-class Offering:
-    """How candidates are drawn."""
-
-    count: int
-    """Number of candidates."""
-    max_tokens: int
-    """Tokens after which a candidate is cut off."""
-    sampling: SamplingSettings
 
 
 class Teaching:
@@ -69,24 +56,28 @@ class Teaching:
 
     # ---- candidates ----------------------------------------------------------------------
 
-    def offer(self, turns: Sequence[str], how: Offering) -> Stream[tuple[Reply, str], None, None]:
+    def offer(
+        self, turns: Sequence[str], options: TeachOptions
+    ) -> Stream[tuple[Reply, str], None, None]:
         """Write candidates for the next turn, all together; as `write_replies` gives them.
 
         Args:
             turns: the conversation so far; the last turn is the user's.
-            how: how many, and how they are drawn.
+            options: how many, and how they are drawn.
         """
-        window = self.generator.window
-        prompt = chat_prompt(
-            self.trained_run.tokenizer, turns, window - min(how.max_tokens, window // 4)
-        )
-        first = how.count * (self.journal.taught * 1_000_003 + self._asked)
+        window, tokenizer = self.generator.window, self.trained_run.tokenizer
+        prompt = chat_prompt(tokenizer, turns, window - min(options.max_tokens, window // 4))
+        first = options.n * (self.journal.taught * 1_000_003 + self._asked)
         self._asked += 1
+        sampling = options.sampling()
         return write_replies(
-            self.generator, self.trained_run.tokenizer, [prompt] * how.count,
-            max_tokens=how.max_tokens, sampling=how.sampling,
-            rngs=[how.sampling.rng(first + number) for number in range(how.count)],
+            self.generator, tokenizer, [prompt] * options.n, max_tokens=options.max_tokens,
+            sampling=sampling, rngs=[sampling.rng(first + number) for number in range(options.n)],
         )  # fmt: skip
+
+    def resolved(self, settings: LessonSettings) -> LessonSettings:
+        """The settings alone, with the learning rate that they mean for this model."""
+        return settings.resolved(self.trained_run.meta.get("preset"))
 
     # ---- lessons -------------------------------------------------------------------------
 
@@ -100,13 +91,9 @@ class Teaching:
             UserError: it cannot be learnt or written down; journal and model are as before.
         """
         self.wait()
+        settings = self.resolved(settings)
         lesson = Lesson(
-            self.journal.taught,
-            tuple(turns),
-            tuple(candidates),
-            pick,
-            answer,
-            settings.resolved(self.trained_run.meta.get("preset")),
+            self.journal.taught, tuple(turns), tuple(candidates), pick, answer, settings
         )
         self.learner.check(settings)
         self.journal.add(lesson)

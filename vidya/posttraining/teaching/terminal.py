@@ -10,13 +10,16 @@ import contextlib
 import re
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
 
 from vidya.errors import UserError
 from vidya.posttraining.teaching.learner import LessonOutcome
 from vidya.posttraining.teaching.lesson import Candidate
-from vidya.posttraining.teaching.session import Offering, Teaching
-from vidya.posttraining.teaching.settings import LessonSettings
+from vidya.posttraining.teaching.options import TeachOptions
+from vidya.posttraining.teaching.session import Teaching
 from vidya.system.stop_signal import StopSignal, interrupts
 from vidya.terminal.formatting import printable
 from vidya.terminal.line_editor import (
@@ -56,24 +59,20 @@ class _Quit(Exception):
 class TerminalTeaching:
     """A teaching session."""
 
-    def __init__(
-        self, teaching: Teaching, settings: LessonSettings, how: Offering, most_turns: int
-    ) -> None:
-        """Make ready; a conversation begins anew after `most_turns` messages."""
-        self._teaching, self._settings, self._how = teaching, settings, how
-        self._most_turns = most_turns
+    def __init__(self, teaching: Teaching, options: TeachOptions) -> None:
+        self._teaching, self._options = teaching, options
         self._turns: list[str] = []
         self._outcomes: list[LessonOutcome] = []
         self._fancy = can_edit()
         self._read: Callable[..., str] = message_reader([]) if self._fancy else read_line
         self._commands: dict[str, Callable[[], str]] = {
             "/undo": self._undo, "/reset": self._reset, "/stats": self._statistics,
-            "/help": self._help,
+            "/help": lambda: HELP.format(count=options.n, turns=options.turns),
         }  # fmt: skip
 
     def run(self) -> int:
         """Teach until /quit or the end of input; returns the exit status."""
-        self._teaching.learner.check(self._settings)
+        self._teaching.learner.check(self._options)
         trained_run = self._teaching.trained_run
         print(
             f"{trained_run.meta.get('preset', 'model')} in {trained_run.folder.path}, "
@@ -117,22 +116,22 @@ class TerminalTeaching:
         pick, answer = chosen
         with _until_learnt():
             outcome = self._teaching.lesson(
-                turns, candidates, self._settings, pick=pick, answer=answer
+                turns, candidates, self._options, pick=pick, answer=answer
             )
             print(outcome.line(), flush=True)
         self._outcomes.append(outcome)
         if pick != 0:
             right = answer if answer is not None else candidates[(pick or 0) - 1].text
             self._turns = [*turns, right]
-        if len(self._turns) // 2 >= self._most_turns:
+        if len(self._turns) // 2 >= self._options.turns:
             self._turns = []
-            print(f"(a new conversation begins: {self._most_turns} turns are over)", flush=True)
+            print(f"(a new conversation begins: {self._options.turns} turns are over)", flush=True)
 
     def _candidates(self, turns: list[str]) -> list[Candidate] | None:
         """What the model offers, shown as it is written; None when Ctrl-C stopped it."""
-        found = [Candidate("", ())] * self._how.count
+        found = [Candidate("", ())] * self._options.n
         with interrupts() as stopped, no_echo(), _shown(self._fancy) as show:
-            with contextlib.closing(self._teaching.offer(turns, self._how)) as replies:
+            with contextlib.closing(self._teaching.offer(turns, self._options)) as replies:
                 for reply, _ in replies:
                     found[reply.number] = Candidate(reply.text, tuple(reply.ids))
                     show([one.text for one in found])
@@ -203,7 +202,7 @@ class TerminalTeaching:
         return "The conversation begins anew."
 
     def _statistics(self) -> str:
-        book, settings = self._teaching.journal, self._settings
+        book, settings = self._teaching.journal, self._teaching.resolved(self._options)
         lines = [
             f"{len(book.lessons)} lessons in {book.path}, {book.taught - len(book.lessons)} "
             f"taken back; they began with {book.base['name']}",
@@ -217,9 +216,6 @@ class TerminalTeaching:
                 f"drift {self._outcomes[-1].drift:.3f} nats a token at the last"
             )
         return "\n".join(lines)
-
-    def _help(self) -> str:
-        return HELP.format(count=self._how.count, turns=self._most_turns)
 
 
 class _Interrupted(Exception):
@@ -244,15 +240,8 @@ def _shown(fancy: bool) -> Iterator[Callable[[list[str]], None]]:
         yield lambda texts: last.__setitem__(slice(None), texts)
         print("\n".join(candidate_lines(last)), flush=True)
         return
-    from rich.console import Console
-    from rich.live import Live
-    from rich.text import Text
-
-    def drawn(texts: list[str]) -> Any:
-        return Text("\n".join(candidate_lines(texts)))
-
     with Live(console=Console(file=sys.stdout), auto_refresh=False) as live:
-        yield lambda texts: live.update(drawn(texts), refresh=True)
+        yield lambda texts: live.update(Text("\n".join(candidate_lines(texts))), refresh=True)
 
 
 def candidate_lines(texts: list[str]) -> list[str]:

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from support.chat_runs import small_tokenizer
 from support.models import draw_batch, draw_model
 
 from vidya.model import objectives
 from vidya.model.config import ModelConfig
 from vidya.model.micro_batches import micro_batches
-from vidya.posttraining.answer_batches import Answer, answer_batch, reply_ids, reply_starts
+from vidya.posttraining.answer_batches import Answer, answer_batch, reply_starts
 
 pytestmark = pytest.mark.usefixtures("kernel_settings")
 CONFIG = ModelConfig(32, 2, 2, 48, 61)
@@ -34,17 +33,6 @@ def test_what_is_too_long_loses_the_beginning_of_its_prompt_first():
 def test_nothing_is_refused(answers):
     with pytest.raises(ValueError, match="needs a prompt and a reply"):
         answer_batch(answers, 8)
-
-
-def test_a_reply_is_laid_out_as_in_the_corpus():
-    tokenizer = small_tokenizer()
-    document = tokenizer.encode_document("<|user|> hello <|assistant|> i am  fine <|user|> so")
-    ids = reply_ids(tokenizer, " i am\tfine ")
-    begin = document.index(tokenizer.assistant_id) + 1
-    assert document[begin : begin + len(ids)] != ids  # two spaces there
-    document = tokenizer.encode_document("<|user|> hello <|assistant|> i am fine <|user|> so")
-    assert document[begin : begin + len(ids)] == ids
-    assert tokenizer.bos_id not in reply_ids(tokenizer, "x <|bos|> y")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

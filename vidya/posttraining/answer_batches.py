@@ -10,9 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vidya.generation.chat_tokens import turn_ids
 from vidya.text.batch_plan import Batch
-from vidya.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -23,14 +21,6 @@ class Answer:
     """Up to the marker after which the answer comes; at least one id."""
     reply: Sequence[int]
     """At least one id."""
-
-
-def reply_ids(tokenizer: Tokenizer, text: str) -> list[int]:
-    """A reply as the corpus has it, between its marker and the next turn's, which ends it.
-
-    A marker that is spelled out in the text stays text.
-    """
-    return [*turn_ids(tokenizer, text), tokenizer.user_id]
 
 
 def answer_batch(answers: Sequence[Answer], context: int) -> Batch:

@@ -6,6 +6,8 @@ takes several micro-batches, with some at a time and the number of those before.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from vidya.model import objectives
@@ -61,50 +63,47 @@ def held_to(base: Model, window: Batch, seen: list[float] | None = None) -> Obje
     return objective
 
 
+@dataclass
 class ClippedPolicy:
     """What is minimised, as `Model.objective_and_gradients` takes it: a sum over all tokens,
 
         sum [ -min(r A, clip(r, 1 - clip, 1 + clip) A) + kl KL(model || base) ]
 
-    with r = p(token now) / p(token when it was drawn) and A the advantage of its reply.
-
-    Attributes:
-        divergence: sum of KL(model || base) over the tokens that it was called for.
-        clipped: tokens of these that the clipping leaves out.
+    with r = p(token now) / p(token when it was drawn) and A the advantage of its reply. The
+    tokens are those of all replies, in order.
     """
 
-    def __init__(
-        self, targets: Array, old: Array, advantages: Array, reference: Array, *,
-        kl: float, clip: float,
-    ) -> None:  # fmt: skip
-        """All tokens of all replies, in order.
-
-        Args:
-            targets: ids [T].
-            old: log-probabilities of these when they were drawn, [T].
-            advantages: of each token's reply, [T]; what the sum is divided by is in them.
-            reference: log-probabilities of the base model, [T, V].
-            kl: weight of the divergence; what the sum is divided by is in it.
-            clip: how far a ratio of probabilities may go from 1.
-        """
-        self._targets, self._old, self._reference = targets, old, reference
-        self._advantages, self._kl, self._clip = advantages, kl, clip
-        self.divergence, self.clipped = 0.0, 0
+    targets: Array
+    """Ids [T]."""
+    old: Array
+    """Log-probabilities of these when they were drawn, [T]."""
+    advantages: Array
+    """Of each token's reply, [T]; what the sum is divided by is in them."""
+    reference: Array
+    """Log-probabilities of the base model, [T, V]."""
+    kl: float
+    """Weight of the divergence; what the sum is divided by is in it."""
+    clip: float
+    """How far a ratio of probabilities may go from 1."""
+    divergence: float = 0.0
+    """Sum of KL(model || base) over the tokens that it was called for so far."""
+    clipped: int = 0
+    """Number of tokens of these that the clipping leaves out."""
 
     def __call__(self, first: int, logits: Array) -> tuple[float, Array]:
         """Value and gradient [R, V] for the logits [R, V] after the first `first` tokens."""
         rows = slice(first, first + len(logits))
-        targets, old, advantages = self._targets[rows], self._old[rows], self._advantages[rows]
+        targets, old, advantages = self.targets[rows], self.old[rows], self.advantages[rows]
         logprobs = objectives.log_softmax(logits)
         now = objectives.token_logprobs(logprobs, targets)
         ratio = np.exp(now - old)
-        inside = np.clip(ratio, 1 - self._clip, 1 + self._clip)
+        inside = np.clip(ratio, 1 - self.clip, 1 + self.clip)
         gain = float(np.minimum(ratio * advantages, inside * advantages).sum())
-        weights = objectives.clipped_weights(now, old, advantages, self._clip)
+        weights = objectives.clipped_weights(now, old, advantages, self.clip)
         _, gradient = objectives.weighted_logprob(logprobs, targets, weights)
-        divergence, pull = objectives.kl_divergence(logprobs, self._reference[rows])
-        gradient += self._kl * pull
+        divergence, pull = objectives.kl_divergence(logprobs, self.reference[rows])
+        gradient += self.kl * pull
         total = float(divergence.sum())
         self.divergence += total
         self.clipped += int(np.count_nonzero((weights == 0) & (advantages != 0)))
-        return -gain + self._kl * total, gradient
+        return -gain + self.kl * total, gradient

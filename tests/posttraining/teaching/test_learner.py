@@ -317,6 +317,20 @@ def test_answers_of_a_lesson():
     assert TOKENIZER.decode(answers[0].reply[:-1]) == " i am thank you "
 
 
+def test_a_teachers_answer_is_laid_out_as_in_the_corpus():
+    def ids(text):
+        answers, _ = dataclasses.replace(CASES["answer"], answer=text).answers(TOKENIZER, 64)
+        return answers[0].reply
+
+    found = ids(" i am\tfine ")
+    document = TOKENIZER.encode_document("<|user|> hello <|assistant|> i am  fine <|user|> so")
+    begin = document.index(TOKENIZER.assistant_id) + 1
+    assert document[begin : begin + len(found)] != found  # two spaces there
+    document = TOKENIZER.encode_document("<|user|> hello <|assistant|> i am fine <|user|> so")
+    assert document[begin : begin + len(found)] == found
+    assert TOKENIZER.bos_id not in ids("x <|bos|> y")
+
+
 @pytest.mark.parametrize(
     ("changes", "saying"),
     [

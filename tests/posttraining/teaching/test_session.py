@@ -193,14 +193,14 @@ def test_a_lesson_that_is_interrupted_twice_does_not_count(run, monkeypatch):
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(teaching.learner, "_update", interrupted)
+            patch.setattr(teaching.learner.optimizer, "update", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 teaching.lesson(("hello",), (), SETTINGS, answer="you")
         assert teaching.whole and len(teaching.journal.lessons) == 1
         with monkeypatch.context() as patch:
             teaching.lesson(("hello",), (), SETTINGS, answer="you")
             teaching.take_back(Told())
-            patch.setattr(teaching.learner, "_update", interrupted)
+            patch.setattr(teaching.learner.optimizer, "update", interrupted)
             teaching.journal.add(teaching.journal.lessons[0].__class__(
                 teaching.journal.taught, ("a",), (), None, "b", SETTINGS))  # fmt: skip
             with pytest.raises(KeyboardInterrupt):

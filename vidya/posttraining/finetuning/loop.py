@@ -69,7 +69,6 @@ class FineTuning(EvaluatedLoop):
             )
         self.persona, self.options, self._files = persona, options, files
         self._patience, self._peak = options.patience, options.lr
-        self._dropout_seed = options.seed if options.dropout else None
         model, share = trained_run.model, options.replay
         plan = BatchPlan(
             persona.taught, model.config.context, seed=options.seed,
@@ -124,15 +123,12 @@ class FineTuning(EvaluatedLoop):
         )
         return {**described, "kind": "finetune", "files": [str(path) for path in self._files]}
 
-    # ---- steps -------------------------------------------------------------------
-
     def _gradients(self, parts: list[Batch]) -> float:
         """Gradients of a step; returns what it minimises."""
         model = self.trained_run.model
         if len(parts) == 1 or self._base_model is None:
-            return model.loss_and_gradients(
-                joined(parts), dropout_seed=self._dropout_seed, step=self.step
-            )
+            seed = self.options.seed if self.options.dropout else None
+            return model.loss_and_gradients(joined(parts), dropout_seed=seed, step=self.step)
         own, windows = parts
         held = held_to(self._base_model, windows)
         return gradients_of(model, [
@@ -161,8 +157,6 @@ class FineTuning(EvaluatedLoop):
             "rss_bytes": rss,
         })  # fmt: skip
         self.display.step(self.step, loss, tokens, seconds, rss)
-
-    # ---- evaluations ---------------------------------------------------------------
 
     def evaluate(self) -> None:
         """Measure the model as it is; a signal cuts it short and nothing is told."""
@@ -199,8 +193,6 @@ class FineTuning(EvaluatedLoop):
         else:
             self._without_better += 1
         self.stopped_early = self._without_better >= self._patience
-
-    # ---- the end -------------------------------------------------------------------
 
     def finish(self) -> None:
         """Save the weights that are wanted: those of the lowest loss, or the last ones."""

@@ -98,7 +98,5 @@ class FinetuneOptions(SeedOption, MeasuredThreadsOption):
 
     def plain(self) -> dict[str, object]:
         """The options as JSON values, without what a command line adds to them."""
-        values = {name: getattr(self, name) for name in option_names(FinetuneOptions)}
-        return {
-            name: str(value) if isinstance(value, Path) else value for name, value in values.items()
-        }
+        values = ((name, getattr(self, name)) for name in option_names(FinetuneOptions))
+        return {name: str(value) if isinstance(value, Path) else value for name, value in values}

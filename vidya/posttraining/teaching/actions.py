@@ -65,7 +65,7 @@ def _ask(teaching: Teaching, options: TeachOptions) -> str:
     write_bytes(teaching.trained_run.folder.question, json.dumps({
         "taught": teaching.journal.taught,
         "turns": options.ask,
-        "candidates": [one.plain() for one in candidates],
+        "candidates": [dataclasses.asdict(one) for one in candidates],
     }).encode())  # fmt: skip
     if not options.json:
         return "\n".join(candidate_lines([one.text for one in candidates]))

@@ -144,8 +144,6 @@ class Learner:
                 "forgetting: --replay 0 teaches without"
             )
 
-    # ---- before a lesson, and before all --------------------------------------------------
-
     @property
     def can_take_back(self) -> bool:
         """Whether the state before the last lesson is still known."""
@@ -161,8 +159,6 @@ class Learner:
         self.model.flat[...] = self.reference.flat
         self.optimizer.reset()
         self._before.forget()
-
-    # ---- steps ----------------------------------------------------------------------------
 
     def _answers(self, lesson: Lesson) -> LessonAnswers | None:
         """What the lesson's method learns from; None: nothing."""

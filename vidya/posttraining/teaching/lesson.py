@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vidya.errors import UserError
-from vidya.generation.chat_tokens import chat_prompt
-from vidya.posttraining.answer_batches import Answer, reply_ids
+from vidya.generation.chat_tokens import chat_prompt, turn_ids
+from vidya.posttraining.answer_batches import Answer
 from vidya.posttraining.teaching.options import LessonSettings
 from vidya.text.tokenizer import Tokenizer
 
@@ -25,10 +25,6 @@ class Candidate:
     text: str
     ids: tuple[int, ...]
     """As they were drawn, the marker that ended it included."""
-
-    def plain(self) -> dict[str, Any]:
-        """As JSON has it; `parse_candidate` is the way back."""
-        return {"text": self.text, "ids": list(self.ids)}
 
 
 @dataclass(frozen=True)
@@ -70,8 +66,8 @@ class Lesson:
         """The answers with their prompt as ids, and whether the first is the right one.
 
         The right one stands first, then the others as they were offered; one that says the
-        same as the right one is left out. An answer that the teacher wrote ends with the
-        marker of the user's turn.
+        same as the right one is left out. An answer that the teacher wrote is laid out as in
+        the corpus: it ends with the marker of the user's turn, and one spelled out stays text.
 
         Args:
             tokenizer: the model's.
@@ -81,7 +77,7 @@ class Lesson:
         others = list(self.candidates)
         found: list[Sequence[int]] = []
         if self.answer is not None:
-            found.append(reply_ids(tokenizer, self.answer))
+            found.append([*turn_ids(tokenizer, self.answer), tokenizer.user_id])
         elif self.pick:
             found.append(others.pop(self.pick - 1).ids)
         if self.right is not None:
@@ -90,19 +86,13 @@ class Lesson:
         return [Answer(prompt, ids) for ids in found], self.right is not None
 
     def plain(self) -> dict[str, Any]:
-        """As JSON has it; `parse` is the way back."""
-        return {
-            "lesson": self.number,
-            "turns": list(self.turns),
-            "candidates": [one.plain() for one in self.candidates],
-            "pick": self.pick,
-            "answer": self.answer,
-            "settings": dataclasses.asdict(self.settings),
-        }
+        """As JSON has it, tuples being lists; `parse_lesson` is the way back."""
+        values = dataclasses.asdict(self)
+        return {"lesson": values.pop("number"), **values}
 
 
 def parse_candidate(plain: Mapping[str, Any]) -> Candidate:
-    """A candidate from what `Candidate.plain` made; errors as of `parse_lesson`."""
+    """A candidate from its fields by name; errors as of `parse_lesson`."""
     return Candidate(str(plain["text"]), tuple(map(int, plain["ids"])))
 
 

@@ -14,12 +14,11 @@ threads.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from collections.abc import Generator as Stream
+from concurrent import futures
 
-from vidya.generation.chat_tokens import chat_prompt
-from vidya.generation.replies import Reply, reply_generator, write_replies
+from vidya.generation.replies import Reply, opening, reply_generator, write_replies
 from vidya.posttraining.teaching.journal import Journal
 from vidya.posttraining.teaching.learner import Learner, LessonOutcome
 from vidya.posttraining.teaching.lesson import Candidate, Lesson
@@ -51,10 +50,8 @@ class Teaching:
         self.generator = reply_generator(trained_run.model, trained_run.tokenizer, slots)
         self.whole = True
         self._asked = 0
-        self._saving: threading.Thread | None = None
-        self._failure: BaseException | None = None
-
-    # ---- candidates ----------------------------------------------------------------------
+        self._saver = futures.ThreadPoolExecutor(1)
+        self._saving: futures.Future[None] | None = None
 
     def offer(
         self, turns: Sequence[str], options: TeachOptions
@@ -65,8 +62,8 @@ class Teaching:
             turns: the conversation so far; the last turn is the user's.
             options: how many, and how they are drawn.
         """
-        window, tokenizer = self.generator.window, self.trained_run.tokenizer
-        prompt = chat_prompt(tokenizer, turns, window - min(options.max_tokens, window // 4))
+        tokenizer = self.trained_run.tokenizer
+        prompt = opening(self.generator, tokenizer, tuple(turns), options.max_tokens)
         first = options.n * (self.journal.taught * 1_000_003 + self._asked)
         self._asked += 1
         sampling = options.sampling()
@@ -78,8 +75,6 @@ class Teaching:
     def resolved(self, settings: LessonSettings) -> LessonSettings:
         """The settings alone, with the learning rate that they mean for this model."""
         return settings.resolved(self.trained_run.meta.get("preset"))
-
-    # ---- lessons -------------------------------------------------------------------------
 
     def lesson(
         self, turns: Sequence[str], candidates: Sequence[Candidate], settings: LessonSettings,
@@ -172,26 +167,17 @@ class Teaching:
                 say(f"  {number + 1 - known} of {plural(missing, 'lesson')}")
         self.whole = True
 
-    # ---- saving --------------------------------------------------------------------------
-
     def _changed(self) -> None:
         """Follow new weights, and write them beside what the teacher does next."""
         self.generator.refresh()
+        adam = self.learner.optimizer
         details = {
             "lessons": len(self.journal.lessons),
             "journal": self.journal.digests()[-1],
-            "adam_steps": self.learner.optimizer.steps,
+            "adam_steps": adam.steps,
         }
-        adam = self.learner.optimizer
-
-        def save() -> None:
-            try:
-                self.trained_run.save("taught", details, {"adam_m": adam.m, "adam_v": adam.v})
-            except BaseException as error:  # told where it can be shown
-                self._failure = error
-
-        self._saving = threading.Thread(target=save)
-        self._saving.start()
+        state = {"adam_m": adam.m, "adam_v": adam.v}
+        self._saving = self._saver.submit(self.trained_run.save, "taught", details, state)
 
     def wait(self) -> None:
         """Wait until the newest state is on the disk.
@@ -200,8 +186,6 @@ class Teaching:
             UserError: it could not be written. The journal has all lessons.
         """
         if self._saving is not None:
-            self._saving.join()
-            self._saving = None
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
+            futures.wait([self._saving])  # a Ctrl-C here forgets nothing
+            saving, self._saving = self._saving, None
+            saving.result()

@@ -5,13 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 from vidya.errors import UserError
 from vidya.model.micro_batches import MICRO_BATCH_TOKENS
-from vidya.model.transformer import Model
 from vidya.posttraining.teaching.journal import Journal
 from vidya.posttraining.teaching.learner import Learner
 from vidya.posttraining.teaching.session import Say, Teaching
@@ -54,8 +51,8 @@ def _opened(trained_run: TrainedRun, slots: int, say: Say) -> Teaching:
     known: str | None = None
     taught_here = origin["kind"] == "taught"
     if book is not None:
-        base = trained_run.meta["origin"] if taught_here else origin
-        if base.get("digest") != book.base["digest"]:
+        began_with = trained_run.meta["origin"] if taught_here else origin
+        if began_with.get("digest") != book.base["digest"]:
             _set_aside(folder, say)
             book, taught_here = None, False
         elif taught_here:
@@ -64,26 +61,20 @@ def _opened(trained_run: TrainedRun, slots: int, say: Say) -> Teaching:
         # a name that no training or lesson writes to
         atomic_copy(folder.path / origin["name"], folder.lessons_base)
         book = Journal.begin(folder.lessons, origin, trained_run.tokenizer.hash)
-    base_model, base_meta = _base_model(folder.lessons_base, book)
+    if not folder.lessons_base.exists() or read_digest(folder.lessons_base) != book.base["digest"]:
+        raise UserError(
+            f"{folder.lessons_base} is not the {book.base['name']} that the lessons of {book.path} "
+            "began with: put that one there, or move the journal away to begin another"
+        )
+    base = load_pretrained(folder.lessons_base)
     # what is saved tells of the base, not of the checkpoint of the session before
-    trained_run = dataclasses.replace(trained_run, meta=base_meta, origin=book.base)
-    learner = Learner(trained_run.model, base_model, trained_run.tokenizer, trained_run.corpus)
+    trained_run = dataclasses.replace(trained_run, meta=base.meta, origin=book.base)
+    learner = Learner(trained_run.model, base.model, trained_run.tokenizer, trained_run.corpus)
     teaching = Teaching(trained_run, learner, book, slots)
     if known is not None:
         _restore_moments(trained_run, learner)
     teaching.catch_up(known, say)
     return teaching
-
-
-def _base_model(path: Path, book: Journal) -> tuple[Model, Mapping[str, Any]]:
-    """The model that the lessons began with, and its metadata."""
-    if not path.exists() or read_digest(path) != book.base["digest"]:
-        raise UserError(
-            f"{path} is not the {book.base['name']} that the lessons of {book.path} began with: "
-            "put that one there, or move the journal away to begin another"
-        )
-    loaded = load_pretrained(path)
-    return loaded.model, loaded.meta
 
 
 def _restore_moments(trained_run: TrainedRun, learner: Learner) -> None:

@@ -31,9 +31,6 @@ from vidya.terminal.line_editor import (
     read_line,
 )
 
-YOU = "you> "
-CHOICE = "teach> "
-EDIT = "edit> "
 HELP = """\
 After the candidates:
 1 … {count}     that one is right
@@ -48,12 +45,6 @@ Instead of a message, or after the candidates:
 /help       this list
 /quit       leave (so does Ctrl-D)
 Ctrl-C stops the candidates, or skips the choice. A conversation ends after {turns} turns."""
-_EDIT = re.compile(r"e\s*(\d+)", re.IGNORECASE)
-_NUMBER = re.compile(r"\d+")
-
-
-class _Quit(Exception):
-    """The teacher wants to leave."""
 
 
 class TerminalTeaching:
@@ -82,12 +73,12 @@ class TerminalTeaching:
         )
         while True:
             try:
-                message = plain_text(self._read(YOU))
+                message = plain_text(self._read("you> "))
                 if is_command(message):
                     self._command(message)
                 elif message.strip():
                     self._question(message)
-            except (EOFError, _Quit):
+            except EOFError:
                 print()
                 return 0
             except _Interrupted:
@@ -100,8 +91,6 @@ class TerminalTeaching:
                     return 130
             except UserError as error:
                 print(printable(str(error)), flush=True)
-
-    # ---- a question ----------------------------------------------------------------------
 
     def _question(self, message: str) -> None:
         turns = [*self._turns, message]
@@ -143,11 +132,11 @@ class TerminalTeaching:
         """The pick or the teacher's own answer; None to skip."""
         while True:
             try:
-                said = plain_text(self._read(CHOICE)).strip()
-                edit = _EDIT.fullmatch(said)
+                said = plain_text(self._read("teach> ")).strip()
+                edit = re.fullmatch(r"e\s*(\d+)", said, re.IGNORECASE)
                 if edit and self._is_there(int(edit[1]), candidates):
                     text = printable(candidates[int(edit[1]) - 1].text, one_line=True)
-                    said = plain_text(self._read(EDIT, text)).strip()
+                    said = plain_text(self._read("edit> ", text)).strip()
                     if said:
                         return None, said
                     continue
@@ -163,7 +152,7 @@ class TerminalTeaching:
                     return None, said[1:].strip()
             elif said == "0":
                 return 0, None
-            elif _NUMBER.fullmatch(said):
+            elif re.fullmatch(r"\d+", said):
                 if self._is_there(int(said), candidates):
                     return int(said), None
             elif not edit:
@@ -175,12 +164,10 @@ class TerminalTeaching:
         print(f"there is no candidate {number}: /help tells what to type", flush=True)
         return False
 
-    # ---- commands ------------------------------------------------------------------------
-
     def _command(self, line: str) -> None:
         name = line.split()[0]
         if name == "/quit":
-            raise _Quit
+            raise EOFError
         if name not in self._commands:
             print(f"There is no {printable(name)}: /help lists the commands.", flush=True)
             return

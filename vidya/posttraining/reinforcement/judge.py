@@ -14,8 +14,6 @@ from typing import Any
 from vidya.errors import UserError
 
 Reward = Callable[..., Any]
-TOLD = ("tokens", "ended")
-"""What a reward is told besides if it has a parameter of that name."""
 
 
 class Judge:
@@ -42,10 +40,10 @@ class Judge:
         Raises:
             UserError: the function raised an exception, or returned no finite number.
         """
-        besides = {"tokens": tokens, "ended": ended}
-        told = {name: besides[name] for name in self._told}
+        told = {"tokens": tokens, "ended": ended}
+        besides = {name: told[name] for name in self._told}
         try:
-            value = self._function(list(turns), reply, **told, **self._settings)
+            value = self._function(list(turns), reply, **besides, **self._settings)
         except UserError:
             raise
         except (Exception, SystemExit) as error:
@@ -60,13 +58,13 @@ class Judge:
         return number
 
     def _told_besides(self) -> list[str]:
-        """Which of `TOLD` it asks for; `UserError` where it cannot be called."""
+        """Which parameters besides turns and reply it has; `UserError` if it cannot be called."""
         try:
             signature = inspect.signature(self._function)
         except (TypeError, ValueError):  # some functions written in C do not say
             return []
-        told = [name for name in TOLD if name in signature.parameters]
-        told = [name for name in told if name not in self._settings]
+        parameters = signature.parameters.keys() - self._settings.keys()
+        told: list[str] = [name for name in ("tokens", "ended") if name in parameters]
         try:
             signature.bind([], "", **dict.fromkeys(told), **self._settings)
         except TypeError as error:

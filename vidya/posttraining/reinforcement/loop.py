@@ -1,9 +1,8 @@
 """A run of reinforcement learning: steps, evaluations, what is saved and when.
 
-The weights are saved after each evaluation, so a process that is killed loses the steps
-since the last one at most; at the end, an interruption or an error they are saved too. Only
-weights that were finite, and that had not forgotten too much when this was last
-measured, are saved.
+The weights are also saved after each evaluation: a process that is killed loses the steps
+since the last one at most. Weights that are not finite, or were found to have forgotten too
+much, are never saved.
 """
 
 from __future__ import annotations

@@ -1,15 +1,11 @@
 """A model that is being taught, in its run folder: lessons, journal and checkpoint agree.
 
 - `teach.jsonl` (vidya/posttraining/teaching/journal.py) has every lesson before it is learnt.
-- `teach_base.safetensors` is the checkpoint that the lessons began with, a second name of
-  the file where the file system can do that. It is the base model that drift is measured
-  from, and what the taught model can be rebuilt from.
+- `teach_base.safetensors` is the checkpoint that the lessons began with, if possible as a
+  second name of the file: drift is measured from it, the taught model can be rebuilt from it.
 - `BASE_train.bin` is the taught model with Adam's moments, written after each lesson while
-  the teacher goes on. It says which lessons are in it, so that one which a crash cut off
-  is learnt when teaching goes on.
-
-The state is a function of base and journal: learning is deterministic, for any number of
-threads.
+  the teacher goes on. It says which lessons are in it: one that a crash cut off is learnt
+  when teaching goes on.
 """
 
 from __future__ import annotations

@@ -49,12 +49,12 @@ def _opened(trained_run: TrainedRun, slots: int, say: Say) -> Teaching:
         )
     book = Journal.open(folder.lessons) if folder.lessons.exists() else None
     known: str | None = None
-    taught_here = origin["kind"] == "taught"
     if book is not None:
+        taught_here = origin["kind"] == "taught"
         began_with = trained_run.meta["origin"] if taught_here else origin
         if began_with.get("digest") != book.base["digest"]:
             _set_aside(folder, say)
-            book, taught_here = None, False
+            book = None
         elif taught_here:
             known = str(trained_run.meta.get("journal"))
     if book is None:

@@ -109,8 +109,7 @@ class TerminalTeaching:
             )
             print(outcome.line(), flush=True)
         self._outcomes.append(outcome)
-        if pick != 0:
-            right = answer if answer is not None else candidates[(pick or 0) - 1].text
+        if right := self._teaching.journal.lessons[-1].right:
             self._turns = [*turns, right]
         if len(self._turns) // 2 >= self._options.turns:
             self._turns = []
@@ -167,7 +166,7 @@ class TerminalTeaching:
     def _command(self, line: str) -> None:
         name = line.split()[0]
         if name == "/quit":
-            raise EOFError
+            raise EOFError  # as Ctrl-D
         if name not in self._commands:
             print(f"There is no {printable(name)}: /help lists the commands.", flush=True)
             return

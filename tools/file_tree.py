@@ -77,9 +77,8 @@ def description(path: Path) -> str:
     else:
         comment = re.match(r"/\* \S+ - (.*?)\*/", text, re.DOTALL)
         said = re.sub(r"\s*\n \*\s*", " ", comment[1]) if comment else ""
-    first = re.split(r"(?<=[^.])\.(?:\s|$)", said.partition("\n\n")[0].replace("\n", " "))[
-        0
-    ].strip()
+    said = " ".join(said.partition("\n\n")[0].split())
+    first = re.split(r"\.(?=\s+[A-Z])|\.$", said)[0]
     if not first:
         raise SystemExit(f"error: {path.relative_to(ROOT)} does not say what it is")
     return first

@@ -1,4 +1,4 @@
-"""What a model is and how it is trained: dataclasses, presets, and their checks."""
+"""The architecture of a model: its sizes, and whether they fit together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model: what the logits of the transformer's hidden states are compared with.
+"""The model: logits, losses, objectives, and the gradients of all its parameters.
 
 The embedding is tied: logits are hidden states times the transposed embedding. Token ids
 in, losses and gradients out: no text here.

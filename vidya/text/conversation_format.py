@@ -1,9 +1,8 @@
-"""The corpus: documents as lines of text, and what turns other people's files into them.
+"""Conversations in a corpus: turns with their markers on one line of text, and turns again.
 
 - A corpus file is UTF-8; every line that is not blank is one document.
 - A conversation is `<|user|> text <|assistant|> text …` on one line. Any other
   line is a document too. A line break inside a document is written `↵`.
-- Everything streams: no function here holds the text of a whole corpus.
 """
 
 from __future__ import annotations

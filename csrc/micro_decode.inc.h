@@ -19,10 +19,13 @@ typedef int8_t int8s_at __attribute__((vector_size(L), aligned(1), may_alias));
 #ifdef VIDYA_DOUBLE
 INLINE void read_bf16_step(vec to[NW], const uint16_t *step)
 {
+    vec even = {0}, odd = {0}; /* not in place: compilers take single lanes for unset vectors */
     for (int l = 0; l < L; l++) {
-        to[0][l] = from_half(step[2 * l]);
-        to[1][l] = from_half(step[2 * l + 1]);
+        even[l] = from_half(step[2 * l]);
+        odd[l] = from_half(step[2 * l + 1]);
     }
+    to[0] = even;
+    to[1] = odd;
 }
 INLINE vec load_half_vec(const uint16_t *p)
 {

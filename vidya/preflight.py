@@ -41,7 +41,7 @@ def main() -> int | None:
     options = parse(PreflightOptions, "preflight")
     options.check()
     # Loads NumPy and the kernels: not needed for --help.
-    from vidya.planning.preflight_checks import check_run
+    from vidya.planning.preflight_run import check_run
 
     passed = check_run(options.training(), options.previous_tokenizer, say)
     failed = passed.count(False)

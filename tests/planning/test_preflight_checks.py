@@ -16,7 +16,7 @@ from vidya.model import backbone, presets
 from vidya.model.adam import Adam
 from vidya.model.presets import preset
 from vidya.model.transformer import Model
-from vidya.planning import preflight_checks, preflight_machine, trial_run
+from vidya.planning import preflight_checks, trial_run
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_format import CheckpointError
 from vidya.system import process_memory
@@ -148,7 +148,7 @@ def test_tokenizer_that_gives_other_text_back(fly, monkeypatch):
 
 def test_tokenizer_that_has_learned_less_than_the_one_before(fly, monkeypatch):
     monkeypatch.setattr(
-        preflight_machine, "_characters_per_token", lambda made, _: 3000 / made.vocab_size
+        preflight_checks, "_characters_per_token", lambda made, _: 3000 / made.vocab_size
     )
     breaks(fly, "tokenizer", "characters per token, the 289 of 30 merges")
 
@@ -286,7 +286,7 @@ def test_a_refusal_that_does_not_say_why(fly, monkeypatch):
 
 def test_disk_that_is_full(fly, monkeypatch):
     monkeypatch.setattr(
-        preflight_machine.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1_000_000})
+        preflight_checks.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1_000_000})
     )
     breaks(fly, "disk space", "are needed and 1 MB are free in ")
 

@@ -19,6 +19,15 @@ def test_a_run_of_weeks_is_bounded():
     assert 9 * 12 * 33.5e6 < bound < 10 * 12 * 33.5e6
 
 
+def test_checkpoints_of_a_long_run_by_hand():
+    one = disk_plan.training_checkpoint_bytes(1_000_000)
+    assert one == pytest.approx(12e6, rel=0.01)
+    # 60 checkpoints: the newest three, 100k … 500k, and the one being written
+    most = disk_plan.run_bytes(1_000_000, 600_000, every=10_000, keep=3)
+    assert most == pytest.approx((3 + 5 + 1) * one + 4e6 + 600_000 * 200, rel=0.001)
+    assert disk_plan.run_bytes(1_000_000, 10_000, every=10_000, keep=3) < 2 * one
+
+
 def test_the_size_of_a_training_checkpoint(tmp_path):
     count = 300_000
     arrays = {name: np.zeros(count, np.float32) for name in ("wte", "adam_m", "adam_v")}

@@ -7,6 +7,7 @@ estimated for a program in float64 on one thread.
 from __future__ import annotations
 
 import datetime
+import operator
 from collections.abc import Callable, Mapping
 
 from vidya.model.parameters import parameter_parts
@@ -14,7 +15,7 @@ from vidya.planning.run_plan import RunPlan
 from vidya.storage import checkpoint_folder
 from vidya.terminal.formatting import aligned_rows, byte_size, duration
 from vidya.training.memory_plan import MemoryPlan
-from vidya.training.step_speed import StepSpeed
+from vidya.training.run_length import StepSpeed
 
 Figures = Mapping[str, Callable[[RunPlan], str]]
 """Rows of a table: what each is called, and its figure of a run."""
@@ -58,14 +59,13 @@ def _parameters(plans: list[RunPlan]) -> list[str]:
     def part(name: str) -> Callable[[RunPlan], str]:
         return lambda plan: f"{parameter_parts(plan.config)[name]:,}"
 
-    def shape(plan: RunPlan) -> str:
-        names = ("n_embd", "n_layer", "n_head", "context", "vocab_size")
-        return "/".join(str(getattr(plan.config, name)) for name in names)
-
+    sizes = operator.attrgetter("n_embd", "n_layer", "n_head", "context", "vocab_size")
     figures = {
         **{name: part(name) for name in parameter_parts(plans[0].config)},
         "total": lambda plan: f"{plan.config.parameter_count():,}",
-        "width/layers/heads/context/vocabulary": shape,
+        "width/layers/heads/context/vocabulary": lambda plan: "/".join(
+            map(str, sizes(plan.config))
+        ),
     }
     return _side_by_side("parameters", plans, figures, _ROAD_PARAMETERS)
 
@@ -93,12 +93,6 @@ def _memory(plans: list[RunPlan]) -> list[str]:
     def measured(taken: int, estimated: int) -> str:
         return f"{taken / 1e6:,.1f} ({taken / estimated:.0%})"
 
-    def longest_step(plan: RunPlan) -> str:
-        return measured(plan.trial.memory.step, step_alone(plan.trial.memory.planned))
-
-    def whole_run(plan: RunPlan) -> str:
-        return measured(plan.trial.memory.run, plan.trial.memory.planned.total)
-
     figures: Figures = {
         "weights": planned(lambda parts: parts.parameters),
         "gradients": planned(lambda parts: parts.gradients),
@@ -110,8 +104,12 @@ def _memory(plans: list[RunPlan]) -> list[str]:
         "Python, libraries, tokenizer": planned(lambda parts: parts.base),
         "total": planned(lambda parts: parts.total),
         "without evaluation and checkpoint": planned(step_alone),
-        "measured: the longest step": longest_step,
-        "measured: evaluation, checkpoint too": whole_run,
+        "measured: the longest step": lambda plan: measured(
+            plan.trial.memory.step, step_alone(plan.trial.memory.planned)
+        ),
+        "measured: evaluation, checkpoint too": lambda plan: measured(
+            plan.trial.memory.run, plan.trial.memory.planned.total
+        ),
     }
     return _side_by_side("memory, estimated, MB", plans, figures, _ROAD_MEMORY)
 

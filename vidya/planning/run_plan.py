@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,11 @@ from vidya.system.scratch_folder import temporary_folder
 from vidya.training import disk_plan
 from vidya.training.options import TrainOptions
 from vidya.training.run_corpora import CorpusSources, prepare, survey
-from vidya.training.step_speed import StepSpeed
+from vidya.training.run_length import StepSpeed
 
 ONE_DOCUMENT_STEPS = (400_000, 600_000)
 """Lengths of the run in ROAD_TO_25M, the plan that the presets come from."""
 EPOCHS = (2, 3)
-
-
-# ---------------------------------------------------------------- arithmetic
 
 
 def run_seconds(
@@ -53,15 +50,6 @@ def run_seconds(
         + evaluations * samples
         + checkpoints * checkpoint
     )
-
-
-def disk_bytes(options: TrainOptions, parameters: int, total: int) -> int:
-    """Bytes that checkpoints and metrics of a run of `total` steps take at most."""
-    every = options.checkpoint_steps(total)
-    return disk_plan.run_bytes(parameters, total, every, options.keep)
-
-
-# ---------------------------------------------------------------- the plan
 
 
 @dataclass(frozen=True)
@@ -143,17 +131,15 @@ class RunPlan:
 
     def disk_bytes(self, steps: int) -> int:
         """Most that the run folder of a run of `steps` steps takes."""
-        kept = disk_bytes(self.options, self.config.parameter_count(), steps)
+        every, count = self.options.checkpoint_steps(steps), self.config.parameter_count()
+        kept = disk_plan.run_bytes(count, steps, every, self.options.keep)
         return kept + self.prepared.cache_bytes
 
     def plain(self) -> dict[str, Any]:
         """All figures as JSON values."""
         return {
             "options": self.options.plain(),
-            "parameters": {
-                **parameter_parts(self.config),
-                "total": self.config.parameter_count(),
-            },
+            "parameters": parameter_parts(self.config) | {"total": self.config.parameter_count()},
             "prepared": dataclasses.asdict(self.prepared),
             "trial": dataclasses.asdict(self.trial),
             "memory_estimated": self.trial.memory.planned.total,
@@ -164,11 +150,8 @@ class RunPlan:
         }
 
 
-# ---------------------------------------------------------------- planning
-
-
 def plan_runs(
-    runs: Iterable[TrainOptions], seconds: float, say: Callable[[str], None]
+    runs: list[TrainOptions], seconds: float, say: Callable[[str], None]
 ) -> list[RunPlan]:
     """Plan runs on the same corpus, each in a temporary folder that is deleted again.
 
@@ -177,19 +160,16 @@ def plan_runs(
         seconds: how long the speed of steps is measured, twice for each.
         say: takes lines that tell the user what is going on.
     """
-    runs = list(runs)
     sources = survey(runs[0])
-    return [_plan_run(options, sources, seconds, say) for options in runs]
-
-
-def _plan_run(
-    options: TrainOptions, sources: CorpusSources, seconds: float, say: Callable[[str], None]
-) -> RunPlan:
-    with temporary_folder(options.folder(), "plan") as folder:
-        say(f"{options.preset}: working in {folder}, which is deleted at the end")
-        before = _prepared(folder / "run", options, sources, say)
-        say(f"{options.preset}: timing steps in a process of its own, about {2 * seconds:.0f} s")
-        return RunPlan(options, before, run_trial(options, folder / "run", seconds))
+    plans: list[RunPlan] = []
+    for options in runs:
+        name = options.preset
+        with temporary_folder(options.folder(), "plan") as folder:
+            say(f"{name}: working in {folder}, which is deleted at the end")
+            prepared = _prepared(folder / "run", options, sources, say)
+            say(f"{name}: timing steps in a process of its own, about {2 * seconds:.0f} s")
+            plans.append(RunPlan(options, prepared, run_trial(options, folder / "run", seconds)))
+    return plans
 
 
 def _prepared(

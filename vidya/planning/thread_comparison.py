@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,8 +17,6 @@ from vidya.model.transformer import Model
 from vidya.text.batch_plan import Batch
 from vidya.training import thread_choice
 from vidya.training.thread_choice import Timing
-
-DROPOUT = 0.1
 
 
 @dataclass(frozen=True)
@@ -63,18 +62,16 @@ def compare_threads(
     """Time each preset in each precision. The kernels' threads are left at what they were."""
     before = kernels.get_num_threads()
     try:
-        for name in presets:
-            for precision in precisions:
-                listed = thread_choice.listed(threads)
-                say(f"timing {name} in {precision} with {listed} threads")
-                yield _compare(name, precision, sorted(threads), tokens)
+        for name, precision in itertools.product(presets, precisions):
+            say(f"timing {name} in {precision} with {thread_choice.listed(threads)} threads")
+            yield _compare(name, precision, sorted(threads), tokens)
     finally:
         kernels.set_num_threads(before)
 
 
 def _compare(name: str, precision: str, threads: list[int], tokens: int) -> ThreadComparison:
     size, cores = preset(name), kernels.usable_cores()
-    config = size.model(256 + 3 + size.merges, DROPOUT)
+    config = size.model(256 + 3 + size.merges, dropout=0.1)
     model = Model(config, max_tokens=max(tokens, config.context), precision=precision)
     model.init(0)
     optimizer, batch = Adam(model), _random_documents(config, tokens)

@@ -29,9 +29,8 @@ from vidya.training.memory_plan import MemoryPlan
 from vidya.training.options import TrainOptions
 from vidya.training.run_checkpoints import RunCheckpoints
 from vidya.training.run_corpora import prepare
-from vidya.training.run_length import measure_speed
+from vidya.training.run_length import StepSpeed, measure_speed
 from vidya.training.samples import sample_replies
-from vidya.training.step_speed import StepSpeed
 from vidya.training.training_run import TrainingRun
 
 

@@ -15,8 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidya.errors import UserError
-from vidya.storage.metrics_log import MetricsWriter, read_metrics, truncate_after
-from vidya.storage.run_description import describe_run
+from vidya.storage.metrics_log import (
+    MetricsWriter,
+    describe_run,
+    read_metrics,
+    truncate_after,
+)
 from vidya.system.process_memory import resident_bytes
 from vidya.system.processor import processor_name
 

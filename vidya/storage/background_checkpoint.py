@@ -22,7 +22,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
@@ -107,7 +106,10 @@ class CheckpointWriter:
 
         def run() -> None:
             try:
-                self._copy(tensors)
+                if not self._copies:
+                    self._copies = {name: np.empty_like(array) for name, array in tensors.items()}
+                for name, array in tensors.items():
+                    np.copyto(self._copies[name], array)  # without the GIL
                 save.copied.set()
                 save.decided.wait()
                 if save.wanted:
@@ -162,21 +164,10 @@ class CheckpointWriter:
         if save.error is not None:
             raise save.error
 
-    def _copy(self, tensors: Mapping[str, Array]) -> None:
-        if not self._copies:
-            self._copies = {name: np.empty_like(array) for name, array in tensors.items()}
-        for name, array in tensors.items():
-            np.copyto(self._copies[name], array)  # without the GIL
-
     def __enter__(self) -> CheckpointWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.finish()
         elif issubclass(kind, Exception):

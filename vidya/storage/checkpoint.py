@@ -15,7 +15,6 @@ Files are written atomically: a crash at any instant leaves the previous one.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,27 +26,17 @@ from vidya.storage.checkpoint_folder import training_checkpoints
 from vidya.storage.checkpoint_format import (
     DIGESTS,
     FORMAT,
+    ITEM_BYTES,
     NO_DIGEST,
     CheckpointError,
     CheckpointFile,
 )
-from vidya.system.atomic_file import atomic_write
+from vidya.system.atomic_file import StrPath, atomic_write
 
 Array = np.ndarray[Any, np.dtype[Any]]
-StrPath = str | os.PathLike[str]
 _DTYPES: dict[str, np.dtype[Any]] = {
-    "F64": np.dtype("<f8"),
-    "F32": np.dtype("<f4"),
-    "F16": np.dtype("<f2"),
-    "I64": np.dtype("<i8"),
-    "I32": np.dtype("<i4"),
-    "I16": np.dtype("<i2"),
-    "I8": np.dtype("i1"),
-    "U64": np.dtype("<u8"),
-    "U32": np.dtype("<u4"),
-    "U16": np.dtype("<u2"),
-    "U8": np.dtype("u1"),
-    "BOOL": np.dtype("?"),
+    name: np.dtype("?" if name == "BOOL" else f"<{name[0].lower()}{size}")
+    for name, size in ITEM_BYTES.items()
 }
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _CHUNK = 1 << 20  # bytes hashed at a time: small enough to be in cache when written
@@ -189,9 +178,6 @@ def _select(
     return set(names)
 
 
-# --- the right model ---------------------------------------------------------------
-
-
 class OtherModelError(PlaceError, CheckpointError):
     """A checkpoint of another architecture or tokenizer stands where a run is to go on."""
 
@@ -231,9 +217,6 @@ def require_same(
         raise OtherModelError(f"{path}: {'; '.join(differences)}", mend, ", or ")
 
 
-# --- a folder of training checkpoints ----------------------------------------------
-
-
 def load_newest(
     folder: StrPath, base: str, on_damaged: Callable[[Path, str], None]
 ) -> tuple[Path, dict[str, Array], dict[str, Any]]:
@@ -251,11 +234,9 @@ def load_newest(
     paths = training_checkpoints(folder, base)
     for path in paths:
         try:
-            tensors, meta = load(path)
+            return path, *load(path)
         except CheckpointError as error:
             on_damaged(path, str(error))
-        else:
-            return path, tensors, meta
     if paths:
         raise CheckpointError(
             f"none of the {len(paths)} training checkpoints of {base} in {folder} is whole: "

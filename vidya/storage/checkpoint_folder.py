@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 from vidya.errors import UserError
 from vidya.storage.checkpoint_format import CheckpointError, read_meta
+from vidya.system.atomic_file import StrPath
 
-StrPath = str | os.PathLike[str]
 MILESTONE = 10
 """One checkpoint in so many is never deleted."""
 _STEP = re.compile(r"_(\d+)(k?)\.bin")

@@ -7,9 +7,11 @@ with this.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
+import math
 import os
 import threading
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from vidya.errors import UserError
+from vidya.system.atomic_file import StrPath
 
 FORMAT = "vidya-2"
 """Version of the file format that is written."""
@@ -33,7 +36,6 @@ ITEM_BYTES = {
     "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1,
 }  # fmt: skip
 """Bytes of a number, by its type's name in a file."""
-StrPath = str | os.PathLike[str]
 _PIECE = 16 << 20  # bytes verified at a time: between two a thread waits for Python's lock
 _MAX_HEADER = 100_000_000  # the limit of the safetensors library
 
@@ -81,18 +83,13 @@ class CheckpointFile:
 
     def __init__(self, path: StrPath) -> None:
         self.path = path
-        try:
-            self._file = open(path, "rb")
-        except OSError as error:
-            raise _unreadable(path, error) from error
-        try:
-            self._header = _read_header(self._file, path)
-        except OSError as error:
-            self._file.close()
-            raise _unreadable(path, error) from error
-        except BaseException:
-            self._file.close()
-            raise
+        with contextlib.ExitStack() as on_error:
+            try:
+                self._file = on_error.enter_context(open(path, "rb"))
+                self._header = _read_header(self._file, path)
+            except OSError as error:
+                raise _unreadable(path, error) from error
+            on_error.pop_all()
         self.meta, self.entries = self._header.meta, self._header.entries
         self._verification = _Verification(self._file, self._header, path)
 
@@ -175,8 +172,10 @@ def _read_header(file: BinaryIO, path: StrPath) -> _Header:
             (_entry(name, value) for name, value in header.items()),
             key=lambda entry: (entry.begin, entry.end),
         )
-        _check_layout(entries)
-        valid = isinstance(meta, dict) and len(digest) == 64 and text.count(digest.encode()) == 1
+        # Tensors lie end to end: what stood between them would be lost.
+        ends = [0, *(entry.end for entry in entries)]
+        whole = [entry.begin for entry in entries] == ends[:-1] and isinstance(meta, dict)
+        valid = whole and len(digest) == 64 and text.count(digest.encode()) == 1
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         valid = False
     if not valid:
@@ -191,26 +190,13 @@ def _read_header(file: BinaryIO, path: StrPath) -> _Header:
 
 def _entry(name: str, value: dict[str, Any]) -> Entry:
     """One tensor's description; ValueError, KeyError or TypeError if it is nonsense."""
-    dtype = value["dtype"]
-    shape = tuple(value["shape"])
+    dtype, shape = value["dtype"], tuple(value["shape"])
     begin, end = value["data_offsets"]
     if any(type(number) is not int or number < 0 for number in (*shape, begin, end)):
         raise ValueError("not a size")
-    count = 1
-    for extent in shape:
-        count *= extent
-    if end - begin != count * ITEM_BYTES[dtype]:
+    if end - begin != math.prod(shape) * ITEM_BYTES[dtype]:
         raise ValueError("shape and offsets disagree")
     return Entry(name, dtype, shape, begin, end)
-
-
-def _check_layout(entries: list[Entry]) -> None:
-    """Tensors must lie end to end: what stands between them would be lost."""
-    position = 0
-    for entry in entries:
-        if entry.begin != position:
-            raise ValueError("hole or overlap")
-        position = entry.end
 
 
 class _Verification:

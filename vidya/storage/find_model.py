@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from vidya.errors import UserError
-from vidya.storage.checkpoint_folder import (
-    base_of,
-    step_of_name,
-    training_checkpoints,
-)
+from vidya.storage.checkpoint_folder import base_of, step_of_name, training_checkpoints
 from vidya.storage.checkpoint_format import read_meta
-from vidya.storage.run_files import RunFiles, StrPath
+from vidya.storage.run_files import RunFiles
+from vidya.system.atomic_file import StrPath
 
 RUNS = "runs"
 """Where runs go by default, relative to the current folder."""
@@ -108,8 +105,7 @@ def _runs(root: Path) -> list[Path]:
 
 def _last_written(run: Path) -> int:
     """Time (ns) of the last write to the run's checkpoints or metrics; 0 without any."""
-    files = [*_checkpoints(run), RunFiles(run).metrics]
-    return max(map(_written, files))
+    return max(map(_written, [*_checkpoints(run), RunFiles(run).metrics]))
 
 
 def _written(path: Path) -> int:

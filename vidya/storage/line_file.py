@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from vidya.system.atomic_file import StrPath
+
 Self = TypeVar("Self", bound="LineFile")
 
 
@@ -20,7 +22,7 @@ class LineFile:
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: StrPath,
         *,
         create: bool = True,
         is_whole: Callable[[bytes], bool] = lambda line: False,

@@ -8,20 +8,23 @@ float; NaN and the infinities, for which JSON has no number, become the strings
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
 import os
+import platform
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+import vidya
 from vidya.errors import PlaceError, UserError
 from vidya.storage.line_file import LineFile
-from vidya.system.atomic_file import atomic_write
+from vidya.system.atomic_file import StrPath, write_bytes
+from vidya.system.processor import processor_name
 
-StrPath = str | os.PathLike[str]
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -42,6 +45,45 @@ class MetricsWriter(LineFile):
         except OSError as error:
             reason = f"cannot write {self.path}: {error.strerror}"
             raise PlaceError(reason, "free some space", " or ") from error
+
+
+def describe_run(
+    *,
+    config: Mapping[str, object],
+    options: Mapping[str, object],
+    seed: int,
+    threads: int,
+    precision: str,
+    tokenizer_hash: str,
+    corpus_hash: str,
+    openblas: str,
+    init: Mapping[str, str] | None = None,
+) -> dict[str, object]:
+    """The first line of a metrics file: everything needed to repeat the run.
+
+    `config` is the architecture, `options` the settings of the training, `openblas`
+    what that library says of its version and build, `init` the path and digest of the
+    checkpoint whose weights the run began with, None when they were random.
+    """
+    return {
+        "kind": "run",
+        "config": dict(config),
+        "options": dict(options),
+        "seed": seed,
+        "versions": {
+            "vidya": vidya.__version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "openblas": openblas,
+        },
+        "processor": processor_name(),
+        "threads": threads,
+        "precision": precision,
+        "tokenizer_hash": tokenizer_hash,
+        "corpus_hash": corpus_hash,
+        "init": None if init is None else dict(init),
+        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }
 
 
 def read_metrics(
@@ -90,11 +132,7 @@ def truncate_after(path: StrPath, step: int, *, evaluated: bool = True) -> int:
         lines = file.readlines()
     kept = [raw for raw in lines if _belongs(raw, step, evaluated)]
     if kept != lines:
-
-        def write(file: BinaryIO) -> None:
-            file.writelines(kept)
-
-        atomic_write(path, write, sum(map(len, kept)))
+        write_bytes(path, b"".join(kept))
     return len(lines) - len(kept)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from vidya.errors import UserError
 from vidya.model.config import ModelConfig
 from vidya.storage.checkpoint_format import CheckpointError, CheckpointFile
 from vidya.storage.find_model import resolve_model
+from vidya.system.atomic_file import StrPath
 
 if TYPE_CHECKING:
     from vidya.model.transformer import Model
@@ -37,9 +37,7 @@ class Pretrained:
         return f"{', '.join(words)} ({self.checkpoint_path})"
 
 
-def load_pretrained(
-    path: str | os.PathLike[str] | None = None, *, max_tokens: int | None = None
-) -> Pretrained:
+def load_pretrained(path: StrPath | None = None, *, max_tokens: int | None = None) -> Pretrained:
     """Load a model's weights (no optimizer state) and its tokenizer.
 
     Args:

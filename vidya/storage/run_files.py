@@ -7,18 +7,12 @@ lock; one that writes there uses `vidya.storage.run_folder.RunFolder`, which doe
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from pathlib import Path
 
 from vidya.model.presets import PRESETS, checkpoint_base
-from vidya.storage.checkpoint_folder import (
-    checkpoint_name,
-    finetuned_name,
-    training_checkpoints,
-)
-
-StrPath = str | os.PathLike[str]
+from vidya.storage.checkpoint_folder import checkpoint_name, finetuned_name, training_checkpoints
+from vidya.system.atomic_file import StrPath
 
 
 class _File:

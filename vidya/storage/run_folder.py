@@ -12,8 +12,8 @@ import os
 import time
 
 from vidya.errors import PlaceError
-from vidya.storage.run_files import RunFiles, StrPath
-from vidya.system.atomic_file import remove_stale
+from vidya.storage.run_files import RunFiles
+from vidya.system.atomic_file import StrPath, remove_stale
 
 _held: set[int] = set()
 """Descriptors of the locks this process holds."""
@@ -101,15 +101,12 @@ class RunFolder(RunFiles):
 
 def _lock_patiently(descriptor: int) -> None:
     """Take the lock; a glance of `training_process`, which is over at once, is no training."""
-    for wait in (0.02, 0.1, None):
-        try:
+    for wait in (0.02, 0.1):
+        with contextlib.suppress(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if wait is None:
-                raise
-            time.sleep(wait)
-        else:
             return
+        time.sleep(wait)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def training_process(folder: StrPath) -> int | None:

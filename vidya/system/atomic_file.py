@@ -24,6 +24,7 @@ from typing import BinaryIO
 
 from vidya.errors import PlaceError
 
+StrPath = str | os.PathLike[str]
 _FULL = {
     errno.ENOSPC: "disk full",
     errno.EDQUOT: "disk quota used up",
@@ -35,7 +36,7 @@ _counter = itertools.count()
 
 
 def atomic_write(
-    path: str | os.PathLike[str], write: Callable[[BinaryIO], None], size: int | None = None
+    path: StrPath, write: Callable[[BinaryIO], object], size: int | None = None
 ) -> None:
     """Replace the file at `path` by what `write` puts into the file it is given.
 
@@ -72,13 +73,9 @@ def atomic_write(
     _sync_folder(target.parent)
 
 
-def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+def write_bytes(path: StrPath, content: bytes) -> None:
     """Replace the file at `path` by `content`, as `atomic_write` does."""
-
-    def write(file: BinaryIO) -> None:
-        file.write(content)
-
-    atomic_write(path, write, len(content))
+    atomic_write(path, lambda file: file.write(content), len(content))
 
 
 def atomic_copy(source: Path, target: Path) -> None:
@@ -91,16 +88,16 @@ def atomic_copy(source: Path, target: Path) -> None:
     os.replace(temporary, target)
 
 
-def remove_stale(folder: str | os.PathLike[str]) -> list[Path]:
+def remove_stale(folder: StrPath) -> list[Path]:
     """Delete the temporaries in `folder` whose writers are dead; return their paths.
 
     A temporary that some process is writing to is left alone.
     """
-    removed = []
-    for path in sorted(Path(folder).iterdir()):
-        if _TEMPORARY.fullmatch(path.name) and _remove_if_unlocked(path):
-            removed.append(path)
-    return removed
+    return [
+        path
+        for path in sorted(Path(folder).iterdir())
+        if _TEMPORARY.fullmatch(path.name) and _remove_if_unlocked(path)
+    ]
 
 
 def _create_temporary(target: Path) -> tuple[Path, int]:

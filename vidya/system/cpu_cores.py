@@ -30,12 +30,8 @@ def cgroup_quota() -> float | None:
 
     A quota of any group above counts too. Both versions of control groups are looked at.
     """
-    quotas = [
-        quota
-        for folder in control_groups("cpu")
-        if (quota := _quota_v2(folder) or _quota_v1(folder)) is not None
-    ]
-    return min(quotas, default=None)
+    quotas = (_quota_v2(folder) or _quota_v1(folder) for folder in control_groups("cpu"))
+    return min((quota for quota in quotas if quota is not None), default=None)
 
 
 def control_groups(controller: str) -> Iterator[Path]:
@@ -44,7 +40,10 @@ def control_groups(controller: str) -> Iterator[Path]:
     Of version 2, where all controllers share one tree, and of version 1.
     """
     for mount, group in _groups(controller):
-        yield from _upwards(mount, group)
+        yield group
+        while group != mount:
+            group = group.parent
+            yield group
 
 
 def _groups(controller: str) -> Iterator[tuple[Path, Path]]:
@@ -84,13 +83,6 @@ def _below(group: str, root: str) -> str:
         group = group[len(root) :] if inside else "/"
     parts = [part for part in group.split("/") if part]
     return "" if ".." in parts else "/".join(parts)
-
-
-def _upwards(mount: Path, group: Path) -> Iterator[Path]:
-    yield group
-    while group != mount:
-        group = group.parent
-        yield group
 
 
 def _quota_v2(folder: Path) -> float | None:

@@ -23,7 +23,7 @@ from vidya.model.precision import resolve_precision
 from vidya.model.transformer import Model
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_format import CheckpointError
-from vidya.storage.run_description import describe_run
+from vidya.storage.metrics_log import describe_run
 from vidya.storage.run_folder import RunFolder
 from vidya.system import process_memory
 from vidya.text.batch_plan import Batch, BatchPlan

@@ -32,7 +32,7 @@ from vidya.posttraining.kept_weights import frozen_copy
 from vidya.posttraining.replay_corpus import ReplayCorpus, mixed_steps
 from vidya.posttraining.token_objectives import held_to, mean_cross_entropy
 from vidya.posttraining.trained_run import TrainedRun
-from vidya.storage import run_description
+from vidya.storage.metrics_log import describe_run
 from vidya.system import process_memory
 from vidya.terminal.formatting import duration
 from vidya.terminal.streams import say
@@ -110,7 +110,7 @@ class FineTuning(EvaluatedLoop):
     def description(self) -> dict[str, object]:
         """The first line of the log."""
         trained_run = self.trained_run
-        described = run_description.describe_run(
+        described = describe_run(
             config=config.describe(trained_run.model.config),
             options=self.options.plain(),
             seed=self.options.seed,

@@ -5,16 +5,14 @@ from pathlib import Path
 from typing import Annotated
 
 from vidya.errors import UserError, place_chosen_with, run_command
+from vidya.terminal.command_line import Subcommands
 from vidya.text.corpus_file import prepare_output
 
 
 @place_chosen_with("--out")
 def main() -> int | None:
     """Run `python -m vidya.tokenizer`."""
-    import tyro
-    from tyro.conf import Positional
-
-    from vidya.terminal.command_line import Subcommands
+    from tyro.conf import Positional, arg
 
     app = Subcommands("tokenizer", __doc__)
 
@@ -24,7 +22,7 @@ def main() -> int | None:
         *,
         merges: int = 4000,
         out: Path = Path("tokenizer.json"),
-        compare_with: Annotated[Path | None, tyro.conf.arg(name="compare")] = None,
+        compare_with: Annotated[Path | None, arg(name="compare")] = None,
     ) -> None:
         """Learn a tokenizer from text files and say how well it packs them.
 
@@ -35,21 +33,18 @@ def main() -> int | None:
             compare_with: a tokenizer.json to put beside it: vocabulary, tokens, characters
                 a token on the same text.
         """
+        from vidya.text import tokenizer_report as report
         from vidya.text.tokenizer import Tokenizer
-        from vidya.text.tokenizer_report import (
-            compare_tokenizers,
-            describe_statistics,
-            read_all_documents,
-        )
         from vidya.text.tokenizer_training import train_tokenizer
 
         old = None if compare_with is None else Tokenizer.load(compare_with)
         prepare_output(out, files)
-        tokenizer = train_tokenizer(read_all_documents(files), merges, progress=True, say=print)
+        documents = report.read_all_documents
+        tokenizer = train_tokenizer(documents(files), merges, progress=True, say=print)
         tokenizer.save(out)
-        print(describe_statistics(tokenizer, read_all_documents(files)))
+        print(report.describe_statistics(tokenizer, documents(files)))
         if old is not None:
-            print(compare_tokenizers(tokenizer, old, lambda: read_all_documents(files)))
+            print(report.compare_tokenizers(tokenizer, old, lambda: documents(files)))
 
     @app.command
     def stats(tokenizer: Positional[Path], files: Positional[tuple[Path, ...]]) -> None:
@@ -79,19 +74,16 @@ def main() -> int | None:
 
         loaded = Tokenizer.load(tokenizer)
         if text == "-":
-            text = _read_stdin()
+            try:
+                text = sys.stdin.buffer.read().decode("utf-8")
+            except UnicodeDecodeError as error:
+                reason = f"standard input is not UTF-8 at byte {error.start}"
+                raise UserError(f"{reason}: convert it") from error
         ids = loaded.encode_text(text) if plain else loaded.encode_marked(text)
         print(*ids)
 
     app.run()
     return 0
-
-
-def _read_stdin() -> str:
-    try:
-        return sys.stdin.buffer.read().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"standard input is not UTF-8 at byte {error.start}: convert it") from error
 
 
 if __name__ == "__main__":

@@ -60,23 +60,17 @@ def counted_progress(
         yield lambda count, words: None
         return
     if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
+        from rich import console, progress
 
-        bytes_done = (DownloadColumn(), TransferSpeedColumn()) if in_bytes else ()
-        bar = Progress(
-            TextColumn("{task.description}"), BarColumn(40 if in_bytes else None), *bytes_done,
-            TimeRemainingColumn(), console=Console(stderr=True), transient=not in_bytes,
-            expand=not in_bytes,
-        )  # fmt: skip
-        with bar:
+        bytes_done = (progress.DownloadColumn(), progress.TransferSpeedColumn()) if in_bytes else ()
+        columns = [
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(40 if in_bytes else None),
+            *bytes_done,
+            progress.TimeRemainingColumn(),
+        ]
+        screen, brief = console.Console(stderr=True), not in_bytes
+        with progress.Progress(*columns, console=screen, transient=brief, expand=brief) as bar:
             task = bar.add_task(name, total=total)
             yield lambda count, words: bar.advance(task, count)
         return
@@ -204,12 +198,7 @@ def _make_bar(total: int, done: int) -> tuple[Any, Any, int]:
 
     console = Console(stderr=True)
     bar_width = 20 if console.width >= 100 else 10
-    bar = Progress(
-        BarColumn(bar_width=bar_width),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[status]}"),
-        console=console,
-        refresh_per_second=4,
-    )
+    columns = BarColumn(bar_width), MofNCompleteColumn(), TextColumn("{task.fields[status]}")
+    bar = Progress(*columns, console=console, refresh_per_second=4)
     task = bar.add_task("training", total=total, completed=done, status="")
     return bar, task, bar_width + 2 * len(f" {total}") + 1

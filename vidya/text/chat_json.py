@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 
 from vidya.errors import UserError
+from vidya.system.atomic_file import StrPath
 from vidya.text import conversation_format, corpus_file
 from vidya.text.corpus_file import Dropped
 
@@ -34,7 +35,7 @@ Left = Dropped
 
 
 def ultrachat_documents(
-    path: str | os.PathLike[str], dropped: Dropped | None = None, left_out: Left | None = None
+    path: StrPath, dropped: Dropped | None = None, left_out: Left | None = None
 ) -> Iterator[str]:
     """The conversations of a parquet or JSONL file, as documents (`corpus.long_conversation`).
 
@@ -67,7 +68,9 @@ def usable_turns(messages: object, left_out: Left) -> list[str]:
     Raises:
         ValueError: the conversation cannot be used; the message is the reason.
     """
-    some = [_role_and_text(message) for message in _as_list(messages)]
+    if not isinstance(messages, list):
+        raise ValueError(f"without a list of {COLUMN}")
+    some = [_role_and_text(message) for message in messages]
     if some and some[0][0] == "system":
         some = some[1:]
         left_out["system message"] += 1
@@ -83,12 +86,6 @@ def usable_turns(messages: object, left_out: Left) -> list[str]:
     return ["\n\n".join(text for _, text in turn) for _, turn in by_role]
 
 
-def _as_list(messages: object) -> list[Any]:
-    if not isinstance(messages, list):
-        raise ValueError(f"without a list of {COLUMN}")
-    return messages
-
-
 def _role_and_text(message: object) -> tuple[str, str]:
     if not isinstance(message, dict):
         raise ValueError("with a message that is no object")
@@ -98,7 +95,7 @@ def _role_and_text(message: object) -> tuple[str, str]:
     return role, text
 
 
-def _conversations(path: str | os.PathLike[str]) -> Iterator[object]:
+def _conversations(path: StrPath) -> Iterator[object]:
     """What stands under `messages` in each row or line of a file."""
     name = os.fspath(path)
     with corpus_file.open_input(path) as file:
@@ -116,9 +113,6 @@ def _conversations(path: str | os.PathLike[str]) -> Iterator[object]:
                 raise UserError(f"cannot unpack {name}: {error}: fetch it again") from error
         else:
             yield from _of_lines(file, name)
-
-
-# ---------------------------------------------------------------- JSONL
 
 
 def _of_lines(file: Iterable[bytes], name: str) -> Iterator[object]:
@@ -143,9 +137,6 @@ def _of_lines(file: Iterable[bytes], name: str) -> Iterator[object]:
         yield row[COLUMN]
 
 
-# ---------------------------------------------------------------- parquet
-
-
 def _of_parquet(file: IO[bytes], name: str) -> Iterator[object]:
     try:
         import pyarrow
@@ -165,6 +156,8 @@ def _of_parquet(file: IO[bytes], name: str) -> Iterator[object]:
 
 def _check_schema(schema: Any, name: str) -> None:
     """`UserError` unless a table has conversations in it."""
+    import pyarrow.types
+
     columns: Sequence[str] = schema.names
     if COLUMN not in columns:
         raise UserError(
@@ -173,15 +166,11 @@ def _check_schema(schema: Any, name: str) -> None:
         )
     kind = schema.field(COLUMN).type
     item = getattr(kind, "value_type", None)
-    found = {field.name: str(field.type) for field in (item or ())} if _is_struct(item) else {}
+    found = {}
+    if item is not None and pyarrow.types.is_struct(item):
+        found = {field.name: str(field.type) for field in item}
     if any(found.get(key) not in ("string", "large_string") for key in ("role", "content")):
         raise UserError(
             f"{name}: column {COLUMN} is {kind}: it must be a list of structs with the texts "
             "role and content"
         )
-
-
-def _is_struct(kind: Any) -> bool:
-    import pyarrow.types
-
-    return kind is not None and bool(pyarrow.types.is_struct(kind))

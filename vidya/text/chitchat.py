@@ -13,8 +13,6 @@ from vidya.errors import UserError
 from vidya.text.conversation_format import conversation
 from vidya.text.corpus_file import Dropped
 
-# ---------------------------------------------------------------- converters
-
 
 def chitchat_documents(dropped: Dropped | None = None) -> Iterator[str]:
     """The conversations of the pip package `chitchat-dataset`, in the order of their ids.

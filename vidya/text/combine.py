@@ -21,7 +21,7 @@ import math
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -57,16 +57,11 @@ class MixedCorpus:
 
     def line(self) -> str:
         """What became of it, in a line."""
-        fates = {
-            f"{self.duplicates:,} duplicate": self.duplicates,
-            f"{self.not_taken:,} left out by weight {self.weight:g}": self.not_taken,
-        }
-        dropped = ", ".join(text for text, count in fates.items() if count)
-        others = {
-            f"{self.held_out:,} held out": self.held_out,
-            f"{self.repeats:,} copies by weight {self.weight:g}": self.repeats,
-        }
-        more = "".join(f"; {text}" for text, count in others.items() if count)
+        by_weight = f"by weight {self.weight:g}"
+        fates = [(self.duplicates, "duplicate"), (self.not_taken, f"left out {by_weight}")]
+        dropped = ", ".join(f"{count:,} {fate}" for count, fate in fates if count)
+        others = [(self.held_out, "held out"), (self.repeats, f"copies {by_weight}")]
+        more = "".join(f"; {count:,} {fate}" for count, fate in others if count)
         return (
             f"{self.path}: {self.documents:,} documents, {self.size:,} bytes; "
             f"dropped: {dropped or 'none'}{more}"
@@ -220,26 +215,15 @@ class _Part:
     """Documents that a hash put together, in the order in which they were read."""
 
     file: IO[bytes]
-    counts: list[int] = field(default_factory=list)
+    counts: list[int]
     """Documents of each input."""
 
     def chosen(
         self, inputs: Sequence[MixedCorpus], fraction: float, seed: int, number: int
     ) -> tuple[list[bytes], list[bytes]]:
         """Lines to train on and lines held out, shuffled; what becomes of each is counted."""
-        lines, held_out = self._different_lines(inputs, fraction, seed)
-        order = permutation(len(lines), seed, number).tolist()
-        return (
-            [lines[index] for index in order if not held_out[index]],
-            [lines[index] for index in order if held_out[index]],
-        )
-
-    def _different_lines(
-        self, inputs: Sequence[MixedCorpus], fraction: float, seed: int
-    ) -> tuple[list[bytes], bytearray]:
-        """Each line as often as it is wanted, and whether it is held out."""
-        wanted: list[bytes] = []
-        held_out = bytearray()
+        lines: list[bytes] = []  # each as often as it is wanted
+        held_out = bytearray()  # of each, whether it is held out
         seen: set[bytes] = set()
         self.file.seek(0)
         for source, count in zip(inputs, self.counts, strict=True):
@@ -250,17 +234,18 @@ class _Part:
                     source.duplicates += 1
                     continue
                 seen.add(digest)
-                if fraction and held_out_split.is_held_out(line[:-1].decode(), fraction):
-                    source.held_out += 1
-                    wanted.append(line)
-                    held_out.append(True)
-                    continue
-                copies = _copies(digest, source.weight)
+                held = fraction > 0 and held_out_split.is_held_out(line[:-1].decode(), fraction)
+                copies = 1 if held else _copies(digest, source.weight)
+                source.held_out += held
                 source.not_taken += copies == 0
                 source.repeats += max(0, copies - 1)
-                wanted += [line] * copies
-                held_out.extend([False] * copies)
-        return wanted, held_out
+                lines += [line] * copies
+                held_out += bytes([held]) * copies
+        order = permutation(len(lines), seed, number).tolist()
+        return (
+            [lines[index] for index in order if not held_out[index]],
+            [lines[index] for index in order if held_out[index]],
+        )
 
 
 def _distribute(
@@ -272,22 +257,18 @@ def _distribute(
         with contextlib.suppress(OSError):  # reading it says what is wrong
             size += source.path.stat().st_size
     number = min(_MAX_PARTS, max(1, -(-size // PART_BYTES)))
-    parts = [
-        _Part(stack.enter_context(tempfile.TemporaryFile(dir=folder, buffering=_BUFFER)))
-        for _ in range(number)
-    ]
+    parts = []
+    for _ in range(number):
+        file = stack.enter_context(tempfile.TemporaryFile(dir=folder, buffering=_BUFFER))
+        parts.append(_Part(file, [0] * len(inputs)))
     for index, source in enumerate(inputs):
-        for part in parts:
-            part.counts.append(0)
         for document in corpus_file.read_documents(source.path):
             line = document.encode() + b"\n"
             source.documents += 1
             source.size += len(line)
-            which = (
-                int.from_bytes(_line_digest(line, seed)[:4], "little") % number if number > 1 else 0
-            )
-            parts[which].file.write(line)
-            parts[which].counts[index] += 1
+            part = parts[int.from_bytes(_line_digest(line, seed)[:4], "little") % number]
+            part.file.write(line)
+            part.counts[index] += 1
     return parts
 
 

@@ -24,9 +24,6 @@ LINE_BREAK = "↵"
 _OPENING = re.compile(r"<(?=\|(?:bos|user|assistant)\|>)")
 
 
-# ---------------------------------------------------------------- conversations
-
-
 def conversation(turns: Iterable[str]) -> str:
     """One document out of the turns of a conversation, the user's first, then in turn.
 
@@ -84,10 +81,7 @@ def turns_of(document: str) -> list[str] | None:
         before, rest = rest[1], rest[2:]
     if rest[-2:-1] == [BOS] and not rest[-1].strip():
         rest = rest[:-2]
-    markers, turns = rest[::2], [_shown(turn) for turn in rest[1::2]]
+    markers = rest[::2]
+    turns = [turn.replace(LINE_BREAK, "\n").strip() for turn in rest[1::2]]
     expected = [(USER, ASSISTANT)[number % 2] for number in range(len(turns))]
     return turns if turns and markers == expected and not before.strip() else None
-
-
-def _shown(turn: str) -> str:
-    return turn.replace(LINE_BREAK, "\n").strip()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from vidya.errors import UserError
+from vidya.system.atomic_file import StrPath
 
 BOM = b"\xef\xbb\xbf"
 """Which some programs put at the head of a UTF-8 file."""
@@ -17,10 +18,7 @@ Dropped = Counter[str]
 """How many documents a converter dropped, by reason."""
 
 
-# ---------------------------------------------------------------- reading
-
-
-def read_documents(path: str | os.PathLike[str]) -> Iterator[str]:
+def read_documents(path: StrPath) -> Iterator[str]:
     r"""The documents of a corpus file, one a line, without line ends; blank lines are skipped.
 
     Lines end at `\n` alone: a document may hold U+2028, U+0085 and the like.
@@ -32,13 +30,13 @@ def read_documents(path: str | os.PathLike[str]) -> Iterator[str]:
         yield from documents_of_file(file, os.fspath(path))
 
 
-def read_lines(path: str | os.PathLike[str]) -> Iterator[str]:
+def read_lines(path: StrPath) -> Iterator[str]:
     """`read_documents`, blank lines too."""
     with open_input(path) as file:
         yield from _lines_of(file, os.fspath(path))
 
 
-def open_input(path: str | os.PathLike[str]) -> IO[bytes]:
+def open_input(path: StrPath) -> IO[bytes]:
     """Open a user's file for reading bytes; `UserError` says why it cannot be."""
     if os.path.isdir(path):
         raise UserError(f"{os.fspath(path)} is a folder: name a text file in it")
@@ -73,13 +71,9 @@ def prepare_output(out: Path, others: Sequence[Path] = ()) -> None:
 def require_documents(documents: Iterable[str], name: str) -> Iterator[str]:
     """Pass the documents on; `UserError` when there is none, calling the corpus `name`."""
     iterator = iter(documents)
-    try:
-        first = next(iterator)
-    except StopIteration:
-        raise UserError(
-            f"{name} holds no document: put text into it, one document a line"
-        ) from None
-    return itertools.chain([first], iterator)
+    for first in iterator:
+        return itertools.chain([first], iterator)
+    raise UserError(f"{name} holds no document: put text into it, one document a line")
 
 
 def in_chunks(documents: Iterable[str], characters: int = 4_000_000) -> Iterator[list[str]]:

@@ -6,8 +6,6 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# ---------------------------------------------------------------- whole corpora
-
 
 @dataclass(frozen=True)
 class CorpusSummary:

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import IO
 
 from vidya.errors import UserError
+from vidya.system.atomic_file import StrPath
 from vidya.text.conversation_format import conversation
 from vidya.text.corpus_file import Dropped, documents_of_file, open_input
 
@@ -18,9 +19,7 @@ _EOU = "__eou__"
 _MAX_ZIP_DEPTH = 3
 
 
-def dailydialog_documents(
-    path: str | os.PathLike[str], dropped: Dropped | None = None
-) -> Iterator[str]:
+def dailydialog_documents(path: StrPath, dropped: Dropped | None = None) -> Iterator[str]:
     """The dialogues of DailyDialog: a text file, or a zip with such files or zips in it.
 
     A line is a dialogue, `__eou__` ends an utterance, speakers alternate. Of a zip, the

@@ -6,11 +6,11 @@ of the model could see of it is thrown away; passages of several paragraphs fill
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from vidya.errors import UserError
+from vidya.system.atomic_file import StrPath
 from vidya.text import conversation_format, corpus_file
 
 By = Literal["line", "paragraph", "passage", "file"]
@@ -18,9 +18,7 @@ PASSAGE = 4000
 """Characters of a passage: about two windows of 512 tokens."""
 
 
-def text_documents(
-    path: str | os.PathLike[str], by: By = "line", characters: int = PASSAGE
-) -> Iterator[str]:
+def text_documents(path: StrPath, by: By = "line", characters: int = PASSAGE) -> Iterator[str]:
     """A text file as documents. Turn markers in it are turn markers.
 
     - `line`: a line is a document, as it stands.
@@ -42,7 +40,7 @@ def text_documents(
     return _passages(found, characters if by == "passage" else None)
 
 
-def _paragraphs(path: str | os.PathLike[str]) -> Iterator[str]:
+def _paragraphs(path: StrPath) -> Iterator[str]:
     words: list[str] = []
     for line in corpus_file.read_lines(path):
         some = line.split()
@@ -57,17 +55,14 @@ def _paragraphs(path: str | os.PathLike[str]) -> Iterator[str]:
 
 def _passages(paragraphs: Iterable[str], characters: int | None) -> Iterator[str]:
     """Paragraphs joined until they are long enough; all of them if None."""
+    between = 2 * conversation_format.LINE_BREAK
     together: list[str] = []
     size = 0
     for paragraph in paragraphs:
         together.append(paragraph)
         size += len(paragraph)
         if characters is not None and size >= characters:
-            yield _joined(together)
+            yield between.join(together)
             together, size = [], 0
     if together:
-        yield _joined(together)
-
-
-def _joined(paragraphs: Iterable[str]) -> str:
-    return (2 * conversation_format.LINE_BREAK).join(paragraphs)
+        yield between.join(together)

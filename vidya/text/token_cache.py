@@ -25,13 +25,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidya.errors import UserError
-from vidya.system.atomic_file import atomic_write
+from vidya.system.atomic_file import StrPath, atomic_write
 from vidya.terminal.progress_display import counted_progress
 from vidya.text.corpus_file import in_chunks, require_documents
 from vidya.text.token_documents import TokenDocuments
@@ -39,13 +39,9 @@ from vidya.text.tokenizer import Tokenizer
 
 FORMAT_VERSION = 1
 _MAGIC = b"VIDYATOK"
-
-
 # magic, version, checksum, documents, tokens, tokenizer hash, corpus hash
 _FIELDS = struct.Struct("<8sIIqq64s64s")
-_DIGEST_BYTES = 32
 _HEADER_BYTES = 256
-_CHECK_BYTES = 1 << 24
 _AT_ONCE = 2
 
 
@@ -70,7 +66,7 @@ class TokenCache(TokenDocuments):
             self.mapping.madvise(mmap.MADV_DONTNEED)
 
     @staticmethod
-    def open(path: str | os.PathLike[str]) -> TokenCache:
+    def open(path: StrPath) -> TokenCache:
         """Map a cache, having checked every byte of it.
 
         Raises:
@@ -94,7 +90,7 @@ class TokenCache(TokenDocuments):
         return cache
 
     @staticmethod
-    def open_of(path: str | os.PathLike[str], tokenizer: Tokenizer, mend: str) -> TokenCache:
+    def open_of(path: StrPath, tokenizer: Tokenizer, mend: str) -> TokenCache:
         """`open` a cache that must be one of `tokenizer`; `mend` says what to do otherwise.
 
         Raises:
@@ -108,7 +104,7 @@ class TokenCache(TokenDocuments):
 
 
 def build(
-    path: str | os.PathLike[str],
+    path: StrPath,
     documents: Iterable[str],
     tokenizer: Tokenizer,
     corpus_hash: str,
@@ -138,7 +134,7 @@ def build(
 
 
 def open_or_build(
-    path: str | os.PathLike[str],
+    path: StrPath,
     documents: Callable[[], Iterable[str]],
     tokenizer: Tokenizer,
     corpus_hash: str,
@@ -163,8 +159,7 @@ def open_or_build(
 # ---------------------------------------------------------------- the file
 
 
-@dataclass(frozen=True)
-class _Header:
+class _Header(NamedTuple):
     checksum: int
     documents: int
     tokens: int
@@ -183,20 +178,13 @@ class _Header:
 
     def packed(self) -> bytes:
         """The header as it stands in the file."""
-        fields = _FIELDS.pack(
-            _MAGIC,
-            FORMAT_VERSION,
-            self.checksum,
-            self.documents,
-            self.tokens,
-            self.tokenizer_hash.encode(),
-            self.corpus_hash.encode(),
-        )
+        *numbers, tokenizer, corpus = self
+        fields = _FIELDS.pack(_MAGIC, FORMAT_VERSION, *numbers, tokenizer.encode(), corpus.encode())
         return (fields + _digest(fields)).ljust(_HEADER_BYTES, b"\0")
 
 
 def _digest(fields: bytes) -> bytes:
-    return hashlib.blake2b(fields, digest_size=_DIGEST_BYTES).digest()
+    return hashlib.blake2b(fields, digest_size=32).digest()
 
 
 def _padding(tokens: int) -> int:
@@ -253,16 +241,11 @@ def _read_header(file: BinaryIO) -> _Header:
     if len(raw) < _HEADER_BYTES or not raw.startswith(_MAGIC):
         raise ValueError("it is no token cache")
     fields = raw[: _FIELDS.size]
-    _, version, checksum, documents, tokens, tokenizer_hash, corpus = _FIELDS.unpack(fields)
+    _, version, *numbers, tokenizer, corpus = _FIELDS.unpack(fields)
     if version != FORMAT_VERSION:
         raise ValueError(f"its format is {version}, not {FORMAT_VERSION}")
-    header = _Header(
-        checksum,
-        documents,
-        tokens,
-        tokenizer_hash.rstrip(b"\0").decode("latin1"),
-        corpus.rstrip(b"\0").decode("latin1"),
-    )
+    hashes = [text.rstrip(b"\0").decode("latin1") for text in (tokenizer, corpus)]
+    header = _Header(*numbers, *hashes)
     if header.packed() != raw:
         raise ValueError("its header is damaged")
     return header
@@ -273,7 +256,7 @@ def _check_content(file: BinaryIO, header: _Header) -> None:
     if os.fstat(file.fileno()).st_size != header.file_bytes:
         raise ValueError("it is cut short or too long")
     checksum = 0
-    while chunk := file.read(_CHECK_BYTES):
+    while chunk := file.read(1 << 24):
         checksum = zlib.crc32(chunk, checksum)
     if checksum != header.checksum:
         raise ValueError("its content is damaged")

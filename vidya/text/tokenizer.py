@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidya.errors import UserError
-from vidya.system.atomic_file import write_bytes
+from vidya.system.atomic_file import StrPath, write_bytes
 from vidya.text.conversation_format import MARKERS
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Tokenizer:
     # ------------------------------------------------------------ storing
 
     @staticmethod
-    def load(path: str | os.PathLike[str]) -> "Tokenizer":
+    def load(path: StrPath) -> "Tokenizer":
         """Read a `tokenizer.json`; `UserError` if it is missing, damaged, or of another kind."""
         name = os.fspath(path)
         try:
@@ -74,7 +74,7 @@ class Tokenizer:
                 "train one with python -m vidya.tokenizer train"
             ) from error
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: StrPath) -> None:
         """Write a `tokenizer.json`, whole or not at all."""
         write_bytes(path, self._json.encode("utf-8"))
 

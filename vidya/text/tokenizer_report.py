@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,11 +10,6 @@ from vidya.errors import UserError
 from vidya.text.conversation_format import MARKER
 from vidya.text.corpus_file import in_chunks, read_documents, require_documents
 from vidya.text.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    pass
-
-# ---------------------------------------------------------------- the command
 
 
 def statistics(tokenizer: Tokenizer, documents: Iterable[str]) -> dict[str, float]:

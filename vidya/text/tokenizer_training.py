@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -56,11 +56,11 @@ def train_tokenizer(
         UserError: `merges` is negative or too large, or there is no document.
     """
     check_merges(merges)
-    sample = _thin(require_documents(documents, "the corpus"), TRAINING_BYTES)
-    if say is not None and sample.size < sample.whole:
-        say(sample.line())
+    sample, note = _thin(require_documents(documents, "the corpus"), TRAINING_BYTES)
+    if say is not None and note:
+        say(note)
     with waiting(f"Training the tokenizer: {merges:,} merges") if progress else nullcontext():
-        return Tokenizer(_interruptible(lambda: _learn(sample.documents, merges)))
+        return Tokenizer(_interruptible(lambda: _learn(sample, merges)))
 
 
 def cached_tokenizer(
@@ -126,30 +126,11 @@ def _learn(documents: list[str], merges: int) -> str:
     return trained
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """Documents evenly taken from a corpus."""
-
-    documents: list[str]
-    size: int
-    """Bytes of them."""
-    stride: int
-    """One document in so many was taken."""
-    whole: int
-    """Bytes of the corpus."""
-
-    def line(self) -> str:
-        """How much was taken, and why."""
-        return (
-            f"merges are learned from {self.size / 1e6:.1f} of {self.whole / 1e6:,.1f} MB of text "
-            f"(1 document in {self.stride}, evenly): more takes longer and learns no better ones"
-        )
-
-
-def _thin(documents: Iterable[str], limit: int) -> _Sample:
+def _thin(documents: Iterable[str], limit: int) -> tuple[list[str], str]:
     """Every document, or every 2nd, 4th, … so that they come to at most `limit` bytes.
 
-    A single document may exceed the limit; it is cut.
+    A single document may exceed the limit; it is cut. Returned too: a line that says how
+    much was taken and why, empty for all.
     """
     kept: list[str] = []
     stride, size, whole = 1, 0, 0
@@ -162,7 +143,12 @@ def _thin(documents: Iterable[str], limit: int) -> _Sample:
         while size > limit and len(kept) > 1:
             kept, stride = kept[::2], stride * 2
             size = sum(map(_size, kept))
-    return _Sample(kept, size, stride, whole)
+    if size == whole:
+        return kept, ""
+    return kept, (
+        f"merges are learned from {size / 1e6:.1f} of {whole / 1e6:,.1f} MB of text "
+        f"(1 document in {stride}, evenly): more takes longer and learns no better ones"
+    )
 
 
 def _size(text: str) -> int:
@@ -171,19 +157,13 @@ def _size(text: str) -> int:
 
 def _interruptible(work: Callable[[], T]) -> T:
     """Do `work` in a thread, so that Ctrl-C does not wait for one long call into Rust."""
-    results: list[T] = []
-    errors: list[BaseException] = []
+    outcome: Future[T] = Future()
 
     def run() -> None:
         try:
-            results.append(work())
+            outcome.set_result(work())
         except BaseException as error:
-            errors.append(error)
+            outcome.set_exception(error)
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.1)
-    if errors:
-        raise errors[0]
-    return results[0]
+    threading.Thread(target=run, daemon=True).start()
+    return outcome.result()

@@ -34,7 +34,8 @@ class Spelling:
 
 def spell(old: Tokenizer, new: Tokenizer) -> Spelling:
     """Each token of `new` in tokens of `old`, by the bytes that they stand for."""
-    markers = dict(zip(_markers(new), _markers(old), strict=True))
+    own, others = ((one.bos_id, one.user_id, one.assistant_id) for one in (new, old))
+    markers = dict(zip(own, others, strict=True))
     known = {old.decode_bytes([i]): i for i in range(old.vocab_size) if i not in old.special_ids}
     pieces = []
     for token in range(new.vocab_size):
@@ -44,10 +45,6 @@ def spell(old: Tokenizer, new: Tokenizer) -> Spelling:
         text = new.decode_bytes([token])
         pieces.append([known[text]] if text in known else _pieces(text, known, old))
     return Spelling(pieces, old.vocab_size)
-
-
-def _markers(tokenizer: Tokenizer) -> tuple[int, int, int]:
-    return tokenizer.bos_id, tokenizer.user_id, tokenizer.assistant_id
 
 
 def _pieces(text: bytes, known: dict[bytes, int], old: Tokenizer) -> list[int]:

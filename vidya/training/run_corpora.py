@@ -13,7 +13,8 @@ from vidya.errors import UserError
 from vidya.storage import file_stamp_cache
 from vidya.storage.pretrained import require_own_tokenizer
 from vidya.storage.run_folder import RunFolder
-from vidya.text import chitchat, corpus_file, corpus_summary, held_out_split
+from vidya.text import chitchat, corpus_file, held_out_split
+from vidya.text.corpus_summary import CorpusSummary, Summing, summarize
 from vidya.text.token_cache import TokenCache, open_or_build
 from vidya.text.tokenizer import Tokenizer
 from vidya.text.tokenizer_training import cached_tokenizer, train_tokenizer
@@ -65,7 +66,7 @@ class CorpusSource:
     """Documents that have been read once and found good."""
 
     documents: Documents
-    summary: corpus_summary.CorpusSummary
+    summary: CorpusSummary
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,10 @@ def survey(options: TrainOptions, run: RunFolder | None = None) -> CorpusSources
     key = _key(options)
     known = file_stamp_cache.recall(run.summaries, key) if run is not None and key else None
     if known is None:
-        first, second = _summaries(options)
+        first, second = _summaries(options, train, held_out)
     else:
         key = None
-        first, second = (one and corpus_summary.CorpusSummary(**one) for one in known)
+        first, second = (one and CorpusSummary(**one) for one in known)
     if first.documents == 0:
         _refuse_empty(options)
     if held_out is None or second is None:
@@ -105,14 +106,12 @@ def survey(options: TrainOptions, run: RunFolder | None = None) -> CorpusSources
 
 
 def _summaries(
-    options: TrainOptions,
-) -> tuple[corpus_summary.CorpusSummary, corpus_summary.CorpusSummary | None]:
+    options: TrainOptions, train: Documents, held_out: Documents | None
+) -> tuple[CorpusSummary, CorpusSummary | None]:
     """Summaries of the training documents and of the held-out ones, each file read once."""
-    train, held_out = _split(options)
     if held_out is None or options.val is not None:
-        first = corpus_summary.summarize(train())
-        return first, held_out and corpus_summary.summarize(held_out())
-    sides = corpus_summary.Summing(), corpus_summary.Summing()
+        return summarize(train()), held_out and summarize(held_out())
+    sides = Summing(), Summing()
     for document in _all_documents(options)():
         sides[held_out_split.is_held_out(document, options.val_fraction)].add(document)
     return sides[0].summary(), sides[1].summary()
@@ -136,14 +135,10 @@ def remember(run: RunFolder, options: TrainOptions, sources: CorpusSources) -> N
 
     For a run that has been accepted: one that is refused leaves its folder as it was.
     """
-    if sources.key is None or sources.key != _key(options):
-        return
-    held_out = sources.held_out
-    file_stamp_cache.remember(
-        run.summaries,
-        sources.key,
-        [asdict(sources.train.summary), asdict(held_out.summary) if held_out else None],
-    )
+    if sources.key is not None and sources.key == _key(options):
+        both = sources.train, sources.held_out
+        summaries = [asdict(side.summary) if side else None for side in both]
+        file_stamp_cache.remember(run.summaries, sources.key, summaries)
 
 
 def prepare(

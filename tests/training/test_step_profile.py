@@ -16,7 +16,7 @@ from vidya.model.config import ModelConfig
 from vidya.model.transformer import Model
 from vidya.text.batch_plan import Batch
 from vidya.training import step_profile
-from vidya.training.step_profile import PYTHON, Call, StepFacts, StepProfiler, steps_to_watch
+from vidya.training.step_profile import PYTHON, Call, StepProfiler, steps_to_watch
 
 pytestmark = pytest.mark.auto_precision
 
@@ -167,20 +167,20 @@ def test_the_optimizers_kernels_are_seen(profile):
 )
 def test_bytes_that_are_read_and_written(name, arguments, traffic):
     call = step_profile._as_call("vidya_" + name, arguments, 1.0)
-    work = step_profile._work(call, StepFacts(4, {}))
+    work = step_profile._work(call, 4)
     assert (work.flops, work.traffic) == (0, traffic)
 
 
 def test_a_function_that_nobody_described_is_timed_without_a_rate():
     roles = {(96, 32): "attn_qkv"}
-    work = step_profile._work(Call("sparkle", (5, 8), 2, 1.0), StepFacts(4, roles))
+    work = step_profile._work(Call("sparkle", (5, 8), 2, 1.0), 4)
     assert (work.flops, work.traffic) == (0, 0)
     # products are known by their names: integers first are m, n, k
     fused = Call("linear_gelu_forward", (10, 96, 32, 1), 3, 1.0)
-    assert step_profile._label(fused, StepFacts(4, roles)) == "attn_qkv gelu forward"
-    assert step_profile._work(fused, StepFacts(4, roles)).flops == 2 * 10 * 96 * 32
+    assert step_profile._label(fused, roles) == "attn_qkv gelu forward"
+    assert step_profile._work(fused, 4).flops == 2 * 10 * 96 * 32
     other = Call("matmul_forward", (10, 7, 32), 3, 1.0)
-    assert step_profile._label(other, StepFacts(4, roles)) == "[7, 32] forward"
+    assert step_profile._label(other, roles) == "[7, 32] forward"
 
 
 # ---------------------------------------------------------------- nothing is changed

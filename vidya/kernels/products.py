@@ -229,8 +229,7 @@ def _output(
 def _activated(gelu_of: Array, gelu_out: Array | None, *others: Array) -> Array:
     """The array in which gelu_of becomes gelu(gelu_of)."""
     if gelu_out is None:
-        scratch: Array = gelu_of.copy()
-        return scratch
+        return np.array(gelu_of)
     may_be = gelu_of if gelu_out is gelu_of else None
     arguments.output(
         "gelu_out", gelu_out, gelu_of.shape, gelu_of.dtype, gelu_of, *others, may_be=may_be

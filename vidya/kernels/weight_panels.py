@@ -48,9 +48,7 @@ class CompressedWeights:
         """
         if kind not in _KINDS:
             raise ValueError(f"weights are kept in fp32, bf16 or int8, not {kind!r}")
-        self._dtype = np.dtype(np.float32)
-        if kind == "fp32":
-            self._dtype = arguments.real_dtype("w", w)
+        self._dtype = arguments.real_dtype("w", w) if kind == "fp32" else arguments.FLOAT32
         arguments.require("w", w, (None, None), self._dtype)
         self.shape: tuple[int, int] = w.shape
         self._lib = library(self._dtype)
@@ -59,8 +57,7 @@ class CompressedWeights:
         size = panel_bytes(self.shape, kind, self._dtype)
         self._panels = allocation.aligned_zeros(size, np.uint8) if room is None else room
         arguments.require("room", self._panels, (size,), np.uint8)
-        n, _ = w.shape
-        self._scales = np.zeros(n, np.float32) if kind == "int8" else None
+        self._scales = np.zeros(len(w), np.float32) if kind == "int8" else None
         self.fill(w)
 
     def fill(self, w: Array) -> None:

@@ -61,7 +61,6 @@ COMPOSED = 0.5
 `embed_norm` divides it away at the input. At the output it draws the logits of tokens that
 never were a target towards zero: at 1 they take too much from those that were (docs/TRAINING.md).
 """
-ROLES = ("attn_norm", "attn_qkv", "attn_out", "ffn_norm", "ffn_up", "ffn_down")
 
 
 def require_growth(old: ModelConfig, new: ModelConfig) -> None:
@@ -109,8 +108,7 @@ def grow(
         "final_norm": widen.gain(parameters["final_norm"], 2),
     }
     for i, (source, is_new) in enumerate(blocks_from(old.n_layer, new.n_layer)):
-        block = {role: parameters[f"layers.{source}.{role}"] for role in ROLES}
-        for role, values in widen.block(block).items():
+        for role, values in widen.block(parameters, f"layers.{source}.").items():
             silent = is_new and role in ("attn_out", "ffn_down")
             grown[f"layers.{i}.{role}"] = np.zeros_like(values) if silent else values
     return grown
@@ -133,16 +131,16 @@ class _Widening:
         self._more, self._wide, self._rng = wide - d, wide, rng
         self._c = math.sqrt(wide / d)
 
-    def block(self, block: Mapping[str, Array]) -> dict[str, Array]:
-        """The six arrays of a block, by role."""
-        qkv = map(self.reader, np.split(block["attn_qkv"], 3))
+    def block(self, old: Mapping[str, Array], name: str) -> dict[str, Array]:
+        """The six arrays of a block, by role; `name` is what precedes the role in `old`."""
+        qkv = map(self.reader, np.split(old[name + "attn_qkv"], 3))
         return {
-            "attn_norm": self.gain(block["attn_norm"], 1),
+            "attn_norm": self.gain(old[name + "attn_norm"], 1),
             "attn_qkv": np.concatenate(list(qkv)),
-            "attn_out": self.writer(block["attn_out"], (self._wide, self._wide)),
-            "ffn_norm": self.gain(block["ffn_norm"], 1),
-            "ffn_up": self.reader(block["ffn_up"]),
-            "ffn_down": self.writer(block["ffn_down"], (self._wide, 4 * self._wide)),
+            "attn_out": self.writer(old[name + "attn_out"], (self._wide, self._wide)),
+            "ffn_norm": self.gain(old[name + "ffn_norm"], 1),
+            "ffn_up": self.reader(old[name + "ffn_up"]),
+            "ffn_down": self.writer(old[name + "ffn_down"], (self._wide, 4 * self._wide)),
         }
 
     def gain(self, values: Array, power: int) -> Array:
@@ -162,14 +160,10 @@ class _Widening:
         """What reads from the stream, [n, d] to [n·D/d, D]: old rows, copies, random columns."""
         rows, d = values.shape
         more = rows // d * self._more
-        wider = self._random(rows + more, self._wide, values.dtype)
+        drawn = self._rng.standard_normal((rows + more, self._wide), np.float32)
+        wider: Array = (drawn * np.float32(INIT_STD)).astype(values.dtype)
         wider[:, :d] = values[np.arange(rows + more) % rows]
         return wider
-
-    def _random(self, rows: int, columns: int, dtype: Any) -> Array:
-        drawn: Array = self._rng.standard_normal((rows, columns), np.float32)
-        drawn *= np.float32(INIT_STD)
-        return drawn.astype(dtype)
 
 
 def respell(wte: Array, pieces: Sequence[Sequence[int]]) -> Array:

@@ -24,7 +24,17 @@ def learning_rate(
         UserError: n < 1, w not in [0, n), peak not positive, floor not in [0, 1],
             or a negative step.
     """
-    _check(total_steps, peak, warmup_steps, floor)
+    if total_steps < 1:
+        raise UserError(f"a run needs at least 1 step, not {total_steps}")
+    if not 0 <= warmup_steps < total_steps:
+        raise UserError(
+            f"a warm-up of {warmup_steps} steps does not fit a run of {total_steps}: "
+            "it must be at least 0 and shorter than the run"
+        )
+    if not (peak > 0.0 and math.isfinite(peak)):
+        raise UserError(f"the peak learning rate must be a positive number, not {peak}")
+    if not 0.0 <= floor <= 1.0:
+        raise UserError(f"the floor is a fraction of the peak, in [0, 1], not {floor}")
     if step < 0:
         raise UserError(f"step must be at least 0, not {step}")
     if step < warmup_steps:
@@ -50,17 +60,3 @@ def fit_warmup(warmup_steps: int, total_steps: int) -> int:
     if total_steps < 1:
         raise UserError(f"a run needs at least 1 step, not {total_steps}")
     return min(warmup_steps, total_steps // 10)
-
-
-def _check(total_steps: int, peak: float, warmup_steps: int, floor: float) -> None:
-    if total_steps < 1:
-        raise UserError(f"a run needs at least 1 step, not {total_steps}")
-    if not 0 <= warmup_steps < total_steps:
-        raise UserError(
-            f"a warm-up of {warmup_steps} steps does not fit a run of {total_steps}: "
-            "it must be at least 0 and shorter than the run"
-        )
-    if not (peak > 0.0 and math.isfinite(peak)):
-        raise UserError(f"the peak learning rate must be a positive number, not {peak}")
-    if not 0.0 <= floor <= 1.0:
-        raise UserError(f"the floor is a fraction of the peak, in [0, 1], not {floor}")

@@ -42,17 +42,13 @@ def report_lines(plans: list[RunPlan], now: datetime.datetime) -> list[str]:
 
 def _side_by_side(title: str, plans: list[RunPlan], figures: Figures, told: Told) -> list[str]:
     """A table with a column a run, and one beside it for what had been estimated."""
-    rows = [[title]]
-    rows += [[name] for name in figures]
+    columns = [[title, *figures]]
     for plan in plans:
         preset = plan.options.preset
-        for row, cell in zip(rows, [preset, *(f(plan) for f in figures.values())], strict=True):
-            row.append(cell)
+        columns.append([preset, *(figure(plan) for figure in figures.values())])
         if preset in told:
-            said = (told[preset].get(name, "") for name in figures)
-            for row, cell in zip(rows, ["the road said", *said], strict=True):
-                row.append(cell)
-    return aligned_rows(rows, "")
+            columns.append(["the road said", *(told[preset].get(name, "") for name in figures)])
+    return aligned_rows([list(row) for row in zip(*columns, strict=True)], "")
 
 
 def _parameters(plans: list[RunPlan]) -> list[str]:

@@ -42,11 +42,8 @@ class InitialWeights:
     def defaults(self) -> TrainOptions:
         """The options of a training that begins here and is told nothing else."""
         base = preset(self.preset)
-        own = {
-            name: getattr(self.config, name)
-            for name in ARCHITECTURE
-            if getattr(self.config, name) != getattr(base, name)
-        }
+        sizes = {name: getattr(self.config, name) for name in ARCHITECTURE}
+        own = {name: size for name, size in sizes.items() if size != getattr(base, name)}
         return TrainOptions(preset=self.preset, merges=self.tokenizer.merges, **own)
 
     def require_same(self, options: TrainOptions) -> None:

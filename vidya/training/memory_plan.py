@@ -6,7 +6,7 @@ batch of the run, and the memory that the process took before the model was made
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from vidya.model.transformer import Model
 from vidya.system.process_memory import mapped_bytes, peak_bytes, resident_bytes
@@ -39,10 +39,7 @@ class MemoryPlan:
     @property
     def total(self) -> int:
         """All of them."""
-        return (
-            self.parameters + self.gradients + self.moments + self.activations
-            + self.evaluation + self.corpus + self.base + self.snapshot
-        )  # fmt: skip
+        return sum(astuple(self))
 
     def line(self) -> str:
         """The plan in a line."""

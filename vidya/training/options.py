@@ -215,7 +215,7 @@ def resumed(given: TrainOptions, saved: TrainOptions) -> TrainOptions:
 
 def from_plain(values: dict[str, object]) -> TrainOptions:
     """The options that `plain` turned into JSON values; one that is not there is the default."""
-    known = {field.name for field in dataclasses.fields(TrainOptions)}
+    known = option_names(TrainOptions)
     merged = TrainOptions().plain() | {k: v for k, v in values.items() if k in known}
     if merged["threads"] is None:  # what earlier versions saved for "auto"
         merged["threads"] = "auto"

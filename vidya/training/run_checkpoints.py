@@ -102,9 +102,8 @@ class RunCheckpoints:
     def _prune(self) -> None:
         """Delete checkpoints that --keep does not cover."""
         run = self.run
-        milestones = checkpoint_folder.milestone_steps(
-            run.options.checkpoint_steps(run.total_steps)
-        )
+        every = run.options.checkpoint_steps(run.total_steps)
+        milestones = checkpoint_folder.milestone_steps(every)
         checkpoint_folder.prune(run.folder.path, run.base, run.options.keep, milestones)
 
 

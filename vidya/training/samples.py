@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 from vidya.errors import PlaceError
 from vidya.generation.replies import finished_replies, reply_generator
@@ -66,11 +65,7 @@ def truncate_samples(path: Path, step: int) -> None:
     kept = [block for block in blocks if _step_of(block) <= step]
     if kept == blocks:
         return
-
-    def write(file: BinaryIO) -> None:
-        file.writelines(block + b"\n\n" for block in kept)
-
-    atomic_write(path, write)
+    atomic_write(path, lambda file: file.writelines(block + b"\n\n" for block in kept))
 
 
 def _step_of(block: bytes) -> int:

@@ -59,16 +59,18 @@ def opened_run(options: TrainOptions, read_options: ReadOptions, say: Say) -> It
         yield run
 
 
-# ---------------------------------------------------------------- a fresh run
-
-
 def _fresh_run(
     folder: RunFolder, options: TrainOptions, initial: InitialWeights | None, say: Say
 ) -> TrainingRun:
     """A run at step 0, its length chosen."""
     if initial is not None:
         initial.require_outside(folder.path)
-    _refuse_occupied(folder, options)
+    there = [*folder.journals(), *folder.checkpoints()]
+    if there and not options.overwrite:
+        raise UserError(
+            f"{folder.path} already holds a run ({there[-1].name}): go on with it with --resume, "
+            "choose another --out, or replace it with --overwrite"
+        )
     check_merges(options.n_merges())
     resolve_precision(options.precision)
     if options.tensorboard:
@@ -77,13 +79,9 @@ def _fresh_run(
     # Nothing is deleted before all that the user gave has been looked at.
     folder.delete_model()
     thread_choice.use(options.threads)
+    given = initial.tokenizer if initial else None
     corpora = prepare(
-        folder,
-        options,
-        say,
-        tokenizer_hash=None,
-        sources=sources,
-        given_tokenizer=initial.tokenizer if initial else None,
+        folder, options, say, tokenizer_hash=None, sources=sources, given_tokenizer=given
     )
     run = TrainingRun(folder, options, corpora, initial)
     remember(folder, options, sources)
@@ -102,19 +100,6 @@ def _fresh_run(
         )
     require_room_for_checkpoints(run)
     return run
-
-
-def _refuse_occupied(folder: RunFolder, options: TrainOptions) -> None:
-    """Refuse a folder that holds a run already, unless that is to be replaced."""
-    there = [*folder.journals(), *folder.checkpoints()]
-    if there and not options.overwrite:
-        raise UserError(
-            f"{folder.path} already holds a run ({there[-1].name}): go on with it with --resume, "
-            "choose another --out, or replace it with --overwrite"
-        )
-
-
-# ---------------------------------------------------------------- a run that goes on
 
 
 def _resumed_run(
@@ -190,9 +175,6 @@ def _options_to_resume(
     if known.threads == "measure":
         known = dataclasses.replace(known, threads="auto")
     return resumed(dataclasses.replace(read_options(known), out=folder.path), known)
-
-
-# ---------------------------------------------------------------- what is said of both
 
 
 def _describe(run: TrainingRun, say: Say) -> None:

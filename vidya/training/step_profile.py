@@ -11,6 +11,7 @@ in it is timed all the same, and shown without a rate.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,9 +39,6 @@ class Work:
     traffic: float = 0.0
     """Bytes that it must read and write at least."""
 
-    def __add__(self, other: Work) -> Work:
-        return Work(self.flops + other.flops, self.traffic + other.traffic)
-
 
 @dataclass(frozen=True)
 class Call:
@@ -57,19 +55,10 @@ class Call:
     """Of attention: pairs of a token and one that it attends to, itself included."""
 
 
-@dataclass(frozen=True)
-class StepFacts:
-    """What a call's arguments do not say."""
-
-    real_bytes: int
-    """Of a number: 4, or 8 in double."""
-    roles: dict[tuple[int, int], str]
-    """What a weight matrix of a shape [out, in] is called."""
-
-
 # ---------------------------------------------------------------- what kernels do
 
-Describe = Callable[[Call, StepFacts], Work]
+Describe = Callable[[Call, int], Work]
+"""The work of a call on numbers of so many bytes: 4, or 8 in double."""
 
 
 def _flops(count: Callable[..., float]) -> Describe:
@@ -79,12 +68,12 @@ def _flops(count: Callable[..., float]) -> Describe:
 
 def _traffic(reals: Callable[..., float]) -> Describe:
     """So many numbers read or written, from the integer arguments in their order."""
-    return lambda call, facts: Work(traffic=reals(*call.sizes) * facts.real_bytes)
+    return lambda call, number: Work(traffic=reals(*call.sizes) * number)
 
 
-def _each_array(call: Call, facts: StepFacts) -> Work:
+def _each_array(call: Call, number: int) -> Work:
     """Every array is passed over once; the first integer is its length."""
-    return Work(traffic=call.arrays * call.sizes[0] * facts.real_bytes)
+    return Work(traffic=call.arrays * call.sizes[0] * number)
 
 
 def _attention(products: int) -> Describe:
@@ -122,18 +111,21 @@ def is_matmul(function: str) -> bool:
     return function not in DESCRIBED and bool({"matmul", "linear"} & set(words))
 
 
-def _work(call: Call, facts: StepFacts) -> Work:
+def _work(call: Call, number: int) -> Work:
     describe = _matmul if is_matmul(call.function) else DESCRIBED.get(call.function)
-    return describe(call, facts) if describe else Work()
+    return describe(call, number) if describe else Work()
 
 
-def _label(call: Call, facts: StepFacts) -> str:
-    """What a call is called in the table: its function, or the weight and what is done to it."""
+def _label(call: Call, roles: dict[tuple[int, int], str]) -> str:
+    """What a call is called in the table: its function, or the weight and what is done to it.
+
+    `roles` says what a weight matrix of a shape [out, in] is called.
+    """
     if not is_matmul(call.function):
         return call.function
     shape = call.sizes[1], call.sizes[2]
     done = [word for word in call.function.split("_") if word not in ("matmul", "linear")]
-    return " ".join([facts.roles.get(shape, f"[{shape[0]}, {shape[1]}]"), *done])
+    return " ".join([roles.get(shape, f"[{shape[0]}, {shape[1]}]"), *done])
 
 
 # ---------------------------------------------------------------- the table
@@ -218,7 +210,7 @@ class StepProfiler:
             for name, shape in model.shapes.items()
             if name.startswith("layers.") and len(shape) == 2
         }
-        self._rows: dict[str, Row] = {}
+        self._noted: dict[tuple[str, bool], list[tuple[float, Work]]] = defaultdict(list)
         self._seconds, self._tokens = 0.0, 0
         self.steps = 0
         """Steps looked at so far."""
@@ -234,36 +226,25 @@ class StepProfiler:
             start = time.perf_counter()
             yield
             seconds = time.perf_counter() - start
-        facts = StepFacts(self._model.dtype.itemsize, self._roles)
         for call in calls:
-            matmul = is_matmul(call.function) or "cross_entropy" in call.function
-            self._add(Row(_label(call, facts), 1, call.seconds, _work(call, facts), matmul))
+            multiplies = is_matmul(call.function) or "cross_entropy" in call.function
+            work = _work(call, self._model.dtype.itemsize)
+            self._noted[_label(call, self._roles), multiplies].append((call.seconds, work))
         outside = seconds - sum(call.seconds for call in calls)
-        self._add(Row(PYTHON, 1, outside, Work(), False))
+        self._noted[PYTHON, False].append((outside, Work()))
         self._seconds += seconds
         self._tokens += len(batch.tokens)
         self.steps += 1
 
-    def _add(self, row: Row) -> None:
-        sofar = self._rows.get(row.label, Row(row.label, 0, 0.0, Work(), row.multiplies))
-        self._rows[row.label] = Row(
-            row.label,
-            sofar.calls + row.calls,
-            sofar.seconds + row.seconds,
-            sofar.work + row.work,
-            row.multiplies,
-        )
-
     def profile(self) -> Profile:
         """Averages over the steps looked at, of which there must be one."""
-        n = self.steps
-        rows = [
-            Row(
-                row.label, row.calls / n, row.seconds / n,
-                Work(row.work.flops / n, row.work.traffic / n), row.multiplies,
-            )
-            for row in self._rows.values()
-        ]  # fmt: skip
+        n, rows = self.steps, []
+        for (label, multiplies), noted in self._noted.items():
+            seconds = sum(taken for taken, _ in noted)
+            flops = sum(work.flops for _, work in noted)
+            traffic = sum(work.traffic for _, work in noted)
+            work = Work(flops / n, traffic / n)
+            rows.append(Row(label, len(noted) / n, seconds / n, work, multiplies))
         rows.sort(key=lambda row: (row.label == PYTHON, -row.seconds))
         return Profile(n, self._tokens / n, self._seconds / n, rows)
 

@@ -10,7 +10,7 @@
 # No `from __future__ import annotations` here: tyro reads the annotations of the
 # commands, which name things that are imported only when a command runs.
 
-from collections.abc import Iterator
+import functools
 from pathlib import Path
 
 from vidya.errors import place_chosen_with, run_command
@@ -62,11 +62,8 @@ def main() -> int | None:
             out: corpus file to write.
         """
         left_out = Dropped()
-
-        def documents(path: Path, dropped: Dropped) -> Iterator[str]:
-            return ultrachat_documents(path, dropped, left_out)
-
-        print(convert(paths, out, documents, left_out))
+        converter = functools.partial(ultrachat_documents, left_out=left_out)
+        print(convert(paths, out, converter, left_out))
 
     @app.command
     def text(

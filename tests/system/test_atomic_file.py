@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from vidya.errors import UserError
-from vidya.system.atomic_file import atomic_write, remove_stale
+from vidya.system.atomic_file import atomic_write, recall_json, remember_json, remove_stale
 
 
 def put(content: bytes):
@@ -256,3 +256,23 @@ def test_a_temporary_that_is_swept_before_it_is_locked_is_made_again(tmp_path, m
     assert len(swept) == 1
     assert (tmp_path / "file").read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["file"]
+
+
+# ---------------------------------------------------------------- remembered JSON
+
+
+def test_what_was_remembered(tmp_path):
+    remember_json(tmp_path / "f", {"a": [1, "ü"]}, end="\n")
+    assert (tmp_path / "f").read_bytes() == b'{\n "a": [\n  1,\n  "\\u00fc"\n ]\n}\n'
+    assert recall_json(tmp_path / "f") == {"a": [1, "ü"]}
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"\xff", b"[" * 100_000])
+def test_a_damaged_file_is_nothing(tmp_path, damage):
+    (tmp_path / "f").write_bytes(damage)
+    assert recall_json(tmp_path / "f") is None
+
+
+def test_a_missing_file_is_nothing(tmp_path):
+    assert recall_json(tmp_path / "f") is None
+    assert recall_json(tmp_path) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -90,19 +91,11 @@ def prune(folder: StrPath, base: str, keep: int, milestone: int | None = None) -
     whole = 0
     deleted = []
     for path in training_checkpoints(folder, base):
-        if whole == keep:
-            if milestone and (step_of_name(path.name, base) or 0) % milestone == 0:
-                continue
+        if whole < keep:
+            with contextlib.suppress(CheckpointError):
+                read_meta(path)
+                whole += 1
+        elif not milestone or (step_of_name(path.name, base) or 0) % milestone:
             path.unlink(missing_ok=True)
             deleted.append(path)
-        elif _looks_whole(path):
-            whole += 1
     return deleted
-
-
-def _looks_whole(path: Path) -> bool:
-    try:
-        read_meta(path)
-    except CheckpointError:
-        return False
-    return True

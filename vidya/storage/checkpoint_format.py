@@ -91,7 +91,13 @@ class CheckpointFile:
                 raise _unreadable(path, error) from error
             on_error.pop_all()
         self.meta, self.entries = self._header.meta, self._header.entries
-        self._verification = _Verification(self._file, self._header, path)
+        self._left = -1  # bytes of the data that are not verified
+        self._error: OSError | None = None
+        self._digest = DIGESTS[self._header.version](
+            self._header.raw.replace(self._header.digest.encode(), NO_DIGEST.encode())
+        )
+        self._verification = threading.Thread(target=self._verify, daemon=True)
+        self._verification.start()
 
     def read(self, entry: Entry, to: memoryview) -> None:
         """Read a tensor's bytes into memory of that size.
@@ -112,9 +118,34 @@ class CheckpointFile:
 
     def __exit__(self, *error: object) -> None:
         try:
-            self._verification.require()
+            self._verification.join()
         finally:
             self._file.close()
+        if self._error is not None:
+            raise _unreadable(self.path, self._error) from self._error
+        if self._left:
+            raise _shrunk(self.path)
+        if self._digest.hexdigest() != self._header.digest:
+            raise CheckpointError(
+                f"{self.path} is damaged: its content does not match its digest; "
+                "use another checkpoint"
+            )
+
+    def _verify(self) -> None:
+        """Take the digest, in a thread: beside reading, which is quicker, it costs no more time."""
+        descriptor, position = self._file.fileno(), len(self._header.raw)
+        left = self.entries[-1].end if self.entries else 0
+        buffer = memoryview(bytearray(min(_PIECE, left)))
+        try:
+            while left:
+                count = os.preadv(descriptor, [buffer[: min(_PIECE, left)]], position)
+                if not count:
+                    break
+                self._digest.update(buffer[:count])
+                position, left = position + count, left - count
+        except OSError as error:
+            self._error = error
+        self._left = left
 
 
 def read_meta(path: StrPath) -> dict[str, Any]:
@@ -197,52 +228,6 @@ def _entry(name: str, value: dict[str, Any]) -> Entry:
     if end - begin != math.prod(shape) * ITEM_BYTES[dtype]:
         raise ValueError("shape and offsets disagree")
     return Entry(name, dtype, shape, begin, end)
-
-
-class _Verification:
-    """Compares a file's content with its digest, in a thread.
-
-    Hashing takes longer than reading: beside each other they take as long as hashing.
-    """
-
-    def __init__(self, file: BinaryIO, header: _Header, path: StrPath) -> None:
-        self._descriptor, self._header, self._path = file.fileno(), header, path
-        self._left = -1
-        self._digest = DIGESTS[header.version](
-            header.raw.replace(header.digest.encode(), NO_DIGEST.encode())
-        )
-        self._error: OSError | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        entries = self._header.entries
-        position = len(self._header.raw)
-        left = entries[-1].end if entries else 0
-        buffer = memoryview(bytearray(min(_PIECE, left)))
-        try:
-            while left:
-                count = os.preadv(self._descriptor, [buffer[: min(_PIECE, left)]], position)
-                if not count:
-                    break
-                self._digest.update(buffer[:count])
-                position, left = position + count, left - count
-        except OSError as error:
-            self._error = error
-        self._left = left
-
-    def require(self) -> None:
-        """Wait for the thread, and raise what it found to be wrong."""
-        self._thread.join()
-        if self._error is not None:
-            raise _unreadable(self._path, self._error) from self._error
-        if self._left:
-            raise _shrunk(self._path)
-        if self._digest.hexdigest() != self._header.digest:
-            raise CheckpointError(
-                f"{self._path} is damaged: its content does not match its digest; "
-                "use another checkpoint"
-            )
 
 
 def _shrunk(path: StrPath) -> CheckpointError:

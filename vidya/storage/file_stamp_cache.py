@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vidya.system.remembered_json import recall_json, remember_json
+from vidya.system.atomic_file import recall_json, remember_json
 
 _VERSION = 1
 """Raised when the same files come to be read as other documents."""
@@ -54,24 +54,20 @@ def stamp(files: Sequence[Path]) -> Stamp | None:
 
 def recall(path: Path, key: dict[str, Any]) -> Any | None:
     """What `remember` wrote to `path` under an equal key, or None."""
-    record = recall_json(path)
+    record, key = recall_json(path), {"version": _VERSION, **key}
     try:
         if record["digest"] != _digest(record["key"], record["value"]):
             return None
-        return record["value"] if record["key"] == _with_version(key) else None
+        return record["value"] if record["key"] == key else None
     except (KeyError, TypeError):  # another's file, or none
         return None
 
 
 def remember(path: Path, key: dict[str, Any], value: Any) -> None:
     """Write down a value, which JSON must be able to hold, under a key that holds stamps."""
-    versioned = _with_version(key)
-    record = {"key": versioned, "value": value, "digest": _digest(versioned, value)}
+    key = {"version": _VERSION, **key}
+    record = {"key": key, "value": value, "digest": _digest(key, value)}
     remember_json(path, record, end="\n")
-
-
-def _with_version(key: dict[str, Any]) -> dict[str, Any]:
-    return {"version": _VERSION, **key}
 
 
 def _digest(key: Any, value: Any) -> str:

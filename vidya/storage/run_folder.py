@@ -111,17 +111,11 @@ def _lock_patiently(descriptor: int) -> None:
 
 def training_process(folder: StrPath) -> int | None:
     """Number of the process that is training in `folder`; 0 if unknown, None if none is."""
-    try:
-        descriptor = os.open(RunFiles(folder).lock, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.pread(descriptor, 32, 0).strip()
-        return int(owner) if owner.isdigit() else 0
-    except OSError:  # a file system without locks: nobody knows
-        return None
-    finally:
-        os.close(descriptor)
+    # no folder, or a file system without locks: nobody is known to train
+    with contextlib.suppress(OSError), open(RunFiles(folder).lock, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = file.read(32).strip()
+            return int(owner) if owner.isdigit() else 0
     return None

@@ -15,12 +15,13 @@ import contextlib
 import errno
 import fcntl
 import itertools
+import json
 import os
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from vidya.errors import PlaceError
 
@@ -78,6 +79,23 @@ def write_bytes(path: StrPath, content: bytes) -> None:
     atomic_write(path, lambda file: file.write(content), len(content))
 
 
+def remember_json(path: Path, content: Any, *, end: str = "") -> None:
+    """Write JSON that only saves time, and `end` after it, whole or not at all.
+
+    Raises:
+        UserError, OSError: it cannot be written; what stood there stays.
+    """
+    write_bytes(path, (json.dumps(content, indent=1) + end).encode())
+
+
+def recall_json(path: Path) -> Any:
+    """What `remember_json` wrote; None for a file that is missing or damaged."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
 def atomic_copy(source: Path, target: Path) -> None:
     """Give a file a second name, or copy it where the file system cannot do that."""
     temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}-{next(_counter)}")
@@ -119,19 +137,11 @@ def _create_temporary(target: Path) -> tuple[Path, int]:
 
 
 def _remove_if_unlocked(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # The writer may have renamed it away while we opened it.
-        path.unlink()
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()  # unless the writer has renamed it away while we opened it
+        return True
+    return False
 
 
 def _sync_folder(folder: Path) -> None:

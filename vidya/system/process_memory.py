@@ -11,10 +11,12 @@ from pathlib import Path
 
 from vidya.system import cpu_cores
 
+_STATUS = Path("/proc/self/status")
+
 
 def peak_bytes() -> int:
     """The most memory that this process had in RAM at one time, in bytes."""
-    return _status("VmHWM") or _peak_of_usage()
+    return _figure(_STATUS, "VmHWM") or _peak_of_usage()
 
 
 def resident_bytes() -> int:
@@ -61,7 +63,7 @@ def _group_leaves(folder: Path) -> int | None:
 
 def mapped_bytes() -> int:
     """Bytes in RAM that belong to files (programs, token caches); 0 where nobody says."""
-    return _status("RssFile") or 0
+    return _figure(_STATUS, "RssFile") or 0
 
 
 def give_back() -> None:
@@ -78,11 +80,6 @@ def give_back() -> None:
 def _peak_of_usage() -> int:
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
-
-
-def _status(field: str) -> int | None:
-    """A figure of /proc/self/status, in bytes."""
-    return _figure(Path("/proc/self/status"), field)
 
 
 def _figure(path: Path, field: str) -> int | None:

@@ -140,15 +140,9 @@ class BatchPlan:
     @property
     def nbytes(self) -> int:
         """Bytes in memory that grow with the corpus: documents, windows, and a pass's order."""
-        windows = self._windows
-        bounds = 8 * (self.steps_in_epoch(0) + 1)
-        order = np.dtype(np.uint32).itemsize * self.windows_in_epoch
-        return (
-            self._cache.offsets.nbytes
-            + windows.starts.nbytes
-            + windows.lengths.nbytes
-            + (order + bounds)
-        )
+        held = self._cache.offsets, self._windows.starts, self._windows.lengths
+        order, bounds = 4 * self.windows_in_epoch, 8 * (self.steps_in_epoch(0) + 1)
+        return sum(array.nbytes for array in held) + order + bounds
 
     @property
     def max_tokens(self) -> int:

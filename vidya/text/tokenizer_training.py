@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from vidya.errors import UserError
-from vidya.system.remembered_json import recall_json, remember_json
+from vidya.system.atomic_file import recall_json, remember_json
 from vidya.terminal.progress_display import waiting
 from vidya.text.conversation_format import MARKER, MARKERS
 from vidya.text.corpus_file import require_documents

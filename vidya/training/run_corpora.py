@@ -101,7 +101,13 @@ def survey(options: TrainOptions, run: RunFolder | None = None) -> CorpusSources
     if held_out is None or second is None:
         return CorpusSources(CorpusSource(train, first), None, key)
     if second.documents == 0:
-        _refuse_nothing_held_out(options)
+        if options.val is not None:
+            reason = "holds no document to evaluate on: put some text into it"
+            raise UserError(f"{options.val} {reason}")
+        raise UserError(
+            f"none of the corpus's documents falls into the held-out {options.val_fraction:g}: "
+            "raise --val-fraction, give --val FILE, or hold out nothing with --val-fraction 0"
+        )
     return CorpusSources(CorpusSource(train, first), CorpusSource(held_out, second), key)
 
 
@@ -200,15 +206,6 @@ def prepare(
     else:  # what is there is of another run
         run.held_out_tokens.unlink(missing_ok=True)
     return RunCorpora(tokenizer, train_cache, held_out_cache, summary.hash)
-
-
-def _refuse_nothing_held_out(options: TrainOptions) -> NoReturn:
-    if options.val is not None:
-        raise UserError(f"{options.val} holds no document to evaluate on: put some text into it")
-    raise UserError(
-        f"none of the corpus's documents falls into the held-out {options.val_fraction:g}: "
-        "raise --val-fraction, give --val FILE, or hold out nothing with --val-fraction 0"
-    )
 
 
 def _refuse_empty(options: TrainOptions) -> NoReturn:

@@ -22,8 +22,7 @@ import vidya
 from vidya import kernels
 from vidya.errors import UserError
 from vidya.system import processor
-from vidya.system.atomic_file import remove_stale
-from vidya.system.remembered_json import recall_json, remember_json
+from vidya.system.atomic_file import recall_json, remember_json, remove_stale
 from vidya.terminal.streams import say
 
 Threads = Literal["auto", "measure"] | int

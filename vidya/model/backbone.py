@@ -134,8 +134,7 @@ class Backbone:
         docs, n_docs = kernels.pointer(offsets), len(offsets) - 1
         p, seed, stream = masks or self.dropout_masks(None)
         a.set_masks(p, seed, stream)
-        eps = kernels.RMSNORM_EPS
-        null = kernels.NULL
+        eps, null = kernels.RMSNORM_EPS, kernels.NULL
 
         c.vidya_embedding_forward(a.embedded, w.wte, kernels.pointer(tokens), T, d)
         c.vidya_rmsnorm_forward(a.hidden, a.embed_rstd, a.embedded, w.embed_norm, T, d, eps)
@@ -181,8 +180,7 @@ class Backbone:
         T, d, heads, hd = len(tokens), config.n_embd, config.n_head, config.head_dim
         docs, n_docs = kernels.pointer(offsets), len(offsets) - 1
         p, seed, stream = masks
-        half, ws, null = self._half, a.workspace, kernels.NULL
-        more = int(add)
+        half, ws, null, more = self._half, a.workspace, kernels.NULL, int(add)
 
         # a.dbranch: gradient of a sublayer's output, then of its normalised input
         # a.dx: gradient of the residual stream

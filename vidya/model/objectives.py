@@ -51,9 +51,7 @@ def weighted_logprob(logprobs: Array, targets: Array, weights: Array) -> tuple[f
 def kl_divergence(logprobs: Array, reference: Array) -> tuple[Array, Array]:
     """KL(model || reference) of each row, [R] nats, and d KL / d logits [R, V].
 
-    Args:
-        logprobs: the model's, [R, V].
-        reference: the reference model's, [R, V].
+    Both are given by their log-probabilities [R, V].
     """
     p = np.exp(logprobs)
     ratio = logprobs - reference
@@ -64,11 +62,8 @@ def kl_divergence(logprobs: Array, reference: Array) -> tuple[Array, Array]:
 def kl_from(reference: Array, logprobs: Array) -> tuple[Array, Array]:
     """KL(reference || model) of each row, [R] nats, and its gradient [R, V] for the logits.
 
-    What distillation minimises (Hinton et al. 2015), less the reference's entropy.
-
-    Args:
-        reference: the reference model's, [R, V].
-        logprobs: the model's, [R, V].
+    What distillation minimises (Hinton et al. 2015), less the reference's entropy. Both
+    are given by their log-probabilities [R, V].
     """
     p = np.exp(reference)
     divergence: Array = (p * (reference - logprobs)).sum(axis=1)

@@ -28,11 +28,7 @@ def resolve_precision(
     """
     if asked != "auto":
         return asked
-    forced = os.environ.get(FORCED)
-    if forced is None:
-        return "bf16" if kernels.has_bf16() else "fp32"
-    if forced == "fp32":
-        return "fp32"
-    if forced == "bf16":
-        return "bf16"
-    raise UserError(f"{FORCED} must be fp32 or bf16, not {forced!r}: correct or unset it")
+    meant = os.environ.get(FORCED, "bf16" if kernels.has_bf16() else "fp32")
+    if meant not in ("fp32", "bf16"):
+        raise UserError(f"{FORCED} must be fp32 or bf16, not {meant!r}: correct or unset it")
+    return "bf16" if meant == "bf16" else "fp32"

@@ -216,11 +216,10 @@ def resumed(given: TrainOptions, saved: TrainOptions) -> TrainOptions:
 def from_plain(values: dict[str, object]) -> TrainOptions:
     """The options that `plain` turned into JSON values; one that is not there is the default."""
     known = option_names(TrainOptions)
-    merged = TrainOptions().plain() | {k: v for k, v in values.items() if k in known}
+    earlier = {"precision": "fp32"}  # what versions did that did not name it
+    merged = TrainOptions().plain() | earlier | {k: v for k, v in values.items() if k in known}
     if merged["threads"] is None:  # what earlier versions saved for "auto"
         merged["threads"] = "auto"
-    if "precision" not in values:  # what earlier versions did
-        merged["precision"] = "fp32"
     data = merged.pop("data")
     assert isinstance(data, list)
     paths = {

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from vidya.errors import UserError
 from vidya.storage.run_folder import RunFolder
 
 
-@contextmanager
-def tensorboard(run: RunFolder, wanted: bool, done: int) -> Iterator[Any]:
+def tensorboard(run: RunFolder, wanted: bool, done: int) -> AbstractContextManager[Any]:
     """A tensorboardX writer in the run folder, or None; `done` steps were made before."""
     if not wanted:
-        yield None
-        return
+        return nullcontext()
     # What a session wrote after the checkpoint that this one goes on from is not shown.
-    purge = done + 1 if done else None
-    SummaryWriter = summary_writer()
-    with SummaryWriter(str(run.board_events.parent), purge_step=purge) as writer:
-        yield writer
+    folder, purge = str(run.board_events.parent), done + 1 if done else None
+    writer: AbstractContextManager[Any] = summary_writer()(folder, purge_step=purge)
+    return writer
 
 
 def summary_writer() -> Any:

@@ -131,12 +131,8 @@ def require_mask(p: float, seed: int, stream: int) -> None:
 def require_offsets(offsets: Array, tokens: int) -> None:
     """Raise unless `offsets` (int64) rise from 0 to the number of tokens."""
     require("offsets", offsets, (None,), np.int64)
-    if (
-        len(offsets) < 2
-        or offsets[0] != 0
-        or offsets[-1] != tokens
-        or np.any(offsets[1:] < offsets[:-1])
-    ):
+    ends = len(offsets) >= 2 and offsets[0] == 0 and offsets[-1] == tokens
+    if not ends or np.any(offsets[1:] < offsets[:-1]):
         raise ValueError(f"offsets must rise from 0 to the number of tokens, {tokens}")
 
 

@@ -166,20 +166,16 @@ def memory_of_a_step(checked: CheckedRun) -> str:
         taken = trial_run.run_trial(options, checked.folder.path, None).memory
     finally:
         checked.folder.acquire()
-    planned = taken.planned.total
+    planned, took = taken.planned.total, byte_size(taken.run)
+    estimate = f"{taken.run / planned:.0%} of the {byte_size(planned)} estimated"
+    fail_unless(taken.run <= MEMORY_MARGIN * planned, f"it took {took}, {estimate}")
+    left = "unknown" if free is None else byte_size(free)
     fail_unless(
-        taken.run <= MEMORY_MARGIN * planned,
-        f"it took {byte_size(taken.run)}, {taken.run / planned:.0%} of the {byte_size(planned)} "
-        "estimated",
-    )
-    fail_unless(
-        free is None or taken.run <= free,
-        f"it takes {byte_size(taken.run)} and this machine has only {byte_size(free or 0)} left",
+        free is None or taken.run <= free, f"it takes {took} and this machine has only {left} left"
     )
     return (
-        f"peak {byte_size(taken.step)} in a step, {byte_size(taken.run)} with evaluation and "
-        f"checkpoint ({taken.run / planned:.0%} of the {byte_size(planned)} estimated); "
-        f"{'unknown' if free is None else byte_size(free)} free"
+        f"peak {byte_size(taken.step)} in a step, {took} with evaluation and checkpoint "
+        f"({estimate}); {left} free"
     )
 
 

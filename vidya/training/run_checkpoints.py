@@ -8,7 +8,6 @@ from pathlib import Path
 from vidya.errors import UserError
 from vidya.storage import checkpoint, checkpoint_folder
 from vidya.storage.background_checkpoint import CheckpointWriter
-from vidya.storage.checkpoint_folder import training_checkpoints
 from vidya.storage.metrics_log import MetricsWriter
 from vidya.training import disk_plan
 from vidya.training.training_run import TrainingRun
@@ -78,7 +77,7 @@ class RunCheckpoints:
             return
         self.writer.finish()  # what is good and on its way; the model of this step is not
         what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient norm is {norm}"
-        saved = training_checkpoints(self.run.folder.path, self.run.base)
+        saved = checkpoint_folder.training_checkpoints(self.run.folder.path, self.run.base)
         then = (
             f"the last good checkpoint is {saved[0]}"
             if saved

@@ -113,8 +113,7 @@ def choose(
         kernels.set_num_threads(1)
         return 1
     key = _key(workload, cores)
-    known = _recall(key, cores) if asked == "auto" else None
-    if known is not None:
+    if asked == "auto" and (known := _recall(key, cores)):
         number, day = known
         say(f"threads: {number} (measured on {day}; --threads measure measures again)")
     else:
@@ -244,8 +243,7 @@ def _remember(key: dict[str, Any], number: int, timings: list[Timing]) -> None:
     }
     others = [other for other in _entries() if other.get("for") != key]
     choices = [*others[1 - MOST_REMEMBERED :], entry]
-    path = memory_path()
-    if path is None:
+    if (path := memory_path()) is None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -38,15 +39,10 @@ class _Save:
     """One checkpoint on its way to the disk."""
 
     def __init__(self) -> None:
-        self.copied, self.decided = threading.Event(), threading.Event()
-        self.wanted = False
-        self.error: BaseException | None = None
+        self.copied = threading.Event()
+        self.wanted: Future[bool] = Future()
+        self.written: Future[None] = Future()
         self.stall = 0.0
-        self.thread: threading.Thread | None = None
-
-    def decide(self, wanted: bool) -> None:
-        self.wanted = wanted
-        self.decided.set()
 
 
 class CheckpointWriter:
@@ -69,7 +65,7 @@ class CheckpointWriter:
     @property
     def undecided(self) -> bool:
         """Whether a save waits to be confirmed."""
-        return self._save is not None and not self._save.decided.is_set()
+        return self._save is not None and not self._save.wanted.done()
 
     def reserve(self, tensors: Mapping[str, Array]) -> None:
         """Take the memory of the copies now: paging it in is most of a first save's time.
@@ -102,7 +98,7 @@ class CheckpointWriter:
         """
         start = time.perf_counter()
         self.finish()
-        save = self._save = _Save()
+        save = _Save()
 
         def run() -> None:
             try:
@@ -111,20 +107,20 @@ class CheckpointWriter:
                 for name, array in tensors.items():
                     np.copyto(self._copies[name], array)  # without the GIL
                 save.copied.set()
-                save.decided.wait()
-                if save.wanted:
+                if save.wanted.result():
                     _give_way()
                     before()
                     checkpoint.save(path, self._copies, meta)
                     after()
+                save.written.set_result(None)
             except BaseException as error:  # shown by the training thread
-                save.error = error
+                save.written.set_exception(error)
             finally:
                 save.copied.set()
 
         # a daemon: the second Ctrl-C ends the program, not the disk's leisure
-        save.thread = threading.Thread(target=run, name="checkpoint", daemon=True)
-        save.thread.start()
+        threading.Thread(target=run, name="checkpoint", daemon=True).start()
+        self._save = save
         save.stall = time.perf_counter() - start
 
     def confirm(self) -> float | None:
@@ -134,11 +130,11 @@ class CheckpointWriter:
             Seconds that the save has kept its caller waiting; None if none was begun.
         """
         save = self._save
-        if save is None or save.decided.is_set():
+        if save is None or save.wanted.done():
             return None
         start = time.perf_counter()
         save.copied.wait()
-        save.decide(True)
+        save.wanted.set_result(True)
         save.stall += time.perf_counter() - start
         self.longest_stall = max(self.longest_stall, save.stall)
         self.saves += 1
@@ -146,7 +142,8 @@ class CheckpointWriter:
 
     def check(self) -> None:
         """Raise the error of a save that has failed, if there is one."""
-        if self._save is not None and self._save.error is not None:
+        save = self._save
+        if save is not None and save.written.done() and save.written.exception() is not None:
             self.finish()
 
     def finish(self) -> None:
@@ -156,13 +153,10 @@ class CheckpointWriter:
             UserError: it could not be written; the checkpoints before it are whole.
         """
         save, self._save = self._save, None
-        if save is None or save.thread is None:
-            return
-        if not save.decided.is_set():
-            save.decide(False)
-        save.thread.join()
-        if save.error is not None:
-            raise save.error
+        if save is not None:
+            if not save.wanted.done():
+                save.wanted.set_result(False)
+            save.written.result()
 
     def __enter__(self) -> CheckpointWriter:
         return self

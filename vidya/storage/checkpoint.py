@@ -15,7 +15,7 @@ Files are written atomically: a crash at any instant leaves the previous one.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -73,7 +73,10 @@ def save(path: StrPath, tensors: Mapping[str, Array], meta: Mapping[str, object]
         digest = DIGESTS[FORMAT](header)
         file.write(header)
         for _, array in ordered:
-            for chunk in _chunks(array):
+            little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+            flat = np.ascontiguousarray(little).reshape(-1).view(np.uint8)
+            for start in range(0, flat.size, _CHUNK):
+                chunk = flat[start : start + _CHUNK].data
                 digest.update(chunk)
                 file.write(chunk)
         file.seek(header.index(NO_DIGEST.encode()))
@@ -102,14 +105,6 @@ def _header_bytes(ordered: list[tuple[str, Array]], meta: Mapping[str, object]) 
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
-
-
-def _chunks(array: Array) -> Iterator[memoryview]:
-    """The array's little-endian bytes in C order, a piece at a time."""
-    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    flat = np.ascontiguousarray(little).reshape(-1).view(np.uint8)
-    for start in range(0, flat.size, _CHUNK):
-        yield flat[start : start + _CHUNK].data
 
 
 # --- loading -----------------------------------------------------------------------

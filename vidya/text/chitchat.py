@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,11 @@ def chitchat_documents(dropped: Dropped | None = None) -> Iterator[str]:
     """
     conversations = _load_chitchat()
     for key in sorted(conversations):
-        turns = _joined_turns(conversations[key]["messages"])
+        # they stand there in groups
+        messages = itertools.chain.from_iterable(conversations[key]["messages"])
+        spoken = (message for message in messages if message["text"].strip())
+        by_sender = itertools.groupby(spoken, key=lambda message: message["sender"])
+        turns = [" ".join(message["text"] for message in turn) for _, turn in by_sender]
         if len(turns) >= 2:
             yield conversation(turns)
         elif dropped is not None:
@@ -52,10 +56,3 @@ def _load_chitchat() -> dict[str, Any]:
             f"cannot read {path}: python -m pip install --force-reinstall chitchat-dataset"
         ) from error
     return conversations
-
-
-def _joined_turns(groups: Iterable[Iterable[dict[str, str]]]) -> list[str]:
-    """Turns of alternating speakers, out of chitchat's groups of messages."""
-    messages = (m for m in itertools.chain.from_iterable(groups) if m["text"].strip())
-    by_sender = itertools.groupby(messages, key=lambda message: message["sender"])
-    return [" ".join(message["text"] for message in turn) for _, turn in by_sender]

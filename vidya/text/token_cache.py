@@ -180,11 +180,8 @@ class _Header(NamedTuple):
         """The header as it stands in the file."""
         *numbers, tokenizer, corpus = self
         fields = _FIELDS.pack(_MAGIC, FORMAT_VERSION, *numbers, tokenizer.encode(), corpus.encode())
-        return (fields + _digest(fields)).ljust(_HEADER_BYTES, b"\0")
-
-
-def _digest(fields: bytes) -> bytes:
-    return hashlib.blake2b(fields, digest_size=32).digest()
+        digest = hashlib.blake2b(fields, digest_size=32).digest()
+        return (fields + digest).ljust(_HEADER_BYTES, b"\0")
 
 
 def _padding(tokens: int) -> int:

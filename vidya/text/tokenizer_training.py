@@ -122,8 +122,7 @@ def _learn(documents: list[str], merges: int) -> str:
     pieces = (piece for document in documents for piece in MARKER.split(document))
     segments = (piece for piece in pieces if piece and piece not in MARKERS)
     tokenizer.train_from_iterator(segments, trainer)
-    trained: str = tokenizer.to_str(pretty=True)
-    return trained
+    return str(tokenizer.to_str(pretty=True))
 
 
 def _thin(documents: Iterable[str], limit: int) -> tuple[list[str], str]:

@@ -18,9 +18,8 @@ from vidya.terminal.command_line import Subcommands
 from vidya.text import plain_text
 from vidya.text.chat_json import ultrachat_documents
 from vidya.text.chitchat import chitchat_documents
-from vidya.text.corpus_file import Dropped
+from vidya.text.corpus_file import Dropped, convert, write_corpus
 from vidya.text.dailydialog import dailydialog_documents
-from vidya.text.write_corpus import convert, write_corpus
 
 
 @place_chosen_with("--out")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 from vidya.errors import UserError
-from vidya.system.atomic_file import StrPath
+from vidya.system.atomic_file import StrPath, atomic_write
 
 BOM = b"\xef\xbb\xbf"
 """Which some programs put at the head of a UTF-8 file."""
@@ -45,27 +45,6 @@ def open_input(path: StrPath) -> IO[bytes]:
     except OSError as error:
         reason = f"cannot read {os.fspath(path)}: {error.strerror}"
         raise UserError(f"{reason}: check the name and the permissions") from error
-
-
-def prepare_output(out: Path, others: Sequence[Path] = ()) -> None:
-    """Make the folder of a file to be written, and refuse early what would fail late.
-
-    Raises:
-        UserError: `out` is a folder, is one of `others` (inputs, or another output), or
-            its folder cannot be made or written to.
-    """
-    if out.is_dir():
-        raise UserError(f"{out} is a folder: name a file to write")
-    for other in others:
-        same = out.exists() and other.exists() and out.samefile(other)
-        if same or os.path.realpath(out) == os.path.realpath(other):
-            raise UserError(f"{out} is also named as another file of this command: name another")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the folder {out.parent}: {error.strerror}") from error
-    if not os.access(out.parent, os.W_OK):
-        raise UserError(f"cannot write to the folder {out.parent}: name another output")
 
 
 def require_documents(documents: Iterable[str], name: str) -> Iterator[str]:
@@ -108,3 +87,90 @@ def _lines_of(file: Iterable[bytes], name: str) -> Iterator[str]:
                 f"{name}, line {number}: byte {raw[error.start]:#04x} is not UTF-8: "
                 "convert the file, for example with iconv -f LATIN1 -t UTF-8"
             ) from error
+
+
+# ---------------------------------------------------------------- writing
+
+
+def prepare_output(out: Path, others: Sequence[Path] = ()) -> None:
+    """Make the folder of a file to be written, and refuse early what would fail late.
+
+    Raises:
+        UserError: `out` is a folder, is one of `others` (inputs, or another output), or
+            its folder cannot be made or written to.
+    """
+    if out.is_dir():
+        raise UserError(f"{out} is a folder: name a file to write")
+    for other in others:
+        same = out.exists() and other.exists() and out.samefile(other)
+        if same or os.path.realpath(out) == os.path.realpath(other):
+            raise UserError(f"{out} is also named as another file of this command: name another")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {out.parent}: {error.strerror}") from error
+    if not os.access(out.parent, os.W_OK):
+        raise UserError(f"cannot write to the folder {out.parent}: name another output")
+
+
+def convert(
+    paths: Sequence[Path],
+    out: Path,
+    converter: Callable[[Path, Dropped], Iterable[str]],
+    left_out: Dropped | None = None,
+) -> str:
+    """Write the documents that `converter` makes of each file; as `write_corpus`.
+
+    Args:
+        paths: the files, one at least.
+        out: the corpus file to write.
+        converter: reads a file, and counts the documents that it drops.
+        left_out: parts left out of documents that were kept, which the converter counts.
+    """
+    if not paths:
+        raise UserError("name at least one file to read")
+    dropped = Dropped()
+    documents = (document for path in paths for document in converter(path, dropped))
+    return write_corpus(documents, out, paths, dropped, left_out)
+
+
+def write_corpus(
+    documents: Iterable[str],
+    out: Path,
+    inputs: Sequence[Path],
+    dropped: Dropped,
+    left_out: Dropped | None = None,
+) -> str:
+    """Write documents to the file `out` and return a line that says what was written.
+
+    Args:
+        documents: what to write, one a line.
+        out: the file; its folder is made if need be.
+        inputs: the files that `documents` reads, none of which may be `out`.
+        dropped: documents dropped, counted while `documents` is read.
+        left_out: parts left out of documents that were kept, counted likewise.
+
+    Raises:
+        UserError: `out` is an input or a folder, or there is no document.
+    """
+    prepare_output(out, inputs)
+    count = size = 0
+
+    def write(file: IO[bytes]) -> None:
+        nonlocal count, size
+        for document in documents:
+            size += file.write(document.encode("utf-8") + b"\n")
+            count += 1
+        if not count:
+            name = ", ".join(map(str, inputs)) or "the source"
+            because = f" ({_reasons(dropped)} dropped)" if dropped.total() else ""
+            raise UserError(f"{name} holds no document{because}: put text into it")
+
+    atomic_write(out, write)
+    parts = f"; left out of them: {_reasons(left_out)}" if left_out and left_out.total() else ""
+    return f"{out}: {count:,} documents, {size:,} bytes; dropped: {_reasons(dropped)}{parts}"
+
+
+def _reasons(counts: Dropped) -> str:
+    some = sorted((reason, count) for reason, count in counts.items() if count)
+    return ", ".join(f"{count:,} {reason}" for reason, count in some) or "none"

@@ -1,7 +1,7 @@
 """vidya trains a small chat language model from scratch on the CPU you own.
 
-The modules are the interface: `vidya.kernels` (the C kernels over NumPy
-arrays), `vidya.tokenizer`, `vidya.data`, `vidya.model.transformer`, `vidya.train`, … .
+The interface is the commands (`python -m vidya.NAME`), `vidya.kernels` (the C kernels over
+NumPy arrays) and `vidya.rewards`; the other packages are the inside, which may change.
 Nothing heavy is imported here, so that `import vidya` costs nothing.
 """
 

@@ -137,8 +137,8 @@ def test_the_peak_stays_when_memory_goes():
     )
 
 
-def test_a_system_without_proc(monkeypatch):
-    monkeypatch.setattr(process_memory, "_status", lambda field: None)
+def test_a_system_without_proc(monkeypatch, tmp_path):
+    monkeypatch.setattr(process_memory, "_STATUS", tmp_path / "status")
     assert process_memory.peak_bytes() == resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     assert process_memory.mapped_bytes() == 0
     assert "mapped" not in memory_plan.in_use_line(None, "now")

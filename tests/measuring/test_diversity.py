@@ -10,8 +10,15 @@ texts = st.lists(st.lists(st.sampled_from("abc"), max_size=12), max_size=6)
 
 
 def test_words():
-    assert words("Hi, I'm  Zoë!\n漢字 2nd…") == ["hi", ",", "i'm", "zoë", "!", "漢字", "2nd", "…"]
+    assert words("Hi, I'm  Zoë!\n漢字 2nd…") == [
+        "hi", ",", "i'm", "zoë", "!", "漢", "字", "2nd", "…",
+    ]  # fmt: skip
     assert words(" \n") == []
+
+
+def test_text_without_spaces_repeats_too():
+    assert repetition([words("你好吗你好吗")], 2) == 2 / 5
+    assert distinct([words("สวัสดี"), words("สวัสดี")], 1) == 3 / 8
 
 
 def test_distinct_by_hand():

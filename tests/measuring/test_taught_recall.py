@@ -29,7 +29,13 @@ from vidya.measuring.taught_recall import (
         ("a a a", "a", 0.5),  # a word counts as often as both have it
         ("a", "a a a", 0.5),
         ("A", "a", 0.0),
-        ("I am.", "I am .", 0.4),  # words are what whitespace separates
+        ("I am, yes.", "I am , yes .", 1.0),  # marks are words of their own
+        ("I am.", "I am", 0.8),
+        ("我是一只红猫。", "我是一只黑猫。", 6 / 7),  # one character of seven is another
+        ("我是维迪亚", "你好", 0.0),
+        ("ผมชื่อวิทยา", "ผมชื่อวิทยุ", 12 / 15),
+        ("👩‍👩‍👧 ❤️", "👩‍👩‍👧 👍🏽", 0.5),
+        ("Zoe\u0308", "Zo\u00eb", 1.0),
         ("yes", "no", 0.0),
         ("", "no", 0.0),
         ("yes", "", 0.0),

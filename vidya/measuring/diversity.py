@@ -1,21 +1,19 @@
 """How varied texts are: distinct n-grams and repetition, counted in words.
 
-Words and not tokens, so that models with different tokenizers can be compared. A word is a
-run of letters, digits, `_` and apostrophes; every other mark counts as a word of its own;
-upper and lower case are the same.
+Words and not tokens, so that models with different tokenizers can be compared. What a word is,
+in any script, says vidya/text/words.py; marks count, upper and lower case are the same.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-_WORD = re.compile(r"[\w'’]+|[^\w\s]")
+from vidya.text.words import words as words_as_they_stand
 
 
 def words(text: str) -> list[str]:
     """The words and marks of a text, in lower case."""
-    return _WORD.findall(text.lower())
+    return words_as_they_stand(text.lower())
 
 
 def distinct(texts: Sequence[Sequence[str]], n: int) -> float | None:

@@ -2,8 +2,9 @@
 
 A reply counts as the taught answer when their token F1 is at least `ENOUGH`: the harmonic
 mean of the share of the reply's words that are in the answer and of the answer's words
-that are in the reply (as in SQuAD, Rajpurkar et al. 2016, but words are what whitespace
-separates, as they stand).
+that are in the reply (as in SQuAD, Rajpurkar et al. 2016, but upper and lower case differ, and
+marks are words: of their own, so that `hello,` and `hello ,` are the same). In scripts without
+spaces each character is a word (vidya/text/words.py).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from vidya.generation.replies import Turns, finished_replies
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.text.conversation_format import turns_of
 from vidya.text.tokenizer import Tokenizer
+from vidya.text.words import words
 
 ENOUGH = 0.8
 """Token F1 from which on a reply is the answer that was taught."""
@@ -54,7 +56,7 @@ class Recall:
 
 def token_f1(reply: str, answer: str) -> float:
     """Harmonic mean of precision and recall of the reply's words, 0 to 1; 1 if both are empty."""
-    said, wanted = reply.split(), answer.split()
+    said, wanted = words(reply), words(answer)
     if not said or not wanted:
         return float(said == wanted)
     common = sum((Counter(said) & Counter(wanted)).values())
@@ -128,6 +130,6 @@ def recall_of(replies: Sequence[str], questions: Sequence[Question]) -> Recall:
     return Recall(
         questions=len(questions),
         answered=sum(score >= ENOUGH for score in scores),
-        exact=sum(reply.split() in map(str.split, answers) for reply, answers in pairs),
+        exact=sum(words(reply) in map(words, answers) for reply, answers in pairs),
         f1=sum(scores) / len(scores) if scores else 0.0,
     )

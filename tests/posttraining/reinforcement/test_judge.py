@@ -41,6 +41,9 @@ def test_no_repeats():
     assert rewards.no_repeats([], said) == pytest.approx(4 / 6)
     assert rewards.no_repeats([], said, n=4) == 1
     assert rewards.no_repeats([], said, n=1) == pytest.approx(4 / 7)
+    assert rewards.no_repeats([], "我是维迪亚，你好世界") == 1  # nobody writes spaces there
+    assert rewards.no_repeats([], "你好你好你好") == pytest.approx(2 / 5)
+    assert rewards.length([], "你好世界", tokens=9, target=4, unit="words") == 1
     assert rewards.no_repeats([], "", n=1) == rewards.no_repeats([], "yes") == 0
     assert asked(Judge("vidya.rewards:no_repeats", {"n": 3}), "a a a a a") == pytest.approx(1 / 3)
 

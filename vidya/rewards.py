@@ -37,8 +37,8 @@ def length(
         reply: what the model said.
         tokens: how many tokens that is.
         target: the length to come near to.
-        unit: what `target` counts: `tokens`, or `words` (marks count as words; so does each character of a
-            script without spaces, such as Chinese).
+        unit: what `target` counts: `tokens`, or `words` (marks count as words, and so does each
+            character of a script without spaces, such as Chinese).
     """
     if unit not in ("tokens", "words"):
         raise UserError(f"the length of a reply is counted in tokens or words, not {unit}")

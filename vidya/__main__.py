@@ -11,7 +11,8 @@ import sys
 from collections.abc import Callable
 
 import vidya
-from vidya.errors import UserError, run_command
+from vidya.errors import UserError
+from vidya.terminal.command_frame import run_command
 
 COMMANDS = {
     "train": "train a chat model from scratch, or go on with a run",

@@ -10,17 +10,17 @@
 # No `from __future__ import annotations` here: tyro reads the annotations. And `Optional[X]` for
 # `X | None`: to look at the latter it imports typeguard, which takes longer than all its own work.
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Optional
 
-from vidya.errors import UserError, run_command
+from vidya.errors import UserError
 from vidya.generation.precision import WeightPrecision
 from vidya.generation.sampling_settings import SamplingSettings
+from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 from vidya.terminal.common_options import SamplingOptions, ThreadsOption, require_at_least
-from vidya.terminal.streams import replace_unknown_characters
+from vidya.terminal.streams import output_is_not_essential
 
 MOST_REPLIES = 10_000
 
@@ -72,7 +72,6 @@ def chat(options: ChatOptions) -> int:
     """Load the model and answer one prompt, or hold a conversation in the terminal."""
     options.check()
     sampling = SamplingSettings.of(options)
-    replace_unknown_characters(sys.stdout, sys.stderr)
     from vidya.storage.pretrained import load_pretrained
 
     pretrained = load_pretrained(options.model)  # opens the checkpoint before it imports NumPy
@@ -101,11 +100,11 @@ def chat(options: ChatOptions) -> int:
     if file is not None and prompt is not None:
         answer_in_session(conversation, file, prompt, as_json=options.json, stats=options.stats)
         return 0
+    output_is_not_essential()
     print(f"{pretrained.describe()}. /help lists the commands.")
     if conversation.turns:
         print(recap(conversation.turns))
     about = f"{pretrained.describe()}, {precision}"
-    replace_unknown_characters(sys.stdin)
     TerminalChat(conversation, file, stats=options.stats, about=about).run()
     return 0
 

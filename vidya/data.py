@@ -13,7 +13,8 @@
 import functools
 from pathlib import Path
 
-from vidya.errors import place_chosen_with, run_command
+from vidya.errors import place_chosen_with
+from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import Subcommands
 from vidya.text import plain_text
 from vidya.text.chat_json import ultrachat_documents
@@ -27,7 +28,7 @@ def main() -> int | None:
     """Run `python -m vidya.data`."""
     from tyro.conf import Positional
 
-    app = Subcommands("data", __doc__)
+    app = Subcommands("data", __doc__, writes_files=True)
 
     @app.command
     def chitchat(*, out: Path) -> None:

@@ -11,18 +11,17 @@
 
 import json
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vidya.errors import run_command
 from vidya.generation.precision import WEIGHT_PRECISIONS, WeightPrecision
 from vidya.generation.sampling_settings import SamplingSettings
+from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 from vidya.terminal.common_options import SamplingOptions, ThreadsOption, require_at_least
 from vidya.terminal.progress_display import counted_progress
-from vidya.terminal.streams import replace_unknown_characters, say
+from vidya.terminal.streams import say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +89,6 @@ def evaluate(options: EvalOptions) -> int:
     if options.json:
         print(json.dumps({"models": [result.as_json() for result in results]}, indent=2))
     else:
-        replace_unknown_characters(sys.stdout)
         print("\n".join(score_table(results, shutil.get_terminal_size().columns)))
     if len({result.corpus_hash for result in results}) > 1:
         say("warning: the models were measured on different texts: give --data FILE to compare")

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidya.errors import UserError, place_chosen_with, run_command
+from vidya.errors import UserError, place_chosen_with
 from vidya.model.config import ModelConfig
 from vidya.model.presets import preset
+from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 from vidya.terminal.common_options import SeedOption, ThreadsOption, require_at_least
+from vidya.terminal.streams import output_is_not_essential
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +78,7 @@ def main() -> int | None:
 def expand(options: ExpandOptions) -> int:
     """Make the bigger model, check it, write it, and say what was done."""
     options.check()
+    output_is_not_essential()
     from vidya.growing.bigger_model import make_bigger
     from vidya.growing.function_check import check_function, held_out_documents
     from vidya.storage.pretrained import load_pretrained

@@ -16,9 +16,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidya.errors import UserError, run_command
+from vidya.errors import UserError
 from vidya.posttraining.finetuning.options import FinetuneOptions
+from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
+from vidya.terminal.streams import output_is_not_essential
 
 
 def main() -> int | None:
@@ -34,6 +36,7 @@ def main() -> int | None:
     arguments.check()
     if not arguments.files:
         raise UserError("name a file to learn from: python -m vidya.finetune FILE")
+    output_is_not_essential()
     from vidya.posttraining.finetuning.start import fine_tune
 
     try:

@@ -9,7 +9,7 @@ replies. It only reads, so it disturbs no training, and any number may watch.
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidya.errors import run_command
+from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 
 

@@ -12,9 +12,10 @@ import datetime
 import json
 from dataclasses import dataclass
 
-from vidya.errors import UserError, place_chosen_with, run_command
+from vidya.errors import UserError, place_chosen_with
 from vidya.model.presets import preset
 from vidya.planning.planned_run_options import PlannedRunOptions
+from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 from vidya.terminal.streams import say
 from vidya.training.options import TrainOptions

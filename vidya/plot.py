@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vidya.errors import UserError, place_chosen_with, run_command
+from vidya.errors import UserError, place_chosen_with
+from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 
 # No `from __future__ import annotations` here: tyro reads the annotations.

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidya.errors import UserError, place_chosen_with, run_command
+from vidya.errors import UserError, place_chosen_with
 from vidya.planning.planned_run_options import PlannedRunOptions
+from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
-from vidya.terminal.streams import say
+from vidya.terminal.streams import output_is_not_essential, say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,7 @@ def main() -> int | None:
     """Make all checks on the run that the command line describes; 1 if one failed."""
     options = parse(PreflightOptions, "preflight")
     options.check()
+    output_is_not_essential()
     # Loads NumPy and the kernels: not needed for --help.
     from vidya.planning.preflight_run import check_run
 

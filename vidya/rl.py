@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from vidya.errors import UserError, run_command
+from vidya.errors import UserError
 from vidya.posttraining.reinforcement.options import RlOptions
+from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
+from vidya.terminal.streams import output_is_not_essential
 
 
 def main() -> int | None:
     """Parse the command line and run; see `RlOptions` for the options."""
     options = parse(RlOptions, "rl")
     options.check()
+    output_is_not_essential()
     from vidya.posttraining.reinforcement.loop import reinforce
 
     try:

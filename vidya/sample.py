@@ -6,17 +6,16 @@ together.
 
 # No `from __future__ import annotations` here: tyro reads the annotations.
 
-import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidya.errors import UserError, run_command
+from vidya.errors import UserError
 from vidya.generation.precision import WeightPrecision
 from vidya.generation.sampling_settings import SamplingSettings
+from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 from vidya.terminal.common_options import SeedOption, ThreadsOption, require_at_least
-from vidya.terminal.streams import replace_unknown_characters
+from vidya.terminal.streams import json_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +75,8 @@ def sample(options: SampleOptions) -> int:
     replies = finished_replies(generator, tokenizer, requests, max_tokens=options.max_tokens)
     sheet = ReplySheet(pretrained, options.precision, requests, replies)
     if options.json:
-        found = sheet.as_json(options.max_tokens)
-        print(json.dumps(found, ensure_ascii=False, indent=2))
+        print(json_text(sheet.as_json(options.max_tokens), indent=2))
     else:
-        replace_unknown_characters(sys.stdout)
         sheet.show()
     return 0
 

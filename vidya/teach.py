@@ -12,8 +12,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidya.errors import run_command
 from vidya.posttraining.teaching.options import TeachOptions
+from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 
 

@@ -10,8 +10,9 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from vidya.errors import UserError, run_command
+from vidya.errors import UserError
 from vidya.model.presets import preset
+from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 from vidya.terminal.common_options import Options
 from vidya.terminal.streams import say

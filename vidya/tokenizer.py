@@ -4,8 +4,11 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from vidya.errors import UserError, place_chosen_with, run_command
+from vidya.errors import UserError, place_chosen_with
+from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import Subcommands
+from vidya.terminal.formatting import read_as_utf8
+from vidya.terminal.streams import output_is_not_essential
 from vidya.text.corpus_file import prepare_output
 
 
@@ -33,6 +36,7 @@ def main() -> int | None:
             compare_with: a tokenizer.json to put beside it: vocabulary, tokens, characters
                 a token on the same text.
         """
+        output_is_not_essential()
         from vidya.text import tokenizer_report as report
         from vidya.text.tokenizer import Tokenizer
         from vidya.text.tokenizer_training import train_tokenizer
@@ -79,6 +83,7 @@ def main() -> int | None:
             except UnicodeDecodeError as error:
                 reason = f"standard input is not UTF-8 at byte {error.start}"
                 raise UserError(f"{reason}: convert it") from error
+        text = read_as_utf8(text)
         ids = loaded.encode_text(text) if plain else loaded.encode_marked(text)
         print(*ids)
 

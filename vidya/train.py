@@ -10,11 +10,12 @@ import shlex
 import signal
 from typing import TYPE_CHECKING
 
-from vidya.errors import UserError, place_chosen_with, run_command
+from vidya.errors import UserError, place_chosen_with
 from vidya.system.stop_signal import StopSignal
+from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 from vidya.terminal.formatting import duration
-from vidya.terminal.streams import say
+from vidya.terminal.streams import output_is_not_essential, say
 from vidya.training.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def main() -> int | None:
     options.check()
     if options.resume and not options.folder().is_dir():
         raise UserError(f"there is no folder {options.folder()} to resume: name it with --out")
+    output_is_not_essential()
     # Loads NumPy and the kernels: not needed for --help.
     from vidya.training import start_run, trainer
 

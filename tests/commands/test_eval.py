@@ -10,11 +10,11 @@ from support.chat_runs import babbling_model, meta_of
 from support.training_runs import conversations
 
 from vidya import eval
-from vidya.errors import run_command
 from vidya.measuring.held_out_loss import held_out_loss
 from vidya.measuring.held_out_text import HeldOutTextSource
 from vidya.storage import checkpoint
 from vidya.storage.pretrained import load_pretrained
+from vidya.terminal.command_frame import run_command
 from vidya.text import token_cache
 from vidya.text.corpus_summary import corpus_hash
 from vidya.text.token_cache import TokenCache

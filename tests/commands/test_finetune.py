@@ -14,7 +14,6 @@ from support.commands import TIMEOUT, command_line, environment
 from support.training_runs import conversations, snapshot
 
 from vidya import finetune
-from vidya.errors import run_command
 from vidya.measuring.taught_recall import Recall
 from vidya.model.config import ModelConfig
 from vidya.model.transformer import Model
@@ -26,6 +25,7 @@ from vidya.storage import checkpoint
 from vidya.storage.checkpoint_format import read_digest, read_meta
 from vidya.storage.pretrained import load_pretrained
 from vidya.storage.run_folder import RunFolder
+from vidya.terminal.command_frame import run_command
 from vidya.text import token_cache
 from vidya.text.batch_plan import BatchPlan
 from vidya.text.corpus_summary import corpus_hash

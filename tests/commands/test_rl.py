@@ -10,13 +10,13 @@ from support.chat_runs import NAME, babbling_model, meta_of, save_run, small_tok
 from support.training_runs import snapshot
 
 from vidya import plot, rl
-from vidya.errors import run_command
 from vidya.model.adam import Adam
 from vidya.reporting.rl_curve import draw_rl, read_rl
 from vidya.storage import checkpoint
 from vidya.storage.find_model import resolve_model
 from vidya.storage.metrics_log import read_metrics
 from vidya.storage.run_folder import RunFolder
+from vidya.terminal.command_frame import run_command
 from vidya.text import token_cache
 
 pytestmark = pytest.mark.usefixtures("kernel_settings")

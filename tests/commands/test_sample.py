@@ -11,12 +11,12 @@ from support.chat_runs import babbling_model, meta_of
 from support.commands import in_terminal
 
 from vidya import sample
-from vidya.errors import run_command
 from vidya.generation.chat_tokens import TextStream, chat_prompt
 from vidya.generation.generator import Generator
 from vidya.generation.replies import finished_replies
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.storage import checkpoint
+from vidya.terminal.command_frame import run_command
 from vidya.training.samples import PROMPTS, sample_replies
 
 TEMPERATURES = (0.3, 0.5, 0.8)

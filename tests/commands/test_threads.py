@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from vidya import kernels, threads
-from vidya.errors import run_command
+from vidya.terminal.command_frame import run_command
 from vidya.training import thread_choice
 from vidya.training.thread_choice import Timing
 

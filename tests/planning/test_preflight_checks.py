@@ -11,7 +11,6 @@ from support.commands import run_command_process
 from support.training_runs import write_corpus
 
 from vidya import kernels, preflight
-from vidya.errors import run_command
 from vidya.model import backbone, presets
 from vidya.model.adam import Adam
 from vidya.model.presets import preset
@@ -20,6 +19,7 @@ from vidya.planning import preflight_checks, trial_run
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_format import CheckpointError
 from vidya.system import process_memory
+from vidya.terminal.command_frame import run_command
 from vidya.text import tokenizer
 from vidya.text.tokenizer_training import train_tokenizer
 from vidya.training import training_run

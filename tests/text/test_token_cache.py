@@ -218,7 +218,7 @@ def test_a_full_disk(tokenizer, path):
 import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-from vidya.errors import run_command
+from vidya.terminal.command_frame import run_command
 from vidya.text.token_cache import build
 from vidya.text.tokenizer import Tokenizer
 tokenizer = Tokenizer.load({str(path.parent / "t.json")!r})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
@@ -13,8 +12,8 @@ from vidya.generation.precision import WeightPrecision
 from vidya.generation.replies import Reply, opening, reply_generator, write_replies
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.storage.pretrained import Pretrained
-from vidya.terminal.formatting import printable
-from vidya.terminal.streams import say
+from vidya.terminal.formatting import printable, read_as_utf8
+from vidya.terminal.streams import json_text, say
 
 
 def prompt_text(text: str | None) -> str | None:
@@ -27,6 +26,7 @@ def prompt_text(text: str | None) -> str | None:
             raise UserError(
                 f"standard input is not UTF-8 at byte {error.start}: convert it"
             ) from error
+    text = None if text is None else read_as_utf8(text)
     if text is not None and not text.strip():
         raise UserError("the prompt is empty: say something to the model")
     return text
@@ -92,5 +92,4 @@ def _print_whole(reply: Reply, prompt: str, as_json: bool) -> None:
         "first_token_s": round(reply.first - reply.begun, 4),
         "tokens_per_s": round(reply.tokens_per_s, 1),
     }  # fmt: skip
-    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    print(json.dumps(found, ensure_ascii=not unicode), flush=True)
+    print(json_text(found), flush=True)

@@ -21,7 +21,7 @@ from vidya.chatting.session_file import ConversationFile
 from vidya.errors import UserError
 from vidya.system.stop_signal import interrupts
 from vidya.terminal import line_editor
-from vidya.terminal.formatting import plural, printable
+from vidya.terminal.formatting import plain_text, plural, printable
 from vidya.terminal.wrapped_output import WrappedOutput
 
 YOU, MODEL = "you> ", "vidya> "
@@ -60,7 +60,7 @@ class TerminalChat:
             read = line_editor.message_reader(self._conversation.turns[::2])
         while True:
             try:
-                message = line_editor.plain_text(read(YOU))
+                message = plain_text(read(YOU))
                 if message.strip() == "/quit":
                     return
                 if line_editor.is_command(message):
@@ -79,16 +79,18 @@ class TerminalChat:
         out.write(MODEL, bold=True)
         empty = True
         with interrupts() as stopped, line_editor.no_echo():
-            with contextlib.closing(self._conversation.reply(message)) as pieces:
-                for piece in pieces:
-                    out.write(printable(piece))
-                    empty = False
-                    if stopped():
-                        break
+            try:
+                with contextlib.closing(self._conversation.reply(message)) as pieces:
+                    for piece in pieces:
+                        out.write(printable(piece))
+                        empty = False
+                        if stopped():
+                            break
+            finally:  # whatever ends it, a terminal that is closed too
+                self._write()
             print("(no reply)" if empty else "", flush=True)
             if self._stats and self._conversation.last is not None:
                 print(f"({self._conversation.last.speed()})")
-            self._write()
 
     def _write(self) -> None:
         """Keep the conversation in its file. Where that fails, it goes on without."""

@@ -7,14 +7,12 @@ there about space and speed holds for the run, and it is no run folder.
 from __future__ import annotations
 
 import contextlib
-import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 
 from vidya.errors import PlaceError
-from vidya.system.stop_signal import handled
+from vidya.system.stop_signal import leaving_at_signals
 
 
 @contextlib.contextmanager
@@ -32,13 +30,8 @@ def temporary_folder(out: Path, purpose: str) -> Iterator[Path]:
     except OSError as error:
         reason = f"cannot write to folder {parent}: {error.strerror}"
         raise PlaceError(reason, "change its permissions") from error
-    with handled(_leave, signal.SIGTERM), folder as name:
+    with leaving_at_signals(), folder as name:
         yield Path(name)
-
-
-def _leave(number: int, _: FrameType | None) -> None:
-    """End the block as an exception does, so that what it made is deleted."""
-    raise SystemExit(128 + number)
 
 
 def existing_parent(out: Path) -> Path:

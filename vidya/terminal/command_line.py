@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from vidya.errors import UserError
 from vidya.terminal.common_options import flag, option_names
+from vidya.terminal.streams import output_is_not_essential
 
 T = TypeVar("T")
 
@@ -57,11 +58,17 @@ def parse(
 class Subcommands:
     """A command with subcommands, each a function whose parameters are its options."""
 
-    def __init__(self, command: str, description: str | None) -> None:
-        """`command` is `data` in `python -m vidya.data`."""
+    def __init__(
+        self, command: str, description: str | None, *, writes_files: bool = False
+    ) -> None:
+        """`command` is `data` in `python -m vidya.data`.
+
+        With `writes_files`, what its subcommands print is not essential: the files are.
+        """
         from tyro.extras import SubcommandApp
 
         self._command, self._description = command, description
+        self._writes_files = writes_files
         self._app = SubcommandApp()
 
     def command(self, function: Callable[..., None]) -> Callable[..., None]:
@@ -87,6 +94,8 @@ class Subcommands:
                 description=self._description,
                 registry=_registry(),
             )
+        if self._writes_files:
+            output_is_not_essential()
         chosen()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 
@@ -32,6 +33,22 @@ def fitting(parts: list[str], width: int) -> str:
     while len(parts) > 1 and len(" · ".join(parts)) > width:
         parts = parts[:-1]
     return " · ".join(parts)
+
+
+def read_as_utf8(text: str) -> str:
+    """An argument or a typed line in which bytes are UTF-8 that the locale could not read.
+
+    These come as surrogates. Bytes that are no UTF-8 either stay such.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # surrogates that are no bytes
+        return text
+
+
+def plain_text(text: str) -> str:
+    """A typed line as text, whatever the locale made of it; what cannot be read is replaced."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", read_as_utf8(text))
 
 
 def printable(text: str, *, one_line: bool = False) -> str:

@@ -23,12 +23,16 @@ def pressed_keys() -> Iterator[Callable[[float], str | None]]:
         return
 
     def wait(seconds: float) -> str | None:
-        ready = select.select([sys.stdin], [], [], seconds)[0]
-        return sys.stdin.read(1) if ready else None
+        try:
+            ready = select.select([sys.stdin], [], [], seconds)[0]
+            return sys.stdin.read(1) if ready else None
+        except OSError:
+            return ""
 
     before = termios.tcgetattr(sys.stdin)
     tty.setcbreak(sys.stdin)
     try:
         yield wait
     finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # the terminal has been closed
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

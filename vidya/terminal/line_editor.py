@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 import termios
 from collections.abc import Callable, Iterator, Sequence
@@ -19,11 +18,6 @@ def is_command(message: str) -> bool:
     return message.startswith("/") and "\n" not in message.strip()
 
 
-def plain_text(message: str) -> str:
-    """A message as text: bytes that are no UTF-8, which come as surrogates, replaced."""
-    return re.sub("[\ud800-\udfff]+", "\ufffd", message)
-
-
 def can_edit() -> bool:
     """Whether the terminal can move its cursor, and both its ends are ours."""
     capable = os.environ.get("TERM", "dumb").lower() not in ("", "dumb", "unknown")
@@ -31,8 +25,14 @@ def can_edit() -> bool:
 
 
 def read_line(prompt: str, default: str = "") -> str:
-    """A message from a terminal that can do nothing but lines; a default is not shown."""
-    return input(prompt)
+    """A message from a terminal that can do nothing but lines; a default is not shown.
+
+    A terminal that is gone has come to its end.
+    """
+    try:
+        return input(prompt)
+    except OSError as error:
+        raise EOFError from error
 
 
 def message_reader(history: Sequence[str]) -> Callable[..., str]:
@@ -95,4 +95,5 @@ def no_echo() -> Iterator[None]:
     try:
         yield
     finally:
-        termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
+        with contextlib.suppress(termios.error):  # the terminal has been closed
+            termios.tcsetattr(sys.stdin, termios.TCSANOW, before)

@@ -150,13 +150,13 @@ def in_the_middle_of_a_lesson(child, run):
         time.sleep(0.002)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_in_the_middle_of_learning(session, run, number):
     child = session(*SLOW)
     in_the_middle_of_a_lesson(child, run)
     child.kill(number)
     child.expect("The lesson is learnt and saved")
-    ends(child, 130)
+    ends(child, 128 + number)
     assert read_meta(run / TAUGHT)["lessons"] == 1
     rebuilds_to_the_same(run)
 

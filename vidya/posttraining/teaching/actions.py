@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from vidya.errors import UserError
 from vidya.posttraining.teaching.lesson import Candidate, parse_candidate
@@ -16,7 +14,8 @@ from vidya.posttraining.teaching.session import Teaching
 from vidya.posttraining.teaching.start import open_teaching
 from vidya.posttraining.teaching.terminal import TerminalTeaching, candidate_lines
 from vidya.system.atomic_file import write_bytes
-from vidya.terminal.streams import replace_unknown_characters, say
+from vidya.terminal.formatting import read_as_utf8
+from vidya.terminal.streams import json_text, output_is_not_essential, say
 from vidya.training import thread_choice
 
 
@@ -33,7 +32,8 @@ def teach(model: Path | None, options: TeachOptions) -> int:
     Raises:
         UserError: it cannot be done; model and journal are as before.
     """
-    replace_unknown_characters(sys.stdin, sys.stdout, sys.stderr)
+    answer = None if options.answer is None else read_as_utf8(options.answer)
+    options = dataclasses.replace(options, ask=tuple(map(read_as_utf8, options.ask)), answer=answer)
     thread_choice.use(options.threads)
     with open_teaching(model, options.n, say) as teaching:
         path = teaching.trained_run.path
@@ -48,6 +48,7 @@ def teach(model: Path | None, options: TeachOptions) -> int:
         elif options.pick is not None or options.answer is not None or options.reject:
             found = _learn(teaching, options, *_last_question(teaching))
         else:
+            output_is_not_essential()
             return TerminalTeaching(teaching, options).run()
         print(found, flush=True)
     return 0
@@ -69,7 +70,7 @@ def _ask(teaching: Teaching, options: TeachOptions) -> str:
     }).encode())  # fmt: skip
     if not options.json:
         return "\n".join(candidate_lines([one.text for one in candidates]))
-    return _as_json({
+    return json_text({
         "turns": options.ask,
         "candidates": [
             {"number": reply.number + 1, "text": reply.text, "tokens": reply.tokens,
@@ -105,9 +106,4 @@ def _learn(
         raise UserError(f"candidate {pick} is empty: pick another, or give an --answer")
     outcome = teaching.lesson(turns, candidates, options, pick=pick, answer=options.answer)
     teaching.trained_run.folder.question.unlink(missing_ok=True)
-    return _as_json(dataclasses.asdict(outcome)) if options.json else outcome.line()
-
-
-def _as_json(found: dict[str, Any]) -> str:
-    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    return json.dumps(found, ensure_ascii=not unicode)
+    return json_text(dataclasses.asdict(outcome)) if options.json else outcome.line()

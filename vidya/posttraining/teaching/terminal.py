@@ -21,13 +21,12 @@ from vidya.posttraining.teaching.lesson import Candidate
 from vidya.posttraining.teaching.options import TeachOptions
 from vidya.posttraining.teaching.session import Teaching
 from vidya.system.stop_signal import StopSignal, interrupts
-from vidya.terminal.formatting import printable
+from vidya.terminal.formatting import plain_text, printable
 from vidya.terminal.line_editor import (
     can_edit,
     is_command,
     message_reader,
     no_echo,
-    plain_text,
     read_line,
 )
 
@@ -81,9 +80,9 @@ class TerminalTeaching:
             except EOFError:
                 print()
                 return 0
-            except _Interrupted:
+            except _Interrupted as interruption:
                 print("The lesson is learnt and saved. Teaching ends here.", flush=True)
-                return 130
+                return interruption.status
             except KeyboardInterrupt:
                 print()
                 if not self._teaching.whole:
@@ -205,7 +204,10 @@ class TerminalTeaching:
 
 
 class _Interrupted(Exception):
-    """A signal came while a lesson was learnt."""
+    """A signal came while a lesson was learnt; the exit status tells which."""
+
+    def __init__(self, number: int) -> None:
+        self.status = 128 + number
 
 
 @contextlib.contextmanager
@@ -214,8 +216,8 @@ def _until_learnt() -> Iterator[None]:
     interruption = StopSignal()
     with interruption.watching(), no_echo():
         yield
-    if interruption():
-        raise _Interrupted
+    if interruption.signal is not None:
+        raise _Interrupted(interruption.signal)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,57 @@
+"""What surrounds every command: its streams, the signals that end it, and its exit status."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from vidya.errors import UserError
+from vidya.system.stop_signal import leaving_at_signals
+from vidya.terminal.streams import (
+    finish_output,
+    open_standard_streams,
+    output_is_not_essential,
+    say,
+)
+
+
+def run_command(main: Callable[[], int | None]) -> int:
+    """Call a command's `main` and turn its outcome into an exit status.
+
+    Returns what `main` returned (None counts as 0), 2 for a `UserError` or an
+    operating system error such as a full disk or a missing file, 130 for an
+    interrupt that the command itself did not handle, 1 where the reader of its output has gone.
+    SIGTERM and SIGHUP leave it as an exception does, so that files and the terminal are
+    put in order.
+    """
+    open_standard_streams()
+    with leaving_at_signals():
+        status = _outcome(main)
+        try:
+            finish_output()
+        except OSError as error:
+            return status or _failed(error)
+    return status
+
+
+def _outcome(main: Callable[[], int | None]) -> int:
+    try:
+        return main() or 0
+    except UserError as error:
+        say(f"error: {error}")
+        return 2
+    except OSError as error:
+        return _failed(error)
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+
+
+def _failed(error: OSError) -> int:
+    """The exit status of an error of the system, told in a line."""
+    output_is_not_essential()  # if that is what failed, it is not tried again
+    if isinstance(error, BrokenPipeError):  # its reader went away (`| head`): no error of ours
+        return 1
+    where = f": {os.fsdecode(error.filename)}" if error.filename else ""
+    say(f"error: {error.strerror or error}{where}")
+    return 2

@@ -323,12 +323,15 @@ def test_a_folder_that_holds_a_run(home):
 
 
 def test_overwrite_replaces_the_run(work):
-    (work / "run" / f"{BASE}_train.bin").write_bytes(b"of the run before")
+    shutil.copy(work / "run" / f"{BASE}.bin", work / "run" / f"{BASE}_train.bin")
     (work / "run" / "tensorboard").mkdir()
-    (work / "run" / "tensorboard" / "events.out.tfevents.1").write_bytes(b"of the run before")
-    of_the_run_before = ["finetune.jsonl", "rl.jsonl", "teach_question.json", "teach.1.jsonl"]
-    for name in of_the_run_before:
-        (work / "run" / name).write_text("{}\n")
+    (work / "run" / "tensorboard" / "events.out.tfevents.1").write_bytes(b"train/grad_norm")
+    of_the_run_before = {
+        "finetune.jsonl": '{"kind": "finetune"}', "rl.jsonl": '{"kind": "rl"}',
+        "teach_question.json": '{"taught": 0}', "teach.1.jsonl": '{"journal": 2}',
+    }  # fmt: skip
+    for name, begins in of_the_run_before.items():
+        (work / "run" / name).write_text(begins)
     (work / "run" / "notes.md").write_text("mine")
     given = [*TINY, "--data", "small.txt", "--steps", 4, "--seed", 7]
     train(*given, "--out", "run", "--overwrite", cwd=work)
@@ -341,10 +344,19 @@ def test_overwrite_replaces_the_run(work):
     assert not [name for name in of_the_run_before if (work / "run" / name).exists()]
 
 
+@pytest.mark.parametrize("how", [["--overwrite"], ["--resume"], []])
+def test_somebody_elses_file_in_the_run_folder(work, how):
+    (work / "run" / "finetune.jsonl").write_text('{"prompt": "mine"}\n')
+    before = snapshot(work)
+    line = refused(*TINY, "--data", "small.txt", "--out", "run", *how, cwd=work)
+    assert "run/finetune.jsonl is no file of vidya and would be replaced: move it away or" in line
+    assert snapshot(work) == before
+
+
 def test_lessons_are_not_lost_with_the_model_they_taught(work):
     for path in (work / "run").glob("*.bin"):
         path.unlink()
-    (work / "run" / "teach.jsonl").write_text("{}\n")
+    (work / "run" / "teach.jsonl").write_text('{"journal": 2}\n')
     line = refused(*TINY, "--data", "small.txt", "--out", "run", cwd=work)
     assert "run already holds a run (teach.jsonl)" in line
     assert (work / "run" / "teach.jsonl").exists()

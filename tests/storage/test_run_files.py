@@ -23,6 +23,7 @@ NOT_OURS = {
     "notes.txt", "loss.png", "model.bin", "microgpt_chat_mine_v5.bin", f"{BASE}_01k.bin",
     f"{BASE}_best.bin", "teach.jsonl.bak", "teach.old.jsonl", "my_metrics.jsonl",
     "tensorboard/notes.txt", f"older/{BASE}.bin", "older/metrics.jsonl",
+    "tensorboard/events.out.tfevents.2.another_program",
 }  # fmt: skip
 
 
@@ -30,6 +31,7 @@ def of_model() -> set[str]:
     names = {"teach.1.jsonl", "teach.12.jsonl", "teach_base.1.safetensors"}
     for base in map(checkpoint_base, PRESETS):
         names |= {f"{base}.bin", f"{base}_train.bin", f"{base}_7.bin", f"{base}_10k.bin"}
+        names |= {f"{base}_train.1.bin"}
     some = RunFiles("run")
     declared = [getattr(some, name) for name, file in DECLARED.items() if file.of_model]
     return names | {
@@ -40,7 +42,7 @@ def of_model() -> set[str]:
 def fill(folder: Path, names: set[str]) -> None:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(name)
+        (folder / name).write_text("" if name not in NOT_OURS else name)
 
 
 def there(folder: Path) -> set[str]:

@@ -1,6 +1,8 @@
 """Run folders: one training at a time, and finding the model that somebody means."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from vidya.errors import UserError
-from vidya.storage import checkpoint
+from vidya.storage import checkpoint, checkpoint_folder
 from vidya.storage.find_model import newest_run, resolve_model
 from vidya.storage.run_folder import RunFolder
 
@@ -162,6 +164,97 @@ def test_taking_the_lock_clears_half_written_files_away(tmp_path):
         assert not left_over.exists()
 
 
+# --- somebody else's files -----------------------------------------------------------
+
+
+OURS = {
+    "metrics.jsonl": b'{"kind": "run", "config": {}}\n{"step": 1, "loss": 2.0}\n',
+    "finetune.jsonl": b'{"kind": "finetune"}\n',
+    "rl.jsonl": b'{"kind": "rl"}\n',
+    "samples.txt": "step 3\n  'hello' → 'you'\n\n".encode(),
+    "teach.jsonl": b'{"journal": 2}\n',
+    "teach_question.json": b'{"taught": 1, "turns": []}',
+    "corpora.json": b'{\n "key": {\n  "version": 1}}',
+    "tokenizer.meta.json": b'{\n "recipe": 1}',
+    "train.tokens": b"VIDYATOK....",
+    ".lock": b"123\n",
+}
+"""How the files begin that vidya writes."""
+THEIRS = {
+    "metrics.jsonl": b'{"step": 1, "loss": 2.0}\n',
+    "finetune.jsonl": b'{"messages": []}\n',
+    "rl.jsonl": b'{"prompt": "a"}\n',
+    "samples.txt": b"step by step\n",
+    "teach.jsonl": b'{"lesson": "geography"}\n',
+    "teach_question.json": b'{"question": "why?"}',
+    "teach_base.safetensors": b"\x10\0\0\0\0\0\0\0" + b'{"wte": {}}     ',
+    "corpora.json": b'{"corpora": ["a.txt"]}',
+    "tokenizer.json": b'{"added_tokens": [{"content": "<|endoftext|>"}]}',
+    "tokenizer.meta.json": b"{}",
+    "train.tokens": b"1 2 3 4",
+    "val.tokens": b"1 2 3 4",
+    "replay.tokens": b"1 2 3 4",
+    "replay_val.tokens": b"1 2 3 4",
+    ".lock": b"do not touch\n",
+    f"{BASE}.bin": b"\x80\x02}q\0",
+    f"{BASE}_train.bin": b"PK\3\4",
+    f"{BASE}_10k.bin": b"weights",
+    "teach.1.jsonl": b"mine",
+}
+
+
+@pytest.mark.parametrize("name", THEIRS)
+def test_somebody_elses_file_is_refused_by_name(tmp_path, name):
+    (tmp_path / name).write_bytes(THEIRS[name])
+    with pytest.raises(UserError) as caught, RunFolder(tmp_path):
+        pass
+    assert str(caught.value) == (
+        f"{tmp_path / name} is no file of vidya and would be replaced: move it away"
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {name}
+    assert (tmp_path / name).read_bytes() == THEIRS[name]
+
+
+def test_what_vidya_wrote_is_its_own_though_damaged(tmp_path):
+    for name, content in OURS.items():
+        (tmp_path / name).write_bytes(content)
+    with open(tmp_path / "metrics.jsonl", "r+b") as file:
+        file.write(b"#")  # a damaged line before the one that tells
+        file.seek(0, os.SEEK_END)
+        file.write(OURS["metrics.jsonl"])
+    path = model(tmp_path, f"{BASE}.bin", 3, 0)
+    path.write_bytes(path.read_bytes()[:-3])
+    (tmp_path / f"{BASE}_2.bin").write_bytes(bytes(999))  # as a power cut leaves them
+    (tmp_path / f"{BASE}_1.bin").write_bytes(b"")
+    with RunFolder(tmp_path) as run:
+        assert run.foreign() == []
+
+
+def test_a_folder_a_fifo_and_a_dangling_link_are_not_ours(tmp_path):
+    (tmp_path / "samples.txt").mkdir()
+    os.mkfifo(tmp_path / "metrics.jsonl")
+    (tmp_path / f"{BASE}.bin").symlink_to(tmp_path / "gone")
+    with pytest.raises(UserError, match=r"metrics\.jsonl, .*bin, .*samples\.txt are no files of"):
+        RunFolder(tmp_path).acquire()
+
+
+def test_weights_and_lessons_are_set_aside_under_one_number(tmp_path):
+    taught = model(tmp_path, f"{BASE}_train.bin", 3, 0)
+    checkpoint.save(taught, {}, {"kind": "taught"})
+    checkpoint.save(tmp_path / "teach_base.safetensors", {}, {})
+    for name in ("teach.jsonl", "teach.1.jsonl"):
+        (tmp_path / name).write_bytes(OURS["teach.jsonl"])
+    with RunFolder(tmp_path) as run:
+        kept = [path.name for path in run.set_finetuned_aside(BASE)]
+        assert kept == [f"{BASE}_train.2.bin", "teach_base.2.safetensors", "teach.2.jsonl"]
+        checkpoint.save(taught, {}, {"kind": "finetuned"})
+        assert [path.name for path in run.set_finetuned_aside(BASE)] == [f"{BASE}_train.1.bin"]
+        assert run.set_finetuned_aside(BASE) == []
+        assert len(run.journals()) == 2
+        run.delete_model()
+        assert {path.name for path in tmp_path.iterdir()} == {".lock", "tokenizer.json"}
+
+
 # --- finding a model ---------------------------------------------------------------
 
 
@@ -209,7 +302,7 @@ def test_preferences_inside_a_run(tmp_path):
     assert resolved(tmp_path) == final
     further = model(tmp_path, f"{BASE}_3k.bin", 3000, 20)
     assert resolved(tmp_path) == further, "the run was gone on with"
-    trained = model(tmp_path, f"{BASE}_train.bin", 0, 10)
+    trained = model(tmp_path, f"{BASE}_train.bin", 3000, 10)
     assert resolved(tmp_path) == trained
 
 
@@ -234,7 +327,7 @@ def test_a_base_of_any_name(tmp_path):
 
 def test_by_default_the_newest_run_that_has_a_model(tmp_path, monkeypatch):
     model(tmp_path / "runs" / "a", f"{BASE}.bin", 10, 1)
-    path = model(tmp_path / "runs" / "b", f"{BASE}.bin", 10, 2)
+    path = model(tmp_path / "runs" / "b", f"{BASE}.bin", 11, 2)
     touch(tmp_path / "runs" / "c" / "metrics.jsonl", 3)  # has only just begun
     assert resolved(None, root=tmp_path / "runs") == path
     monkeypatch.chdir(tmp_path)
@@ -267,3 +360,98 @@ def test_a_damaged_final_checkpoint_is_named(tmp_path):
     final.write_bytes(b"")
     with pytest.raises(UserError, match=f"{BASE}.bin is not a checkpoint"):
         resolve_model(tmp_path)
+
+
+# --- which model is meant --------------------------------------------------------------
+
+
+def derived(folder: Path, step: int, run_step: int | None = None, kind: str = "finetuned") -> Path:
+    """Changed weights, made from `step` when the run had come to `run_step`."""
+    path = folder / f"{BASE}_train.bin"
+    about = {"kind": kind, "step": step, "origin": {"name": f"{BASE}.bin"}}
+    checkpoint.save(path, {}, about if run_step is None else {**about, "run_step": run_step})
+    return path
+
+
+def test_a_run_that_went_on_is_what_was_made_last(tmp_path):
+    model(tmp_path, f"{BASE}_60.bin", 60, 0)
+    model(tmp_path, f"{BASE}.bin", 60, 1)
+    trained, told = derived(tmp_path, 60, 60), []
+    assert resolve_model(tmp_path, tell=told.append)[0] == trained and told == []
+    further = model(tmp_path, f"{BASE}.bin", 120, 2)
+    assert resolve_model(tmp_path, tell=told.append)[0] == further
+    assert told == [
+        f"{BASE}_train.bin was fine-tuned from step 60; the run is at step 120 since: using "
+        f"{BASE}.bin; name the file to use the other"
+    ]
+    assert resolved(trained) == trained
+    derived(tmp_path, 120, 120)
+    assert resolve_model(tmp_path, tell=pytest.fail)[0] == trained
+
+
+def test_what_was_made_of_a_checkpoint_in_the_middle_is_newer_than_the_run(tmp_path):
+    model(tmp_path, f"{BASE}.bin", 120, 9)
+    trained = derived(tmp_path, 60, 120)
+    assert resolve_model(tmp_path, tell=pytest.fail)[0] == trained
+
+
+@pytest.mark.parametrize("newer", [True, False])
+def test_files_that_do_not_say_how_far_the_run_was(tmp_path, newer):
+    further = model(tmp_path, f"{BASE}.bin", 120, 5)
+    trained = touch(derived(tmp_path, 60), 9 if newer else 1)
+    assert resolved(tmp_path) == (trained if newer else further)
+
+
+def test_what_was_set_aside_is_used_by_name_only(tmp_path):
+    final = model(tmp_path, f"{BASE}.bin", 60, 0)
+    aside = derived(tmp_path, 60, 60).rename(tmp_path / f"{BASE}_train.1.bin")
+    assert resolved(tmp_path) == final and resolved(aside) == aside
+    assert checkpoint_folder.base_of(aside) == BASE
+
+
+def test_files_of_other_programs_are_no_checkpoints(tmp_path):
+    for name in ("train.bin", "foo.bin", "model.bin"):
+        touch(tmp_path / "runs" / "data" / name, 99).write_bytes(b"\1\2" * 99)
+    with pytest.raises(UserError, match="no trained model in"):
+        resolve_model(None, root=tmp_path / "runs")
+    final = model(tmp_path / "runs" / "data", f"{BASE}.bin", 60, 0)
+    assert resolved(None, root=tmp_path / "runs") == final
+    final.write_bytes(b"\1\2" * 99)
+    with pytest.raises(UserError, match=f"{BASE}.bin is not a checkpoint"):
+        resolve_model(tmp_path / "runs" / "data")
+
+
+def dated(folder: Path, second: int, **about) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "tokenizer.json").touch()
+    about = {"step": 1, "written": f"2026-01-01T00:00:{second:02}.5+00:00", **about}
+    checkpoint.save(folder / f"{BASE}.bin", {}, about)
+    return folder
+
+
+def test_a_copy_is_not_the_newest_run(tmp_path):
+    old, newest = dated(tmp_path / "b_old", 1), dated(tmp_path / "c_new", 2)
+    shutil.copytree(old, tmp_path / "a_copy", copy_function=shutil.copyfile)
+    assert newest_run(tmp_path, tell=pytest.fail) == newest
+    told = []
+    shutil.copytree(newest, tmp_path / "a_new", copy_function=shutil.copyfile)
+    assert newest_run(tmp_path, tell=told.append) == newest
+    assert told == [
+        f"{tmp_path}/a_new holds the same run as {newest}: using {newest}; name the other to use it"
+    ]
+    shutil.copytree(newest, tmp_path / "a_same_dates")
+    assert newest_run(tmp_path, tell=told.append) == newest
+
+
+def test_a_session_of_training_or_teaching_is_activity(tmp_path):
+    first, second = dated(tmp_path / "a", 1), dated(tmp_path / "b", 50)
+    session = {"kind": "run", "started": "2026-01-01T00:00:30+00:00"}
+    lines = [session, {"step": 1, "time_s": 7.0}, {"step": 2, "time_s": 9.0}]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (first / "metrics.jsonl").write_text(text)
+    assert newest_run(tmp_path) == second
+    (first / "metrics.jsonl").write_text(text.replace("9.0", "97.0"))
+    assert newest_run(tmp_path) == first
+    lesson = {"lesson": 0, "time": "2026-01-01T02:00:00+00:00"}
+    (second / "teach.jsonl").write_text('{"journal": 2}\n' + json.dumps(lesson) + "\n")
+    assert newest_run(tmp_path) == second

@@ -1,16 +1,17 @@
 """A trained model that is about to change in its run folder: fine-tuning, teaching, RL.
 
-It begins with the best checkpoint of the folder, `BASE_train.bin` if there is one, and
-its results go to `BASE_train.bin`; `BASE.bin` stays. The folder is locked meanwhile, as
-in a training.
+It begins with the checkpoint of the folder that was made last, `BASE_train.bin` or one of the
+run's own, and its results go to `BASE_train.bin`; `BASE.bin` stays. A `BASE_train.bin` that it
+did not begin with is set aside under a number. The folder is locked meanwhile, as in a
+training.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from vidya.posttraining.replay_corpus import ReplayCorpus, open_replay_corpus
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_folder import base_of
 from vidya.storage.checkpoint_format import CheckpointError, read_digest
-from vidya.storage.find_model import resolve_model
+from vidya.storage.find_model import resolve_model, steps_of_run
 from vidya.storage.pretrained import load_pretrained
+from vidya.storage.run_activity import now
 from vidya.storage.run_folder import RunFolder
 from vidya.text.tokenizer import Tokenizer
 
@@ -46,16 +48,27 @@ class TrainedRun:
     """Metadata of the checkpoint that it began with."""
     origin: Mapping[str, str]
     """`name`, `kind` and `digest` of that checkpoint."""
+    run_step: int = 0
+    """How far the run in the folder has come: later it tells whether that went on since."""
+    replaceable: set[str] = field(default_factory=set)
+    """Names of the files that may be replaced: what this began with, and what it wrote."""
 
     @property
     def path(self) -> Path:
         """Where its changed weights go: `BASE_train.bin`."""
         return self.folder.finetuned(self.base)
 
+    def tell_what_is_set_aside(self, say: Callable[[str], None]) -> None:
+        """Say under which name a `BASE_train.bin` will be kept that this did not begin with."""
+        path = self.path
+        if path.exists() and path.name not in self.replaceable:
+            kept = self.folder.numbered(path, self.folder.free_number(path)).name
+            say(f"{path.name} is not what this begins with: it will be kept as {kept}")
+
     def save(
         self, kind: str, details: Mapping[str, object], state: Mapping[str, Any] | None = None
     ) -> None:
-        """Write the weights as `BASE_train.bin`, atomically.
+        """Write the weights as `BASE_train.bin`, atomically; another's is set aside before.
 
         Args:
             kind: what was done to them: `finetuned`, `taught`, `rl`.
@@ -70,9 +83,15 @@ class TrainedRun:
             raise CheckpointError(
                 f"the weights hold NaN or infinity, {self.path.name} stays as it is: lower --lr"
             )
+        if self.path.name not in self.replaceable:
+            self.folder.set_finetuned_aside(self.base)
+            self.replaceable.add(self.path.name)
+        # the same lessons give the same bytes: the journal has their times
+        written = {} if kind == "taught" else {"written": now()}
         checkpoint.save(self.path, {**self.model.parameters, **(state or {})}, {
             **{name: self.meta[name] for name in KEPT if name in self.meta},
-            "kind": kind, "origin": dict(self.origin), **details,
+            "kind": kind, "origin": dict(self.origin), "run_step": self.run_step,
+            **details, **written,
         })  # fmt: skip
 
 
@@ -95,12 +114,14 @@ def open_trained_run(
         # only now does nobody else write: what is best may have changed
         loaded = load_pretrained(path, max_tokens=max_tokens)
         name = loaded.checkpoint_path
+        base = base_of(name)
         yield TrainedRun(
-            folder, base_of(name), loaded.model, loaded.tokenizer,
+            folder, base, loaded.model, loaded.tokenizer,
             open_replay_corpus(folder.path, loaded.tokenizer), loaded.meta,
             {
                 "name": name.name,
                 "kind": str(loaded.meta.get("kind", "")),
                 "digest": read_digest(name),
             },
+            run_step=steps_of_run(folder.path, base), replaceable={name.name},
         )  # fmt: skip

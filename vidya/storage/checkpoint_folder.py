@@ -8,11 +8,13 @@ from pathlib import Path
 
 from vidya.errors import UserError
 from vidya.storage.checkpoint_format import CheckpointError, read_meta
+from vidya.storage.own_files import is_checkpoint_head, is_own
 from vidya.system.atomic_file import StrPath
 
 MILESTONE = 10
 """One checkpoint in so many is never deleted."""
 _STEP = re.compile(r"_(\d+)(k?)\.bin")
+_CHANGED = re.compile(r"(.+)_train(?:\.\d+)?")  # what was set aside has a number
 
 
 # --- names -------------------------------------------------------------------------
@@ -45,9 +47,11 @@ def step_of_name(name: str, base: str) -> int | None:
 
 
 def base_of(path: Path) -> str:
-    """Stem that the checkpoint's name starts with: `BASE` of `BASE_10k.bin`."""
-    prefix, _, suffix = path.stem.rpartition("_")
-    if prefix and (suffix == "train" or step_of_name(path.name, prefix) is not None):
+    """Stem that the checkpoint's name starts with: `BASE` of `BASE_10k.bin` or `BASE_train.bin`."""
+    if changed := _CHANGED.fullmatch(path.stem):
+        return changed[1]
+    prefix = path.stem.rpartition("_")[0]
+    if prefix and step_of_name(path.name, prefix) is not None:
         return prefix
     return path.stem
 
@@ -84,7 +88,7 @@ def prune(folder: StrPath, base: str, keep: int, milestone: int | None = None) -
 
     The newest `keep` that look whole (header and length) stay, and everything
     newer than the last of them. With fewer whole ones nothing is deleted. Those of
-    the steps that `milestone` divides stay for good.
+    the steps that `milestone` divides stay for good, as does what is no checkpoint.
     """
     if keep < 1:
         raise UserError(f"at least 1 checkpoint must be kept, not {keep}")
@@ -95,7 +99,9 @@ def prune(folder: StrPath, base: str, keep: int, milestone: int | None = None) -
             with contextlib.suppress(CheckpointError):
                 read_meta(path)
                 whole += 1
-        elif not milestone or (step_of_name(path.name, base) or 0) % milestone:
+        elif (not milestone or (step_of_name(path.name, base) or 0) % milestone) and is_own(
+            path, is_checkpoint_head
+        ):
             path.unlink(missing_ok=True)
             deleted.append(path)
     return deleted

@@ -1,42 +1,76 @@
-"""Which checkpoint a command uses: of a file, a run folder, or the newest run."""
+"""Which checkpoint a command uses: of a file, a run folder, or the newest run.
+
+Where that could also be another one than the user thinks of, a line says which it is.
+"""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from vidya.errors import UserError
-from vidya.storage.checkpoint_folder import base_of, step_of_name, training_checkpoints
-from vidya.storage.checkpoint_format import read_meta
+from vidya.model.presets import PRESETS, checkpoint_base
+from vidya.storage.checkpoint_folder import (
+    base_of,
+    finetuned_name,
+    step_of_name,
+    training_checkpoints,
+)
+from vidya.storage.checkpoint_format import CheckpointError, read_digest, read_meta
+from vidya.storage.own_files import is_checkpoint
+from vidya.storage.run_activity import file_date, last_activity, written_at
 from vidya.storage.run_files import RunFiles
+from vidya.storage.run_folder import training_process
 from vidya.system.atomic_file import StrPath
+from vidya.terminal.streams import say
 
 RUNS = "runs"
 """Where runs go by default, relative to the current folder."""
+Say = Callable[[str], None]
+_HOW = {"finetuned": "fine-tuned", "taught": "taught", "rl": "trained by reinforcement"}
+_said: set[str] = set()
 
 
-def newest_run(root: StrPath = RUNS) -> Path:
-    """The folder in `root` whose checkpoints or metrics were written to last.
+def say_once(text: str) -> None:
+    """Print a line on standard error, unless this process has printed it already.
+
+    A command may ask several times which model is meant.
+    """
+    if text not in _said:
+        _said.add(text)
+        say(text)
+
+
+def newest_run(root: StrPath = RUNS, *, tell: Say = say_once) -> Path:
+    """The folder in `root` that is being trained in, or was last, by what is recorded there.
 
     Raises:
         UserError: there is no run in `root`.
     """
-    runs = _runs(Path(root))
+    runs = [path for path in _folders(Path(root)) if _checkpoints(path) or _has_metrics(path)]
     if not runs:
         raise UserError(f"no run in {root}/: start one with `python -m vidya.train`")
-    return max(runs, key=_last_written)
+    in_use = [path for path in runs if training_process(path) is not None]
+    return _newest(in_use or runs, tell)
 
 
-def resolve_model(path: StrPath | None = None, root: StrPath = RUNS) -> tuple[Path, Path]:
+def resolve_model(
+    path: StrPath | None = None, root: StrPath = RUNS, *, tell: Say = say_once
+) -> tuple[Path, Path]:
     """The checkpoint and the tokenizer that a command should use.
 
-    In a run folder that is `BASE_train.bin` if it is there; else `BASE.bin`, or
-    the newest training checkpoint where that has more steps behind it (or as many,
-    and was written later). The files are not verified: loading them does that.
+    In a run folder that is what was made last: `BASE_train.bin`, unless the run went on
+    after that; else `BASE.bin`, or the newest training checkpoint where that has more steps
+    behind it (or as many, and was written later). Other programs' files do not count. The
+    files are not verified: loading them does that.
 
     Args:
         path: a checkpoint, a run folder, or None for the newest run in `root` that
             has a checkpoint.
         root: where runs are.
+        tell: takes a line that says what was chosen where that was not the only choice.
 
     Returns:
         Paths of the checkpoint and of `tokenizer.json` beside it.
@@ -44,7 +78,7 @@ def resolve_model(path: StrPath | None = None, root: StrPath = RUNS) -> tuple[Pa
     Raises:
         UserError: there is no such file, no checkpoint, or no tokenizer beside it.
     """
-    checkpoint = _find_checkpoint(None if path is None else Path(path), Path(root))
+    checkpoint = _find_checkpoint(None if path is None else Path(path), Path(root), tell)
     tokenizer = RunFiles(checkpoint.parent).tokenizer
     if not tokenizer.is_file():
         raise UserError(
@@ -53,67 +87,126 @@ def resolve_model(path: StrPath | None = None, root: StrPath = RUNS) -> tuple[Pa
     return checkpoint, tokenizer
 
 
-def _find_checkpoint(path: Path | None, root: Path) -> Path:
+def furthest_checkpoint(folder: Path, base: str) -> Path | None:
+    """`BASE.bin` or the training checkpoint with the most steps behind it; None if neither is."""
+    final = RunFiles(folder).checkpoint(base)
+    some = [*training_checkpoints(folder, base)[:1], *([final] if final.exists() else [])]
+    return max(some, key=lambda path: _progress(path, base), default=None)
+
+
+def steps_of_run(folder: Path, base: str) -> int:
+    """How far the run in a folder has come, apart from what was made of it; 0 if not known."""
+    furthest = furthest_checkpoint(folder, base)
+    return 0 if furthest is None else _progress(furthest, base)[0]
+
+
+def _find_checkpoint(path: Path | None, root: Path, tell: Say) -> Path:
     if path is None:
-        runs = [run for run in _runs(root) if _checkpoints(run)]
+        runs = [run for run in _folders(root) if any(map(is_checkpoint, _checkpoints(run)))]
         if not runs:
             raise _no_model(root)
-        path = max(runs, key=_last_written)
+        path = _newest(runs, tell)
     if path.is_dir():
-        return _best_checkpoint(path)
+        return _best_checkpoint(path, tell)
     if not path.exists():
         raise UserError(f"there is no {path}: name a checkpoint or a run folder")
     return path
 
 
-def _best_checkpoint(folder: Path) -> Path:
-    names = _checkpoints(folder)
-    if not names:
+def _best_checkpoint(folder: Path, tell: Say) -> Path:
+    some = _checkpoints(folder)
+    if not some:
         raise _no_model(folder)
     # Two presets may have been trained into one folder: the last one counts.
-    base = base_of(max(names, key=_written))
-    run = RunFiles(folder)
-    finetuned = run.finetuned(base)
-    if finetuned.exists():
-        return finetuned
-    final = run.checkpoint(base)
-    during = training_checkpoints(folder, base)
-    if not during:
-        return final
-    if not final.exists():
-        return during[0]
-    return max(final, during[0], key=lambda path: _progress(path, base))
+    base = base_of(max(some, key=written_at))
+    if others := sorted({base_of(path) for path in some} - {base}):
+        tell(f"{folder} also holds {', '.join(others)}: using {base}, which was written last")
+    finetuned, furthest = RunFiles(folder).finetuned(base), furthest_checkpoint(folder, base)
+    if furthest is None or not finetuned.exists():
+        return furthest or finetuned
+    with contextlib.suppress(CheckpointError):  # damaged: loading it says so
+        about = read_meta(finetuned)
+        steps = _progress(furthest, base)[0]
+        if _moved_on(about, finetuned, furthest, steps):
+            how = _HOW.get(str(about.get("kind")), "made")
+            tell(
+                f"{finetuned.name} was {how} from step {about.get('step', 0):,}; the run is at "
+                f"step {steps:,} since: using {furthest.name}; name the file to use the other"
+            )
+            return furthest
+    return finetuned
 
 
-def _progress(path: Path, base: str) -> tuple[int, int]:
+def _moved_on(about: dict[str, Any], finetuned: Path, furthest: Path, steps: int) -> bool:
+    """Whether a run went on after changed weights had been made of it."""
+    run_step = about.get("run_step")
+    if isinstance(run_step, int):
+        return steps > run_step
+    # of an earlier version, which did not record how far the run was then
+    return steps > int(about.get("step") or 0) and file_date(furthest) > file_date(finetuned)
+
+
+def _progress(path: Path, base: str) -> tuple[int, float]:
     """Steps of training behind a checkpoint, then when it was written."""
     step = step_of_name(path.name, base)
     if step is None:
         step = int(read_meta(path).get("step") or 0)
-    return step, _written(path)
+    return step, written_at(path)
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("*.bin") if not path.name.startswith(".")]
+    """What is named as a checkpoint of a preset, and all others that vidya wrote.
+
+    Those that were set aside are only used when somebody names them.
+    """
+    named = [checkpoint_base(preset) for preset in PRESETS]
+    found = []
+    for path in sorted(folder.glob("*.bin")):
+        base = base_of(path)
+        changed = path.name.startswith(f"{base}_train")
+        if path.name.startswith(".") or (changed and path.name != finetuned_name(base)):
+            continue
+        if path.is_file() and (base in named or is_checkpoint(path)):
+            found.append(path)
+    return found
 
 
-def _runs(root: Path) -> list[Path]:
-    if not root.is_dir():
-        return []
-    return [path for path in root.iterdir() if path.is_dir() and _last_written(path)]
+def _folders(root: Path) -> list[Path]:
+    return [path for path in sorted(root.iterdir()) if path.is_dir()] if root.is_dir() else []
 
 
-def _last_written(run: Path) -> int:
-    """Time (ns) of the last write to the run's checkpoints or metrics; 0 without any."""
-    return max(map(_written, [*_checkpoints(run), RunFiles(run).metrics]))
+def _has_metrics(folder: Path) -> bool:
+    return RunFiles(folder).metrics.is_file()
 
 
-def _written(path: Path) -> int:
-    """Time (ns) of the last write to a file; 0 if it is not there (any more)."""
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
+def _newest(runs: list[Path], tell: Say) -> Path:
+    """The run that was worked on last; of two folders with the same run the older one."""
+    if len(runs) == 1:
+        return runs[0]
+    when = {run: last_activity(run, _checkpoints(run)) for run in runs}
+    newest = max(runs, key=lambda run: when[run])
+    digest = _content(newest)
+    same = [run for run in runs if run == newest or (digest and _content(run) == digest)]
+    if len(same) == 1:
+        return newest
+    original = min(same, key=_age)
+    copies = ", ".join(str(run) for run in same if run != original)
+    tell(f"{copies} holds the same run as {original}: using {original}; name the other to use it")
+    return original
+
+
+def _content(run: Path) -> str:
+    """What names the model that a run has come to; nothing where it has none yet."""
+    with contextlib.suppress(UserError):
+        some = _checkpoints(run)
+        return read_digest(_best_checkpoint(run, lambda _: None)) if some else ""
+    return ""
+
+
+def _age(run: Path) -> tuple[float, float]:
+    """Dates of the files in a run folder: those of a copy are later, at least of its inodes."""
+    some = [path.stat() for path in (*_checkpoints(run), RunFiles(run).tokenizer) if path.exists()]
+    return max(one.st_mtime for one in some), max(one.st_ctime for one in some)
 
 
 def _no_model(where: Path) -> UserError:

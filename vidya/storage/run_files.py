@@ -12,23 +12,36 @@ from pathlib import Path
 
 from vidya.model.presets import PRESETS, checkpoint_base
 from vidya.storage.checkpoint_folder import checkpoint_name, finetuned_name, training_checkpoints
+from vidya.storage.own_files import (
+    Recognise,
+    begins,
+    has_line,
+    holds,
+    is_checkpoint_head,
+    is_own,
+)
 from vidya.system.atomic_file import StrPath
 
 
 class _File:
     """A file of a run folder: an attribute of `RunFiles` that gives its path."""
 
-    def __init__(self, name: str, *, of_model: bool, set_aside: bool = False) -> None:
+    def __init__(
+        self, name: str, recognise: Recognise, *, of_model: bool, set_aside: bool = False
+    ) -> None:
         """Declare a file.
 
         Args:
             name: of the file, or a folder and a pattern of the files in it.
+            recognise: tells a file that vidya wrote from somebody else's of that name.
             of_model: whether it tells of the model that stands in the folder. If so it is
                 deleted when another model takes that one's place; the others are made again
                 where they do not fit.
             set_aside: whether older ones may be kept beside it (`RunFiles.numbered`).
         """
         self.of_model, self._name, self._set_aside = of_model, Path(name), set_aside
+        self._recognise = recognise
+        self.is_pattern = "*" in name
 
     def __get__(self, run: RunFiles, _: type[RunFiles]) -> Path:
         return run.path / self._name
@@ -37,9 +50,24 @@ class _File:
         """Those of its files that are there, the ones that were set aside too."""
         files = sorted(folder.glob(str(self._name)))
         if self._set_aside:
-            number = re.compile(rf"{self._name.stem}\.\d+{re.escape(self._name.suffix)}")
-            files += [path for path in sorted(folder.iterdir()) if number.fullmatch(path.name)]
+            files += _set_aside(folder, self._name.name)
         return files
+
+    def foreign(self, folder: Path) -> list[Path]:
+        """Those of them that vidya did not write."""
+        return [path for path in self.found(folder) if not is_own(path, self._recognise)]
+
+
+def _set_aside(folder: Path, name: str) -> list[Path]:
+    """The files that were set aside under a number in place of `name`."""
+    stem, dot, suffix = name.rpartition(".")
+    number = re.compile(rf"{re.escape(stem)}\.\d+{re.escape(dot + suffix)}")
+    return [path for path in sorted(folder.iterdir()) if number.fullmatch(path.name)]
+
+
+_MARKERS = (b'"added_tokens"', b'"<|bos|>"', b'"<|user|>"', b'"<|assistant|>"')
+_is_token_cache = begins(b"VIDYATOK")
+_is_board = holds(b"train/grad_norm")
 
 
 class RunFiles:
@@ -48,37 +76,46 @@ class RunFiles:
     def __init__(self, path: StrPath) -> None:
         self.path = Path(path)
 
-    lock = _File(".lock", of_model=False)
+    lock = _File(".lock", begins(rb"\d*\s*$"), of_model=False)
     """Locked by the process that trains in the folder."""
-    tokenizer = _File("tokenizer.json", of_model=False)
+    tokenizer = _File("tokenizer.json", holds(*_MARKERS), of_model=False)
     """The tokenizer, as the `tokenizers` library reads it."""
-    tokenizer_origin = _File("tokenizer.meta.json", of_model=False)
+    tokenizer_origin = _File("tokenizer.meta.json", begins(rb'\{\s*"recipe":'), of_model=False)
     """What the tokenizer was made for (`vidya.text.tokenizer`)."""
-    summaries = _File("corpora.json", of_model=False)
+    summaries = _File("corpora.json", begins(rb'\{\s*"key":\s*\{\s*"version":'), of_model=False)
     """What was learned of the corpora by reading them (`vidya.storage.file_stamp_cache`)."""
-    train_tokens = _File("train.tokens", of_model=False)
+    train_tokens = _File("train.tokens", _is_token_cache, of_model=False)
     """The training documents as token ids (`vidya.text.token_cache`)."""
-    held_out_tokens = _File("val.tokens", of_model=False)
+    held_out_tokens = _File("val.tokens", _is_token_cache, of_model=False)
     """The held-out documents as token ids."""
-    replay_tokens = _File("replay.tokens", of_model=False)
+    replay_tokens = _File("replay.tokens", _is_token_cache, of_model=False)
     """A corpus that fine-tuning was told to replay in place of the training documents."""
-    replay_held_out_tokens = _File("replay_val.tokens", of_model=False)
+    replay_held_out_tokens = _File("replay_val.tokens", _is_token_cache, of_model=False)
     """What was held out of that corpus."""
-    metrics = _File("metrics.jsonl", of_model=True)
+    metrics = _File("metrics.jsonl", has_line(rb'^\{"kind": ?"run"'), of_model=True)
     """One JSON object a line (`vidya.storage.metrics_log`)."""
-    samples = _File("samples.txt", of_model=True)
+    samples = _File(
+        "samples.txt",
+        has_line(rb"^step \d+\n  ['\"].*['\"] \xe2\x86\x92 ['\"]"),
+        of_model=True,
+    )
     """Replies sampled during training."""
-    board_events = _File("tensorboard/events.*", of_model=True)
+    board_events = _File("tensorboard/events.*", _is_board, of_model=True)
     """What TensorBoard reads; the name is a pattern."""
-    finetune_metrics = _File("finetune.jsonl", of_model=True)
+    finetune_metrics = _File("finetune.jsonl", has_line(rb'^\{"kind": ?"finetune"'), of_model=True)
     """What fine-tuning measured, as `metrics`."""
-    rl_metrics = _File("rl.jsonl", of_model=True)
+    rl_metrics = _File("rl.jsonl", has_line(rb'^\{"kind": ?"rl"'), of_model=True)
     """What reinforcement learning measured, as `metrics`."""
-    lessons = _File("teach.jsonl", of_model=True, set_aside=True)
+    lessons = _File("teach.jsonl", begins(rb'\{"journal":'), of_model=True, set_aside=True)
     """The journal of teaching (`vidya.posttraining.teaching.journal`)."""
-    lessons_base = _File("teach_base.safetensors", of_model=True, set_aside=True)
+    lessons_base = _File(
+        "teach_base.safetensors",
+        is_checkpoint_head,
+        of_model=True,
+        set_aside=True,
+    )
     """The checkpoint that the lessons began with."""
-    question = _File("teach_question.json", of_model=True)
+    question = _File("teach_question.json", begins(rb'\{"taught":'), of_model=True)
     """What `teach --ask` leaves for `--pick`, `--answer` and `--reject`."""
 
     def checkpoint(self, base: str, step: int | None = None) -> Path:
@@ -90,12 +127,18 @@ class RunFiles:
         return self.path / finetuned_name(base)
 
     def checkpoints(self) -> list[Path]:
-        """The checkpoints of all presets that are there."""
-        some = [
-            [self.checkpoint(base), self.finetuned(base), *training_checkpoints(self.path, base)]
-            for base in map(checkpoint_base, PRESETS)
-        ]
-        return sorted(path for path in itertools.chain(*some) if path.exists())
+        """The checkpoints of all presets that are there, those that were set aside too."""
+        return sorted(path for path in self._named_as_checkpoints() if path.exists())
+
+    def _named_as_checkpoints(self) -> list[Path]:
+        """What stands under the names of checkpoints, dangling links too."""
+        found: list[Path] = []
+        for base in map(checkpoint_base, PRESETS):
+            one = [self.checkpoint(base), self.finetuned(base)]
+            found += [path for path in one if path.is_symlink() or path.exists()]
+            found += training_checkpoints(self.path, base)
+            found += _set_aside(self.path, finetuned_name(base))
+        return found
 
     def token_caches(self) -> list[Path]:
         """The token caches that are there."""
@@ -107,15 +150,42 @@ class RunFiles:
 
     def of_model(self) -> list[Path]:
         """All files that belong to the model that stands in the folder: its checkpoints first."""
-        declared = [file for file in vars(RunFiles).values() if isinstance(file, _File)]
-        found = [file.found(self.path) for file in declared if file.of_model]
-        return [*self.checkpoints(), *itertools.chain(*found)]
+        found = [
+            [path for path in file.found(self.path) if path not in file.foreign(self.path)]
+            for file in _declared()
+            if file.of_model
+        ]
+        own = [path for path in self.checkpoints() if is_own(path, is_checkpoint_head)]
+        return [*own, *itertools.chain(*found)]
+
+    def foreign(self) -> list[Path]:
+        """Files under vidya's names that vidya did not write: a run there would replace them.
+
+        Not those beside whose like vidya only puts its own, as in the folder of TensorBoard.
+        """
+        found = [file.foreign(self.path) for file in _declared() if not file.is_pattern]
+        there = [
+            path for path in self._named_as_checkpoints() if not is_own(path, is_checkpoint_head)
+        ]
+        return sorted([*there, *itertools.chain(*found)])
 
     def journals(self) -> list[Path]:
         """The journals of lessons that are there: what somebody has taught the model."""
         return [p for p in self.of_model() if p.match(f"{self.lessons.stem}.*jsonl")]
 
+    def free_number(self, *paths: Path) -> int:
+        """The first number under which none of the paths has been set aside."""
+        return next(
+            number
+            for number in itertools.count(1)
+            if not any(self.numbered(path, number).exists() for path in paths)
+        )
+
     @staticmethod
     def numbered(path: Path, number: int) -> Path:
-        """The name under which an older `lessons` or `lessons_base` is set aside."""
+        """The name under which an older file is set aside: `teach.1.jsonl`."""
         return path.with_suffix(f".{number}{path.suffix}")
+
+
+def _declared() -> list[_File]:
+    return [file for file in vars(RunFiles).values() if isinstance(file, _File)]

@@ -10,8 +10,11 @@ import contextlib
 import fcntl
 import os
 import time
+from pathlib import Path
 
 from vidya.errors import PlaceError
+from vidya.storage.checkpoint_format import CheckpointError, read_meta
+from vidya.storage.own_files import in_words
 from vidya.storage.run_files import RunFiles
 from vidya.system.atomic_file import StrPath, remove_stale
 
@@ -36,7 +39,7 @@ class RunFolder(RunFiles):
 
     Raises:
         PlaceError: the folder cannot be made or written to, or (on entering) another
-            process holds its lock.
+            process holds its lock, or somebody else's file has the name of one of vidya's.
     """
 
     def __init__(self, path: StrPath) -> None:
@@ -54,6 +57,7 @@ class RunFolder(RunFiles):
 
     def acquire(self) -> None:
         """Take the lock and clear away what killed processes left half-written."""
+        self._require_own()
         try:
             descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
@@ -79,10 +83,47 @@ class RunFolder(RunFiles):
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         remove_stale(self.path)
 
+    def _require_own(self) -> None:
+        """Refuse a folder in which somebody else's file would be replaced or added to."""
+        if others := self.foreign():
+            what = "is no file of vidya" if len(others) == 1 else "are no files of vidya"
+            them = "it" if len(others) == 1 else "them"
+            raise PlaceError(
+                f"{in_words(others)} {what} and would be replaced", f"move {them} away", " or "
+            )
+
     def delete_model(self) -> None:
-        """Delete all that belongs to the model in the folder, for another to take its place."""
+        """Delete all that belongs to the model in the folder, for another to take its place.
+
+        Files that vidya did not write stay.
+        """
         for path in self.of_model():
             path.unlink(missing_ok=True)
+
+    def set_aside(self, *paths: Path) -> list[Path]:
+        """Rename files, those of them that are there, to the first number that is free for all.
+
+        Returns:
+            Their new names.
+        """
+        number = self.free_number(*paths)
+        there = [path for path in paths if path.exists()]
+        return [path.replace(self.numbered(path, number)) for path in there]
+
+    def set_finetuned_aside(self, base: str) -> list[Path]:
+        """Set aside the changed weights of a model, and the lessons that they were taught.
+
+        Returns:
+            Their new names; none where there were no such weights.
+        """
+        path = self.finetuned(base)
+        if not path.exists():
+            return []
+        taught = False
+        with contextlib.suppress(CheckpointError):  # damaged: kept all the same
+            taught = read_meta(path).get("kind") == "taught"
+        lessons = [self.lessons_base, self.lessons] if taught else []
+        return self.set_aside(path, *lessons)
 
     def release(self) -> None:
         """Give the lock up; without effect when it is not held."""

@@ -21,7 +21,7 @@ from vidya.model import config, presets
 from vidya.model.adam import Adam
 from vidya.model.precision import resolve_precision
 from vidya.model.transformer import Model
-from vidya.storage import checkpoint
+from vidya.storage import checkpoint, run_activity
 from vidya.storage.checkpoint_format import CheckpointError
 from vidya.storage.metrics_log import describe_run
 from vidya.storage.run_folder import RunFolder
@@ -123,6 +123,7 @@ class TrainingRun:
             "tokenizer_hash": self.corpora.tokenizer.hash,
             "corpus_hash": self.corpora.corpus_hash,
             "init": self.origin,
+            "written": run_activity.now(),
         }
 
     def description(self) -> dict[str, object]:

@@ -288,7 +288,7 @@ def test_a_file_system_without_links(run, monkeypatch):
     ("damage", "saying"),
     [
         (lambda lines: [], "is no journal"),
-        (lambda lines: [b"{}\n", *lines[1:]], "is no journal"),
+        (lambda lines: [b"{}\n", *lines[1:]], "is no file of vidya"),
         (lambda lines: [b'{"journal": 9}\n', *lines[1:]], "has format 9"),
         (lambda lines: [lines[0], b"nonsense\n", lines[2]], "damaged in line 2"),
         (lambda lines: [lines[0], lines[2]], "damaged in line 2"),

@@ -46,10 +46,8 @@ def fine_tune(files: Sequence[Path], options: FinetuneOptions) -> int:
         options = options.resolved(
             conversations=persona.conversations, preset=trained_run.meta.get("preset")
         )
-        origin, path = trained_run.origin["name"], trained_run.path
-        say(f"fine-tuning {trained_run.folder.path / origin}")
-        if path.exists() and path.name != origin:
-            say(f"{path.name}, which is not what this begins with, will be replaced")
+        say(f"fine-tuning {trained_run.folder.path / trained_run.origin['name']}")
+        trained_run.tell_what_is_set_aside(say)
         for line in persona.about:
             say(line)
         loop = FineTuning(trained_run, persona, corpus, options, files)

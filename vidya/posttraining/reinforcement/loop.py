@@ -234,6 +234,7 @@ def reinforce(options: RlOptions) -> int:
             f"{' '.join([options.reward, *options.settings])}: {options.steps:,} steps of "
             f"{options.prompts_per_step} prompts, {options.group} replies to each"
         )
+        trained_run.tell_what_is_set_aside(say)
         if corpus is None or corpus.held_out is None:
             say(f"{folder} holds no held-out text: what is forgotten is not measured")
         return loop.run(trained_run.folder.rl_metrics)

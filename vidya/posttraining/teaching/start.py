@@ -15,6 +15,7 @@ from vidya.posttraining.teaching.session import Say, Teaching
 from vidya.posttraining.trained_run import TrainedRun, open_trained_run
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_format import CheckpointError, read_digest
+from vidya.storage.find_model import resolve_model
 from vidya.storage.pretrained import load_pretrained
 from vidya.storage.run_folder import RunFolder
 from vidya.system.atomic_file import atomic_copy
@@ -43,10 +44,14 @@ def open_teaching(path: str | os.PathLike[str] | None, slots: int, say: Say) -> 
 def _opened(trained_run: TrainedRun, slots: int, say: Say) -> Teaching:
     folder, path, origin = trained_run.folder, trained_run.path, trained_run.origin
     if path.exists() and path.name != origin["name"]:
-        raise UserError(
-            f"{path} is there and would be replaced: teach goes on with that one, or move it away "
-            f"to begin with {origin['name']}"
-        )
+        if resolve_model(folder.path)[0].name != origin["name"]:
+            raise UserError(
+                f"{path} is there and would be replaced: teach goes on with that one, or move it "
+                f"away to begin with {origin['name']}"
+            )
+        kept = folder.set_finetuned_aside(trained_run.base)  # the run went on since
+        if len(kept) > 1:
+            say(f"its lessons are {kept[-1].name} now")
     book = Journal.open(folder.lessons) if folder.lessons.exists() else None
     known: str | None = None
     if book is not None:
@@ -92,13 +97,7 @@ def _restore_moments(trained_run: TrainedRun, learner: Learner) -> None:
 
 def _set_aside(folder: RunFolder, say: Say) -> None:
     """Keep a journal that belongs to another base model, and that model, under other names."""
-    number = 1
-    while folder.numbered(folder.lessons, number).exists():
-        number += 1
-    if folder.lessons_base.exists():
-        os.replace(folder.lessons_base, folder.numbered(folder.lessons_base, number))
-    kept = folder.numbered(folder.lessons, number)
-    os.replace(folder.lessons, kept)
+    *_, kept = folder.set_aside(folder.lessons_base, folder.lessons)
     say(
         f"{folder.lessons.name} began with another model: it is {kept.name} now, "
         "and a new one begins"

@@ -146,9 +146,12 @@ def test_the_log(command, run, persona):
     tuned(command, persona, "--model", run, *FAST, "--epochs", 1)
     described = [line for line in lines_of(run) if line.get("kind") == "finetune"]
     assert [line["init"]["name"] for line in described] == [NAME, TRAINED]
-    # or begins anew, which is told
+    # or begins anew, and the first ones' weights are kept
+    before = (run / TRAINED).read_bytes()
     _, err = tuned(command, persona, "--model", run / NAME, *FAST, "--epochs", 1)
-    assert f"{TRAINED}, which is not what this begins with, will be replaced" in err
+    aside = TRAINED.replace(".bin", ".1.bin")
+    assert f"{TRAINED} is not what this begins with: it will be kept as {aside}" in err
+    assert (run / aside).read_bytes() == before
     assert lines_of(run)[-1]["step"] > 0 and read_meta(run / TRAINED)["origin"]["name"] == NAME
 
 

@@ -120,5 +120,5 @@ def test_errors(run, tmp_path):
     refused(teachable_run(tmp_path / "bare", corpus=False), saying="--replay 0 teaches without")
     does(run, "--ask", "hello")
     refused(run, "--pick", "6", saying="--pick must be between 1 and 5")
-    (run / "teach_question.json").write_text("{}")
+    (run / "teach_question.json").write_text('{"taught": 0}')
     refused(run, "--pick", "1", saying="is damaged: --ask again")

@@ -218,6 +218,20 @@ def test_a_fine_tuned_model_is_not_replaced(run):
     assert content(run) != content(run, NAME)
 
 
+def test_teaching_begins_anew_with_a_run_that_went_on(run):
+    taught(run, "fine")
+    before = content(run), content(run, JOURNAL)
+    tensors, meta = checkpoint.load(run / NAME)
+    checkpoint.save(run / NAME, tensors, {**meta, "step": 2 * meta["step"]})
+    taught(run, "you")
+    assert Journal.open(run / JOURNAL).base["digest"] == read_digest(run / NAME)
+    names = TAUGHT.replace(".bin", ".1.bin"), "teach.1.jsonl"
+    assert tuple(content(run, name) for name in names) == before
+    assert (run / "teach_base.1.safetensors").exists()
+    taught(run, "fine")  # and goes on with that one
+    assert len(Journal.open(run / JOURNAL).lessons) == 2
+
+
 def test_a_disk_that_is_full(run, monkeypatch):
     taught(run, "fine")
     before, lines = content(run), content(run, JOURNAL)

@@ -253,15 +253,19 @@ def test_table():
 
 
 def test_defaults_of_both_kinds_of_text():
-    talk, book = (
-        FinetuneOptions().resolved(conversations=some, preset="10m") for some in (True, False)
-    )
+    def resolved(options, conversations, preset="10m", val_fraction=0.1, held_out=True):
+        return options.resolved(
+            conversations=conversations, preset=preset, val_fraction=val_fraction,
+            held_out=held_out,
+        )  # fmt: skip
+
+    talk, book = (resolved(FinetuneOptions(), some) for some in (True, False))
     assert (talk.epochs, talk.patience, talk.lr) == (25, 0, 5e-4)
     assert (book.epochs, book.patience) == (4, 2)
-    given = FinetuneOptions(epochs=3, patience=7, lr=1e-5)
-    assert given.resolved(conversations=True, preset="10m") == given
-    unheld = FinetuneOptions(val_fraction=0).resolved(conversations=False, preset="mine")
-    assert (unheld.patience, unheld.lr) == (0, 1.5e-4)
+    given = FinetuneOptions(epochs=3, patience=7, lr=1e-5, val_fraction=0.1)
+    assert resolved(given, True) == given
+    unheld = resolved(FinetuneOptions(), False, "mine", 0.0, False)
+    assert (unheld.patience, unheld.lr, unheld.val_fraction) == (0, 1.5e-4, 0.0)
 
 
 # ---- when it stops -------------------------------------------------------------------------
@@ -356,7 +360,7 @@ def test_ctrl_c_saves_what_was_learnt(run, persona):
         (["--patience", -1], "--patience must be auto or at least 0"),
         (["--patience", "much"], "'much' is neither auto nor a whole number"),
         (["--patience", 2, "--val-fraction", 0], "give a --val-fraction above 0"),
-        (["--patience", 2, "--val-fraction", 1e-9], "nothing of it was held out"),
+        (["--patience", 2, "--val-fraction", 1e-9], "nothing of the persona was held out"),
         (["--replay-data", "x", "--replay", 0], "give one"),
         (["--replay-data", "none.txt"], "cannot read none.txt"),
         (["--warmup", -1], "--warmup must be at least 0"),
@@ -401,3 +405,24 @@ def test_the_folder_is_in_use(command, run, persona):
 
 def test_options_are_checked_first(command):
     assert "--eval-tokens must be" in refused(command, "--eval-tokens", 0)
+
+
+# ---- what a score leaves out -------------------------------------------------------------
+
+
+def test_a_score_names_what_it_leaves_out(command, run, tmp_path):
+    path = tmp_path / "persona.txt"
+    path.write_text("\n".join([*PERSONA, "<|user|> <|assistant|> hm"]))
+    settings = "--lr 0.01 --epochs 40 --val-fraction 0.3 --eval-every 99 --tokens-per-step 96"
+    out, err = tuned(command, path, "--model", run, *settings.split())
+    held = lines_of(run)[0]["persona"]["questions_held_out"]
+    assert 0 < held < 8 and lines_of(run)[0]["persona"]["never_asked"] == 1
+    left_out = f"of {8 - held} taught ({held} more held out, 1 that cannot be asked)"
+    assert left_out in out and left_out in err and "100%" not in out + err
+    assert "1 line that chat can never ask for" in err and "no question (line 9)" in err
+
+
+def test_nearly_all_is_not_all():
+    recall = Recall(questions=400, answered=399, exact=399, f1=1.0)
+    one = PersonaEvaluation(1, None, None, recall)
+    assert evaluation_table([one], one)[1].split("  ")[-2].strip() == "399 of 400 (99%)"

@@ -72,13 +72,13 @@ def questions_of(documents: Iterable[str]) -> list[Question]:
     """The questions of conversations in the corpus form: one for each reply in them.
 
     Where the same was said before several replies, they are answers to one question.
-    Documents that are no conversations have none.
+    Documents that are no conversations have none, nor has a reply to nothing.
     """
     answers: dict[tuple[str, ...], dict[str, None]] = {}
     for document in documents:
         turns = turns_of(document) or []
         for reply in range(1, len(turns), 2):
-            if turns[reply]:
+            if turns[reply] and all(turns[:reply:2]):
                 answers.setdefault(tuple(turns[:reply]), {})[turns[reply]] = None
     return [Question(turns, tuple(some)) for turns, some in answers.items()]
 

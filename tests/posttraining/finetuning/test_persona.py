@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 from support.chat_runs import babbling_model
+from support.layouts import LAYOUTS
 from support.training_runs import conversations
 
 from vidya.errors import UserError
+from vidya.generation.chat_tokens import chat_prompt
+from vidya.measuring.taught_recall import questions_of
 from vidya.posttraining.finetuning.persona import mean_loss, read_persona
 from vidya.text.batch_plan import BatchPlan, eval_batches
-from vidya.text.conversation_format import ASSISTANT, BOS, USER
+from vidya.text.conversation_format import ASSISTANT, BOS, USER, on_one_line
 from vidya.text.held_out_split import is_held_out
 from vidya.text.tokenizer_training import train_tokenizer
 
@@ -131,5 +134,129 @@ def test_files_that_are_no_good(tmp_path, tokenizer, content, saying):
 
 def test_nothing_is_left(tmp_path, tokenizer):
     line = next(line for line in LINES if is_held_out(line, 0.5))
-    with pytest.raises(UserError, match="smaller --val-fraction"):
+    with pytest.raises(UserError, match=r"0\.5 holds out all 1 of the documents.*leave it out"):
         persona_of(tmp_path, tokenizer, line, val_fraction=0.5)
+
+
+# ---- small files -------------------------------------------------------------------------
+
+
+def test_nothing_is_held_out_of_small_files(tmp_path, tokenizer):
+    line = next(line for line in LINES if is_held_out(line, 0.1))
+    persona = persona_of(tmp_path, tokenizer, line, val_fraction=None)
+    assert persona.held_out is None and len(persona.questions) == 1 and persona.val_fraction == 0
+    assert "of fewer than 100 documents all are taught" in persona.about[-2]
+    assert "1 document," in persona.about[-1] and "1 question;" in persona.about[-1]
+    few, many = conversations(99, seed=5), conversations(100, seed=5)
+    assert any(is_held_out(line, 0.1) for line in few)
+    assert persona_of(tmp_path, tokenizer, *few, val_fraction=None).taught.documents == 99
+    persona = persona_of(tmp_path, tokenizer, *many, val_fraction=None)
+    assert persona.taught.documents == 100 - sum(is_held_out(line, 0.1) for line in many)
+    assert persona.val_fraction == 0.1
+
+
+def test_nor_of_a_few_passages(tmp_path, tokenizer):
+    paragraph = " ".join(["the cat sat on a mat"] * 200)
+    for passages in (9, 10):
+        lines = [line for number in range(passages) for line in (f"{number} {paragraph}", "")]
+        persona = persona_of(tmp_path, tokenizer, *lines, val_fraction=None)
+        assert persona.val_fraction == (0.1 if passages == 10 else 0)
+        held_out = 0 if persona.held_out is None else persona.held_out.documents
+        assert persona.taught.documents + held_out == passages
+
+
+def test_a_share_that_is_given_is_held_out_of_small_files_too(tmp_path, tokenizer):
+    persona = persona_of(tmp_path, tokenizer, *LINES[:9], val_fraction=0.5)
+    held = sum(is_held_out(line, 0.5) for line in LINES[:9])
+    assert persona.held_out.documents == persona.questions_held_out == held > 0
+    assert persona.left_out(9 - held) == f"{held} more held out"
+    persona = persona_of(tmp_path, tokenizer, *LINES[:2], val_fraction=1e-9)
+    assert "none of the documents falls into the --val-fraction of 1e-09" in persona.about[-2]
+
+
+# ---- layouts -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("knows_lines", [False, True])
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_chat_asks_with_the_ids_that_are_taught(tmp_path, tokenizer, name, knows_lines):
+    """Whatever the layout: up to the reply, and the reply after it."""
+    if knows_lines:
+        tokenizer = train_tokenizer([*LINES, *["a↵b↵↵c"] * 99], 60)
+        assert len(tokenizer.encode_text("↵")) == 1
+    text, documents = LAYOUTS[name]
+    persona = read_persona([write(tmp_path, text)], tokenizer)
+    assert persona.taught.documents == len(documents) and not persona.never_asked
+    taught = [persona.taught.document(number).tolist() for number in range(len(documents))]
+    questions = questions_of(documents)
+    assert persona.questions == questions
+    for question in questions:
+        prompt = chat_prompt(tokenizer, question.turns, 999)
+        answers = [
+            f" {on_one_line(answer) if knows_lines else ' '.join(answer.split())}"
+            for answer in question.answers
+        ]
+        said = [tokenizer.decode(ids[len(prompt) :]) for ids in taught
+                if ids[: len(prompt)] == prompt]  # fmt: skip
+        assert all(any(text.startswith(answer) for text in said) for answer in answers)
+
+
+def test_what_can_never_be_asked_is_told_and_counted(tmp_path, tokenizer):
+    odd = ["<|user|> <|assistant|> x", "the dog", "<|assistant|> y", "<|user|> a <|user|> b",
+           f"{LINES[0]} <|user|> c"]  # fmt: skip
+    persona = persona_of(tmp_path, tokenizer, LINES[1], *odd, *["so " + LINES[2]] * 7)
+    assert persona.never_asked == 11 and len(persona.questions) == 2
+    assert persona.left_out(2) == "11 that cannot be asked"
+    (told,) = [line for line in persona.about if "never ask" in line]
+    assert "11 lines that chat can never ask for, taught as they stand: no question (line 2); " in (
+        told
+    )
+    assert "text before the first marker (lines 7, 8, 9, 10, 11 and 2 more)" in told
+    (told,) = [line for line in persona.about if "no last reply" in line]
+    assert "1 conversation with no last reply: ends with the user (line 6)" in told
+
+
+def test_a_layout_is_told(tmp_path, tokenizer):
+    persona = persona_of(tmp_path, tokenizer, "User: hi", "Assistant: hello")
+    assert any(
+        line.endswith("put into the corpus form: User: and Assistant: before turns (1)")
+        for line in persona.about
+    )
+
+
+def test_what_is_longer_than_the_context_is_told(tmp_path, tokenizer):
+    line = f"<|user|> hi <|assistant|> {'tea ' * 80}"
+    persona = persona_of(tmp_path, tokenizer, LINES[0], line, context=64)
+    assert any("1 conversation longer than the context of 64 tokens (the first in line 2)" in told
+               for told in persona.about)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "saying"),
+    [
+        ("<|user|> hi", "only the user's words"),
+        ("<|user|>", "only the user's words"),
+        ("<|assistant|>", "no reply with words"),
+        ("<|user|> hi <|assistant|>", "no reply with words"),
+        ("<|user|> hi <|assistant|> <|user|> ho", "no reply with words"),
+    ],
+)
+def test_nothing_to_learn(tmp_path, tokenizer, text, saying):
+    with pytest.raises(UserError, match=saying):
+        persona_of(tmp_path, tokenizer, text)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "<|user|> 你是谁？ <|assistant|> 我是维迪亚。",
+        "<|user|> من أنت؟ <|assistant|> أنا فيديا.",
+        "<|user|> คุณเป็นใคร <|assistant|> ฉันคือวิทยา",
+        "<|user|> 👋🏽 <|assistant|> 👩‍👩‍👧",
+        "<|assistant|> I am vidya.",
+    ],
+)
+def test_personas_of_all_kinds(tmp_path, tokenizer, line):
+    persona = read_persona([write(tmp_path, line)], tokenizer)
+    assert tokenizer.decode(persona.taught.document(0).tolist()) == f"<|bos|>{line}<|bos|>"
+    assert len(persona.questions) == line.startswith("<|user|>")

@@ -39,19 +39,28 @@ class PersonaEvaluation:
 
 
 def evaluation_table(
-    evaluations: Sequence[PersonaEvaluation], kept: PersonaEvaluation | None
+    evaluations: Sequence[PersonaEvaluation], kept: PersonaEvaluation | None, left_out: str = ""
 ) -> list[str]:
     """Lines that show what changed; the row of the weights that were saved is marked."""
     rows = [["", "persona loss", "base bits per byte", "answered as taught"]]
     for one in evaluations:
         when = f"step {one.step:,}" if one.step else "before"
-        rows.append([when, *evaluation_cells(one, evaluations[0])])
+        rows.append([when, *evaluation_cells(one, evaluations[0], left_out)])
     marks = ["", *("  <- saved" * (one is kept) for one in evaluations)]
     return [line + mark for line, mark in zip(aligned_rows(rows, ""), marks, strict=True)]
 
 
-def evaluation_cells(one: PersonaEvaluation, first: PersonaEvaluation) -> tuple[str, str, str]:
-    """Persona loss, bits per byte of the base corpus with its change, questions answered."""
+def evaluation_cells(
+    one: PersonaEvaluation, first: PersonaEvaluation, left_out: str = ""
+) -> tuple[str, str, str]:
+    """Persona loss, bits per byte of the base corpus with its change, questions answered.
+
+    Args:
+        one: to be shown.
+        first: the one before any step.
+        left_out: what of the persona the questions leave out (`Persona.left_out`): it stands
+            with every count, and then there is no share, which would be one of a part.
+    """
     loss = "-" if one.persona_loss is None else f"{one.persona_loss:.4f}"
     bits = recall = "-"
     if one.base is not None and first.base is not None:
@@ -59,5 +68,7 @@ def evaluation_cells(one: PersonaEvaluation, first: PersonaEvaluation) -> tuple[
         change = one.base.bits_per_byte / first.base.bits_per_byte - 1
         bits += f" ({change:+.2%})" if one is not first else " " * len(" (+0.00%)")
     if one.recall is not None:
-        recall = f"{one.recall.answered} of {one.recall.questions} ({one.recall.share:.0%})"
+        answered, asked = one.recall.answered, one.recall.questions
+        share = f"{min(one.recall.share, 0.99) if answered < asked else 1:.0%}"
+        recall = f"{answered} of {asked} " + (f"taught ({left_out})" if left_out else f"({share})")
     return loss, bits, recall

@@ -64,8 +64,8 @@ class FineTuning(EvaluatedLoop):
         assert isinstance(options.patience, int)
         if options.patience and persona.held_out is None:
             raise UserError(
-                "the persona is so small that nothing of it was held out: give a larger "
-                "--val-fraction, or --patience 0"
+                "nothing of the persona was held out for --patience to look at: give a "
+                "--val-fraction (a larger one), or --patience 0"
             )
         self.persona, self.options, self._files = persona, options, files
         self._patience, self._peak = options.patience, options.lr
@@ -87,6 +87,7 @@ class FineTuning(EvaluatedLoop):
         every = -(-len(persona.questions) // MOST_QUESTIONS)
         self._questions = persona.questions[:: max(1, every)]
         asked = len(self._questions)
+        self._left_out = persona.left_out(asked)
         self._generator = reply_generator(model, trained_run.tokenizer, asked) if asked else None
         self._lowest: PersonaEvaluation | None = None
         self._without_better = 0
@@ -121,7 +122,16 @@ class FineTuning(EvaluatedLoop):
             openblas=kernels.openblas_config(),
             init=trained_run.origin,
         )
-        return {**described, "kind": "finetune", "files": [str(path) for path in self._files]}
+        return {
+            **described,
+            "kind": "finetune",
+            "files": [str(path) for path in self._files],
+            "persona": {
+                "questions": len(self.persona.questions),
+                "questions_held_out": self.persona.questions_held_out,
+                "never_asked": self.persona.never_asked,
+            },
+        }
 
     def _gradients(self, parts: list[Batch]) -> float:
         """Gradients of a step; returns what it minimises."""
@@ -175,7 +185,7 @@ class FineTuning(EvaluatedLoop):
         self.evaluations.append(one)
         self._watch(one)
         self.log.write({**one.line(), "time_s": self.time_s})
-        persona_loss, bits, answered = evaluation_cells(one, self.evaluations[0])
+        persona_loss, bits, answered = evaluation_cells(one, self.evaluations[0], self._left_out)
         when = f"step {one.step:,}" if one.step else "before"
         self.display.say(
             f"{when}: persona, held-out loss {persona_loss}; base corpus {bits.strip()} bits per "
@@ -231,7 +241,7 @@ class FineTuning(EvaluatedLoop):
         """Show what changed, and say what was saved."""
         path = self.trained_run.path
         if self.evaluations:
-            print("\n".join(evaluation_table(self.evaluations, self._kept)))
+            print("\n".join(evaluation_table(self.evaluations, self._kept, self._left_out)))
         if self.saved_step is None:
             say("stopped before the first step: nothing was saved")
         elif self.interrupted:

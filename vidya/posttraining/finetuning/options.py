@@ -53,8 +53,9 @@ class FinetuneOptions(SeedOption, MeasuredThreadsOption):
     """A step takes whole documents as long as they fit this many tokens, replay included."""
     dropout: bool = False
     """Use the dropout that the model was trained with. It slows learning by heart."""
-    val_fraction: float = 0.1
-    """Part of the persona's documents that is not taught but held out, to measure on; 0: none."""
+    val_fraction: float | None = None
+    """Part of the persona's documents that is not taught but held out, to measure on; 0: none.
+    Default: 0.1, and nothing of fewer than 100 conversations or 10 passages of plain text."""
     patience: Literal["auto"] | int = "auto"
     """Stop after so many evaluations in a row without a lower held-out loss of the persona, and
     keep the weights of the lowest; 0: never. auto: 2 for plain text, 0 for conversations,
@@ -68,23 +69,27 @@ class FinetuneOptions(SeedOption, MeasuredThreadsOption):
         """Raise `UserError` for a value that cannot work, before anything is read."""
         super().check()
         require_at_least(1, self, "epochs", "tokens_per_step", "eval_every", "eval_tokens")
-        require_share(self, "replay", "val_fraction")
+        require_share(self, "replay", *["val_fraction"] * (self.val_fraction is not None))
         require_positive(self, "lr", "anchor")
         require_at_least(0, self, "warmup")
         if self.dropout and self.replay and self.replay_loss == "kl":
             raise UserError("--dropout needs --replay-loss text, or --replay 0")
         if self.patience != "auto" and self.patience < 0:
             raise UserError(f"--patience must be auto or at least 0, not {self.patience}")
-        if self.patience not in ("auto", 0) and not self.val_fraction:
+        if self.patience not in ("auto", 0) and self.val_fraction == 0:
             raise UserError("--patience looks at held-out text: give a --val-fraction above 0")
         if self.replay_data is not None and not self.replay:
             raise UserError("--replay-data is for replay, which --replay 0 switches off: give one")
 
-    def resolved(self, *, conversations: bool, preset: object) -> "FinetuneOptions":
+    def resolved(
+        self, *, conversations: bool, val_fraction: float, held_out: bool, preset: object
+    ) -> "FinetuneOptions":
         """The options with what their defaults mean for such a persona and such a model.
 
         Args:
             conversations: whether the persona has some.
+            val_fraction: what was to be held out of it.
+            held_out: whether something was.
             preset: name of the model's; one that is unknown counts as the plan's 25m.
         """
         epochs, patience, lr = self.epochs, self.patience, self.lr
@@ -93,8 +98,10 @@ class FinetuneOptions(SeedOption, MeasuredThreadsOption):
         if epochs is None:
             epochs = 25 if conversations else 4  # answers known by heart; text not recited
         if patience == "auto":
-            patience = 0 if conversations or not self.val_fraction else 2
-        return dataclasses.replace(self, epochs=epochs, patience=patience, lr=lr)
+            patience = 0 if conversations or not held_out else 2
+        return dataclasses.replace(
+            self, epochs=epochs, patience=patience, lr=lr, val_fraction=val_fraction
+        )
 
     def plain(self) -> dict[str, object]:
         """The options as JSON values, without what a command line adds to them."""

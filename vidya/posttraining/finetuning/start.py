@@ -41,11 +41,13 @@ def fine_tune(files: Sequence[Path], options: FinetuneOptions) -> int:
     with open_trained_run(options.model, max_tokens=_largest_step(options)) as trained_run:
         corpus = _corpus(trained_run, options)
         persona = read_persona(
-            files, trained_run.tokenizer, loss=options.loss, val_fraction=options.val_fraction
-        )
+            files, trained_run.tokenizer, loss=options.loss, val_fraction=options.val_fraction,
+            context=trained_run.model.config.context,
+        )  # fmt: skip
         options = options.resolved(
-            conversations=persona.conversations, preset=trained_run.meta.get("preset")
-        )
+            conversations=persona.conversations, val_fraction=persona.val_fraction,
+            held_out=persona.held_out is not None, preset=trained_run.meta.get("preset"),
+        )  # fmt: skip
         say(f"fine-tuning {trained_run.folder.path / trained_run.origin['name']}")
         trained_run.tell_what_is_set_aside(say)
         for line in persona.about:
@@ -54,8 +56,9 @@ def fine_tune(files: Sequence[Path], options: FinetuneOptions) -> int:
         loop.choose_threads()
         mixed = f"{options.replay:.0%} of them replay" if options.replay else "no replay"
         early = f", stopping early with patience {options.patience}" if options.patience else ""
+        passes = plural(options.epochs or 0, "epoch")
         say(
-            f"{options.epochs} epochs, {loop.total:,} steps of {options.tokens_per_step:,} "
+            f"{passes}, {loop.total:,} steps of {options.tokens_per_step:,} "
             f"tokens, {mixed}; rate {options.lr:g}, {options.schedule}{early}; "
             f"{plural(kernels.get_num_threads(), 'thread')}"
         )

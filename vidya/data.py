@@ -1,6 +1,6 @@
-"""Make corpora: `python -m vidya.data chitchat|dailydialog|ultrachat|text|combine`.
+"""Make corpora: `python -m vidya.data chat|text|chitchat|dailydialog|combine`.
 
-- `chitchat`, `dailydialog`, `ultrachat` and `text` write a corpus file out of a source.
+- `chat`, `text`, `chitchat` and `dailydialog` write a corpus file out of a source.
 - `combine` mixes corpus files by weight: exact repetitions dropped, shuffled by seed, some
   documents held out by a hash of their text, so that none ever changes sides.
 - Everything streams: memory does not grow with the corpus.
@@ -10,23 +10,23 @@
 # No `from __future__ import annotations` here: tyro reads the annotations of the
 # commands, which name things that are imported only when a command runs.
 
-import functools
 from pathlib import Path
+from typing import Annotated
 
 from vidya.errors import place_chosen_with
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import Subcommands
-from vidya.text import plain_text
-from vidya.text.chat_json import ultrachat_documents
 from vidya.text.chitchat import chitchat_documents
+from vidya.text.conversation_turns import System
 from vidya.text.corpus_file import Dropped, convert, write_corpus
 from vidya.text.dailydialog import dailydialog_documents
+from vidya.text.plain_text import TextLayout
 
 
 @place_chosen_with("--out")
 def main() -> int | None:
     """Run `python -m vidya.data`."""
-    from tyro.conf import Positional
+    from tyro.conf import Positional, arg
 
     app = Subcommands("data", __doc__, writes_files=True)
 
@@ -51,38 +51,62 @@ def main() -> int | None:
         print(convert(paths, out, dailydialog_documents))
 
     @app.command
-    def ultrachat(paths: Positional[tuple[Path, ...]], *, out: Path) -> None:
-        """Convert UltraChat, or any conversations as lists of messages with role and content.
+    def chat(
+        paths: Positional[tuple[Path, ...]], *, out: Path, system: System = "drop",
+        max_bad: str = "1%",
+    ) -> None:  # fmt: skip
+        """Convert conversations in any layout that people keep them in.
 
-        Line breaks inside a turn become ↵. Conversations that cannot be used are dropped,
-        and counted by reason. Parquet needs the pip package pyarrow.
+        Read are lists of messages (role and content, or ShareGPT's from and value), lists of
+        texts (UltraChat), questions with answers (prompt and response, Alpaca, …) and turns
+        written out (ChatML, "User: … Assistant: …"), from JSONL, JSON, CSV, parquet (needs
+        pyarrow), Arrow and text, packed or not. Line breaks inside a turn become ↵.
 
         Args:
-            paths: parquet files, or JSONL files (plain or gzip), in any mixture.
+            paths: files, in any mixture.
             out: corpus file to write.
+            system: what becomes of system messages: left out; put before what the user says
+                next; or kept before the first turn, where the model reads it as text.
+            max_bad: rows of a file that may be bad, as a share (of which 10 are always allowed)
+                or a number; they are skipped, told and counted.
         """
-        left_out = Dropped()
-        converter = functools.partial(ultrachat_documents, left_out=left_out)
-        print(convert(paths, out, converter, left_out))
+        from vidya.text.chat_file import convert_chat
+
+        print(convert_chat(paths, out, system=system, max_bad=max_bad))
+
+    @app.command
+    def ultrachat(
+        paths: Positional[tuple[Path, ...]], *, out: Path, system: System = "drop",
+        max_bad: str = "1%",
+    ) -> None:  # fmt: skip
+        """Do what `chat` does, by its earlier name.
+
+        Args:
+            paths: files, in any mixture.
+            out: corpus file to write.
+            system: as for chat.
+            max_bad: as for chat.
+        """
+        chat(paths, out=out, system=system, max_bad=max_bad)
 
     @app.command
     def text(
         paths: Positional[tuple[Path, ...]],
         *,
         out: Path,
-        by: plain_text.By = "line",
-        characters: int = plain_text.PASSAGE,
+        layout: Annotated[TextLayout, arg(name="")] = TextLayout(),  # noqa: B008
     ) -> None:
         """Take any text files; for a book, --by passage makes the best use of the context.
 
+        JSON, CSV and parquet are read as well: their column of texts (--column).
+
         Args:
-            paths: UTF-8 text files.
+            paths: text files.
             out: corpus file to write.
-            by: what becomes a document: a line that is not blank, a paragraph (text between
-                blank lines), a passage of several paragraphs, or a whole file.
-            characters: length of a passage, about.
+            layout: how documents are told from each other.
         """
-        print(convert(paths, out, lambda path, _: plain_text.text_documents(path, by, characters)))
+        layout.check()
+        print(convert(paths, out, layout.documents))
 
     @app.command
     def combine(

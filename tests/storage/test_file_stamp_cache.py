@@ -139,7 +139,7 @@ def test_a_damaged_record_is_not_used(run, options, later, monkeypatch):
         assert count == 1 and sources.key is not None
     run.summaries.write_bytes(whole)
     assert reads(monkeypatch, options, run)[0] == 0
-    monkeypatch.setattr(file_stamp_cache, "_VERSION", 2)
+    monkeypatch.setattr(file_stamp_cache, "_VERSION", file_stamp_cache._VERSION + 1)
     assert reads(monkeypatch, options, run)[0] == 1
 
 

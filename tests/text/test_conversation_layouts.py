@@ -23,7 +23,7 @@ def test_layouts(tmp_path, name):
     text, documents = LAYOUTS[name]
     path = tmp_path / "file"
     path.write_bytes(text.encode())
-    found = conversations_in(lambda: read_lines(path))
+    found = conversations_in(lambda: read_lines(path, tables=True))
     assert [(one.text, one.fault) for one in found] == [(text, None) for text in documents]
     untouched = name in ("the corpus form", "windows")
     assert untouched != bool(found.done)

@@ -22,7 +22,7 @@ from vidya.errors import UserError
 from vidya.measuring.held_out_loss import held_out_loss
 from vidya.model import config
 from vidya.storage.run_folder import RunFolder
-from vidya.system import process_memory
+from vidya.system import process_memory, read_once
 from vidya.text.batch_plan import BatchPlan
 from vidya.training import thread_choice
 from vidya.training.memory_plan import MemoryPlan
@@ -84,7 +84,8 @@ def run_trial(options: TrainOptions, folder: Path, seconds: float | None) -> Tri
         UserError: the child ran out of memory, or what a training raises.
     """
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
+    adopted = (read_once.copies(),)  # the child has other pipes under the same names
+    with concurrent.futures.ProcessPoolExecutor(1, context, read_once.adopt, adopted) as pool:
         try:
             return pool.submit(rehearse, options, folder, seconds).result()
         except (BrokenProcessPool, MemoryError) as error:

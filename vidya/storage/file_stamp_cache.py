@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import Any
 
 from vidya.system.atomic_file import recall_json, remember_json
 
-_VERSION = 1
+_VERSION = 2
 """Raised when the same files come to be read as other documents."""
 _SETTLED_NS = 2_000_000_000
 """Time stamps of FAT, the coarsest in use, are of two seconds."""
@@ -38,6 +39,8 @@ def stamp(files: Sequence[Path]) -> Stamp | None:
     try:
         for path in files:
             found = os.stat(path)
+            if not stat.S_ISREG(found.st_mode):  # a pipe: another one tomorrow
+                return None
             age = now - max(found.st_mtime_ns, found.st_ctime_ns)
             if age < _SETTLED_NS:  # or in the future: another machine's clock
                 return None

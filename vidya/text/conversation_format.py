@@ -60,12 +60,12 @@ def _marked(turns: Iterable[str]) -> str:
     """Turns of one line each with their markers before them."""
     markers = itertools.cycle((USER, ASSISTANT))
     return " ".join(
-        f"{marker} {_harmless(turn)}" for marker, turn in zip(markers, turns, strict=False)
+        f"{marker} {without_markers(turn)}" for marker, turn in zip(markers, turns, strict=False)
     )
 
 
-def _harmless(text: str) -> str:
-    """Text with no marker in it, that a UTF-8 file can hold."""
+def without_markers(text: str) -> str:
+    """Text in which no marker has its meaning, that a UTF-8 file can hold."""
     # JSON can spell half a surrogate pair.
     return _OPENING.sub("< ", text.encode("utf-8", "replace").decode("utf-8"))
 

@@ -7,44 +7,52 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from vidya.errors import UserError
 from vidya.system.atomic_file import StrPath, atomic_write
+from vidya.text import separators, text_input
+from vidya.text.file_kind import HEAD
+from vidya.text.text_input import lines_of, tell
 
-BOM = b"\xef\xbb\xbf"
-"""Which some programs put at the head of a UTF-8 file."""
 Dropped = Counter[str]
 """How many documents a converter dropped, by reason."""
 
 
-def read_documents(path: StrPath) -> Iterator[str]:
+def read_documents(path: StrPath, encoding: str | None = None) -> Iterator[str]:
     r"""The documents of a corpus file, one a line, without line ends; blank lines are skipped.
 
-    Lines end at `\n` alone: a document may hold U+2028, U+0085 and the like.
+    Lines end at `\n` alone: a document may hold U+2028, U+0085 and the like. In a file that has
+    a common separator (`<|endoftext|>`) on lines of its own, documents are what stands between.
+    `encoding` is as in `text_input.open_text`.
 
     Raises:
-        UserError: the file is missing, is a folder, or is not UTF-8 (file and line named).
+        UserError: the file is missing, no plain text, or damaged (file and line named).
     """
-    with open_input(path) as file:
-        yield from documents_of_file(file, os.fspath(path))
+    name = os.fspath(path)
+    with text_input.open_text(path, encoding) as file:
+        beginning = file.peek(HEAD)[:HEAD].decode("utf-8", "replace")
+        separator = separators.common_separator(beginning)
+        if separator is None:
+            if hint := separators.possible_separator(beginning, name):
+                tell(hint)
+            yield from documents_of_file(file, name)
+        else:
+            tell(f"{name}: its documents are what stands between {separator}")
+            yield from separators.Separator(separator).documents(lines_of(file, name), name)
 
 
-def read_lines(path: StrPath) -> Iterator[str]:
-    """`read_documents`, blank lines too."""
-    with open_input(path) as file:
-        yield from _lines_of(file, os.fspath(path))
+def read_lines(
+    path: StrPath, encoding: str | None = None, *, tables: bool = False
+) -> Iterator[str]:
+    """The lines of a text file, blank ones too, as they stand; arguments as `open_text` has them."""
+    with text_input.open_text(path, encoding, tables=tables) as file:
+        yield from lines_of(file, os.fspath(path))
 
 
-def open_input(path: StrPath) -> IO[bytes]:
-    """Open a user's file for reading bytes; `UserError` says why it cannot be."""
-    if os.path.isdir(path):
-        raise UserError(f"{os.fspath(path)} is a folder: name a text file in it")
-    try:
-        return open(path, "rb")
-    except OSError as error:
-        reason = f"cannot read {os.fspath(path)}: {error.strerror}"
-        raise UserError(f"{reason}: check the name and the permissions") from error
+def check_input(path: StrPath, *, tables: bool = False) -> None:
+    """`UserError` if a user's text cannot be opened, or is none by its first bytes."""
+    text_input.open_text(path, tables=tables).close()
 
 
 def require_documents(documents: Iterable[str], name: str) -> Iterator[str]:
@@ -69,24 +77,11 @@ def in_chunks(documents: Iterable[str], characters: int = 4_000_000) -> Iterator
         yield chunk
 
 
-def documents_of_file(file: Iterable[bytes], name: str) -> Iterator[str]:
+def documents_of_file(file: Any, name: str) -> Iterator[str]:
     """The documents of an open corpus file; `name` is what an error calls it."""
-    for line in _lines_of(file, name):
+    for line in lines_of(file, name):
         if line and not line.isspace():
             yield line
-
-
-def _lines_of(file: Iterable[bytes], name: str) -> Iterator[str]:
-    for number, raw in enumerate(file, start=1):
-        if number == 1:
-            raw = raw.removeprefix(BOM)
-        try:
-            yield raw.rstrip(b"\r\n").decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"{name}, line {number}: byte {raw[error.start]:#04x} is not UTF-8: "
-                "convert the file, for example with iconv -f LATIN1 -t UTF-8"
-            ) from error
 
 
 # ---------------------------------------------------------------- writing

@@ -1,4 +1,4 @@
-"""The files of DailyDialog, as documents."""
+"""The files of DailyDialog, as documents: text, zips, and the tables that hubs make of it."""
 
 from __future__ import annotations
 
@@ -12,28 +12,43 @@ from typing import IO
 
 from vidya.errors import UserError
 from vidya.system.atomic_file import StrPath
+from vidya.text.chat_rows import utterances
 from vidya.text.conversation_format import conversation
-from vidya.text.corpus_file import Dropped, documents_of_file, open_input
+from vidya.text.corpus_file import Dropped, documents_of_file
+from vidya.text.file_kind import HEAD, FileKind
+from vidya.text.file_rows import ROW_KINDS, rows_of
+from vidya.text.located_row import BadRow, Row
+from vidya.text.refusals import refusal
+from vidya.text.text_input import open_any
 
 _EOU = "__eou__"
+_COLUMNS = ("dialog", "dialogue", "utterances", "turns")
 _MAX_ZIP_DEPTH = 3
 
 
 def dailydialog_documents(path: StrPath, dropped: Dropped | None = None) -> Iterator[str]:
-    """The dialogues of DailyDialog: a text file, or a zip with such files or zips in it.
+    """The dialogues of DailyDialog: text, a zip with such files or zips in it, or a table.
 
     A line is a dialogue, `__eou__` ends an utterance, speakers alternate. Of a zip, the
     files `dialogues_*.txt` with text are read (not those with labels), and
-    `dialogues_text.txt`, which repeats the others, only where it is alone. Dialogues
-    of fewer than two utterances are dropped, and counted in `dropped`.
+    `dialogues_text.txt`, which repeats the others, only where it is alone. A table (parquet,
+    CSV, JSON) has a column `dialog`, `dialogue` or `utterances` with a list of texts, which in
+    CSV stands as Python or NumPy writes it. Dialogues of fewer than two utterances are
+    dropped, and counted in `dropped`, as are rows without such a list.
 
     Raises:
         UserError: not UTF-8, a damaged zip, no dialogues in it.
     """
     name = os.fspath(path)
-    with open_input(path) as file:
-        if not zipfile.is_zipfile(file):
-            file.seek(0)
+    dropped = Dropped() if dropped is None else dropped
+    file, kind = open_any(path)
+    with file:
+        if kind in ROW_KINDS:
+            yield from _dialogues_in_rows(rows_of(file, kind, name), name, dropped)
+            return
+        if kind is not FileKind.ZIP:
+            if kind is not FileKind.TEXT:
+                raise UserError(refusal(kind, name, file.peek(HEAD)[:HEAD]))
             yield from _dialogues(file, name, dropped)
             return
         try:
@@ -43,9 +58,23 @@ def dailydialog_documents(path: StrPath, dropped: Dropped | None = None) -> Iter
             raise UserError(f"cannot unpack {name}: {error}: fetch it again") from error
 
 
-def _zipped_dialogues(
-    file: IO[bytes], name: str, dropped: Dropped | None, depth: int
-) -> Iterator[str]:
+def _dialogues_in_rows(rows: Iterable[Row | BadRow], name: str, dropped: Dropped) -> Iterator[str]:
+    recognised = False
+    for row in rows:
+        fields = row.value if isinstance(row, Row) and isinstance(row.value, dict) else {}
+        found = next((fields[column] for column in _COLUMNS if column in fields), None)
+        said = utterances(found)
+        if not isinstance(said, list) or not all(isinstance(text, str) for text in said):
+            dropped["bad" if isinstance(row, BadRow) else "without a list of utterances"] += 1
+            continue
+        recognised = True
+        yield from _dialogue(said, dropped)
+    if not recognised:
+        columns = ", ".join(_COLUMNS)
+        raise UserError(f"{name} has no lists of texts in {columns}: it is not DailyDialog")
+
+
+def _zipped_dialogues(file: IO[bytes], name: str, dropped: Dropped, depth: int) -> Iterator[str]:
     with zipfile.ZipFile(file) as archive:
         members = _dialogue_members(archive.namelist())
         if not members:
@@ -72,14 +101,19 @@ def _dialogue_members(names: Iterable[str]) -> list[str]:
     return chosen or whole
 
 
-def _dialogues(file: IO[bytes], name: str, dropped: Dropped | None) -> Iterator[str]:
+def _dialogues(file: IO[bytes], name: str, dropped: Dropped) -> Iterator[str]:
     recognised = False
     for line in documents_of_file(file, name):
         recognised = recognised or _EOU in line
-        utterances = [part for part in line.split(_EOU) if part.strip()]
-        if len(utterances) >= 2:
-            yield conversation(utterances)
-        elif dropped is not None:
-            dropped["fewer than two turns"] += 1
+        yield from _dialogue(line.split(_EOU), dropped)
     if not recognised:
         raise UserError(f"{name} has no {_EOU} in it: it is not a text of DailyDialog")
+
+
+def _dialogue(parts: list[str], dropped: Dropped) -> Iterator[str]:
+    """A document, or none and a count."""
+    said = [text for text in parts if text.strip()]
+    if len(said) >= 2:
+        yield conversation(said)
+    else:
+        dropped["fewer than two turns"] += 1

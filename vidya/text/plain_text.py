@@ -1,4 +1,4 @@
-"""Plain text as documents: by line, paragraph, passage or whole file.
+"""Plain text as documents: by line, paragraph, passage, separator or whole file.
 
 A book is one line of thought. Cut into lines, or even paragraphs, most of what a window
 of the model could see of it is thrown away; passages of several paragraphs fill the window.
@@ -6,19 +6,89 @@ of the model could see of it is thrown away; passages of several paragraphs fill
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 from vidya.errors import UserError
 from vidya.system.atomic_file import StrPath
-from vidya.text import conversation_format, corpus_file
+from vidya.text import conversation_format, corpus_file, separators, text_input
+from vidya.text.corpus_file import Dropped
+from vidya.text.file_kind import HEAD, FileKind
+from vidya.text.file_rows import ROW_KINDS
+from vidya.text.refusals import first_row
+from vidya.text.text_rows import COLUMN, column_documents
 
 By = Literal["line", "paragraph", "passage", "file"]
 PASSAGE = 4000
 """Characters of a passage: about two windows of 512 tokens."""
 
 
-def text_documents(path: StrPath, by: By = "line", characters: int = PASSAGE) -> Iterator[str]:
+@dataclass(frozen=True, kw_only=True)
+class TextLayout:
+    """How the documents of a text file are told from each other."""
+
+    by: By | None = None
+    """What becomes of a document: a line that is not blank (the default), a paragraph (text
+    between blank lines), a passage of several paragraphs, or a whole file."""
+    characters: int = PASSAGE
+    """Length of a passage, about."""
+    separator: str | None = None
+    """What stands between documents: a mark (`<|endoftext|>`), a line (`---`), or `\\n\\n` for
+    blank lines; `<|endoftext|>` and the like are recognised on lines of their own."""
+    column: str | None = None
+    """Where the texts stand in JSON, CSV or parquet; `text` if it is not given."""
+    encoding: str | None = None
+    """Encoding of the files, such as cp1252 or gb18030; UTF-8 and UTF-16 are recognised."""
+    as_is: bool = False
+    """Take the lines as they stand, even if they are JSON, a table or separators; such lines
+    get a space before them, by which they stay text for every other command."""
+
+    def check(self) -> None:
+        """UserError for settings that contradict each other."""
+        if self.characters < 1:
+            raise UserError(f"a passage needs at least 1 character, not {self.characters}")
+        given = {
+            "--by": self.by, "--separator": self.separator, "--column": self.column,
+            "--as-is": self.as_is or None,
+        }  # fmt: skip
+        named = [option for option, value in given.items() if value is not None]
+        if len(named) > 1:
+            raise UserError(f"{' and '.join(named)} say what a document is: give one of them")
+        if self.separator is not None:
+            separators.Separator(self.separator)
+
+    def documents(self, path: StrPath, dropped: Dropped) -> Iterator[str]:
+        """The documents of a file. Turn markers in it are turn markers.
+
+        Raises:
+            UserError: the file cannot be read, or not in this way.
+        """
+        name = os.fspath(path)
+        if self.as_is:
+            yield from _as_is(path, self.encoding)
+            return
+        if self.encoding is None:
+            file, kind = text_input.open_any(path)
+            with file:
+                if kind in ROW_KINDS and (self.column or _has_column(file, kind, COLUMN)):
+                    column = self.column or COLUMN
+                    yield from column_documents(file, kind, name, dropped, column)
+                    return
+        if self.column is not None:
+            raise UserError(f"{name} has no columns: leave out --column")
+        if self.separator is not None:
+            lines = corpus_file.read_lines(path, self.encoding)
+            yield from separators.Separator(self.separator).documents(lines, name)
+        else:
+            yield from text_documents(path, self.by or "line", self.characters, self.encoding)
+
+
+def text_documents(
+    path: StrPath, by: By = "line", characters: int = PASSAGE, encoding: str | None = None
+) -> Iterator[str]:
     """A text file as documents. Turn markers in it are turn markers.
 
     - `line`: a line is a document, as it stands.
@@ -33,16 +103,36 @@ def text_documents(path: StrPath, by: By = "line", characters: int = PASSAGE) ->
     if characters < 1:
         raise UserError(f"a passage needs at least 1 character, not {characters}")
     if by == "line":
-        return corpus_file.read_documents(path)
-    found = _paragraphs(path)
+        return corpus_file.read_documents(path, encoding)
+    found = _paragraphs(path, encoding)
     if by == "paragraph":
         return found
     return _passages(found, characters if by == "passage" else None)
 
 
-def _paragraphs(path: StrPath) -> Iterator[str]:
+def _has_column(file: io.BufferedReader, kind: FileKind, column: str) -> bool:
+    """Whether the first row of a file names a column, as far as its beginning tells."""
+    if kind not in (FileKind.JSON, FileKind.JSON_LINES, FileKind.TABLE):
+        return True
+    first = first_row(kind, file.peek(HEAD)[:HEAD])
+    return isinstance(first, dict) and column in first
+
+
+def _as_is(path: StrPath, encoding: str | None) -> Iterator[str]:
+    """Lines that are not blank, with a space where another command would take them for more."""
+    file, kind = text_input.open_any(path)
+    file.close()
+    header = kind is FileKind.TABLE
+    with text_input.open_text(path, encoding, as_is=True) as file:
+        for line in corpus_file.documents_of_file(file, os.fspath(path)):
+            special = header or line[0] in "{[" or line.rstrip() in separators.COMMON
+            yield f" {line}" if special else line
+            header = False
+
+
+def _paragraphs(path: StrPath, encoding: str | None) -> Iterator[str]:
     words: list[str] = []
-    for line in corpus_file.read_lines(path):
+    for line in corpus_file.read_lines(path, encoding):
         some = line.split()
         if some:
             words += some

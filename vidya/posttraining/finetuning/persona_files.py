@@ -10,7 +10,7 @@ from vidya.errors import UserError
 from vidya.terminal.formatting import plural
 from vidya.text.conversation_format import ASSISTANT, USER
 from vidya.text.conversation_layouts import ENDS_WITH_USER, conversations_in, counted_things
-from vidya.text.corpus_file import read_documents, read_lines, require_documents
+from vidya.text.corpus_file import read_lines, require_documents
 from vidya.text.plain_text import text_documents
 
 _SHOWN = 5
@@ -38,8 +38,8 @@ def read_persona_file(
     Raises:
         UserError: it cannot be read, is not text or is empty, or only the user speaks in it.
     """
-    next(require_documents(read_documents(path), str(path)))
-    lines = list(read_lines(path))
+    lines = list(read_lines(path, tables=True))
+    require_documents(filter(str.strip, lines), str(path))
     found = conversations_in(lambda: lines)
     documents = [PersonaDocument(*one) for one in found or ()]
     replying = sum(ASSISTANT in one.text for one in documents)

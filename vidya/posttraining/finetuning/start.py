@@ -16,7 +16,7 @@ from vidya.storage.checkpoint_format import read_meta
 from vidya.storage.find_model import resolve_model
 from vidya.terminal.formatting import plural
 from vidya.terminal.streams import say
-from vidya.text.corpus_file import open_input
+from vidya.text.corpus_file import check_input
 from vidya.training import thread_choice
 
 
@@ -35,7 +35,7 @@ def fine_tune(files: Sequence[Path], options: FinetuneOptions) -> int:
             to replay.
     """
     for path in files:  # before a model is loaded
-        open_input(path).close()
+        check_input(path, tables=True)
     if options.threads != "measure":
         thread_choice.use(options.threads)
     with open_trained_run(options.model, max_tokens=_largest_step(options)) as trained_run:

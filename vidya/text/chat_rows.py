@@ -1,0 +1,186 @@
+"""Conversations in rows of files, in the layouts that people keep them in, as messages."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from vidya.text.chat_transcripts import transcript_messages
+from vidya.text.message_fields import (
+    ASSISTANT,
+    SYSTEM,
+    USER,
+    Messages,
+    is_message,
+    role_and_text,
+)
+
+Counts = dict[str, int]
+LISTS = (
+    "messages", "conversations", "conversation", "dialog", "dialogue", "dialogs", "dialogues",
+    "utterances", "turns", "chat", "data", "items", "chosen",
+)  # fmt: skip
+"""Names under which a row has the list of its messages."""
+PAIRS = (
+    ("instruction", "output"), ("instruction", "response"), ("instruction", "completion"),
+    ("prompt", "response"), ("prompt", "completion"), ("prompt", "chosen"), ("prompt", "output"),
+    ("prompt", "answer"), ("question", "answer"), ("question", "response"), ("query", "response"),
+    ("query", "answer"), ("input", "output"), ("input", "response"), ("inputs", "targets"),
+    ("user", "assistant"), ("human", "assistant"), ("human", "bot"), ("user", "bot"),
+    ("questions", "answers"), ("problem", "solution"), ("q", "a"), ("request", "response"),
+)  # fmt: skip
+"""Names under which a row has a question and its answer."""
+TEXTS = ("text", "chosen", "content", "prompt")
+"""Names under which a row may have a whole conversation written out."""
+_MORE = ("input", "context")
+"""What an instruction is about (Alpaca, Dolly)."""
+_SYSTEMS = ("system", "system_prompt", "system_message")
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+
+
+def messages_of(row: object, left_out: Counts) -> tuple[str, Messages]:
+    """What a row of a file says: the name of its layout, and its messages.
+
+    Args:
+        row: a list, or an object by the names of its fields.
+        left_out: counts parts of messages that are no text.
+
+    Raises:
+        LookupError: no layout of a conversation; the text is the reason.
+        ValueError: one with something in it that cannot be used; likewise.
+    """
+    if isinstance(row, list):
+        return "lists of messages", _listed(row, left_out)
+    if not isinstance(row, dict):
+        raise LookupError("no conversation but a single value")
+    fields = {str(name).strip().lower(): value for name, value in row.items()}
+    for layout in _LAYOUTS:
+        if (found := layout(fields, left_out)) is not None:
+            return found
+    raise LookupError(f"no conversation: it has {', '.join(map(repr, row)) or 'nothing'}")
+
+
+_Found = tuple[str, Messages] | None
+
+
+def _list_of_messages(fields: dict[str, Any], left_out: Counts) -> _Found:
+    for name in LISTS:
+        if name not in fields:
+            continue
+        value = utterances(fields[name])
+        if isinstance(value, str) or (not isinstance(value, list) and len(fields) > 1):
+            continue  # a question, perhaps, with an answer beside it
+        if not isinstance(value, list):
+            raise ValueError(f"without a list of {name}")
+        if name == "items" and value and not is_message(value[0]):
+            continue
+        system = [(SYSTEM, text) for text in _of(fields, _SYSTEMS)]
+        what = name
+        if name == "conversations" and value and isinstance(value[0], dict) and "from" in value[0]:
+            what = "ShareGPT"
+        elif name == "data" and value and isinstance(value[0], str):
+            what = "UltraChat"
+        return what, system + _listed(value, left_out)
+    return None
+
+
+def utterances(value: object) -> object:
+    """A list that stands in a cell of a table as text, as Python, NumPy or JSON write it."""
+    if not isinstance(value, str) or not re.match(r"\s*\[\s*['\"{\[\]]", value):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        pass
+    if value.lstrip()[1:].lstrip()[:1] not in ("'", '"'):
+        try:
+            return ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            return value
+    # NumPy puts no comma between texts, so Python would take them for one
+    return [str(ast.literal_eval(f"({quoted})")) for quoted in _QUOTED.findall(value)]
+
+
+def _listed(values: list[Any], left_out: Counts) -> Messages:
+    """The messages of a list: objects, or texts of which the first is the user's."""
+    if values and all(isinstance(value, str) for value in values):
+        return [((USER, ASSISTANT)[number % 2], text) for number, text in enumerate(values)]
+    return [role_and_text(message, left_out) for message in values]
+
+
+def _question_and_answer(fields: dict[str, Any], _: Counts) -> _Found:
+    for question, answer in PAIRS:
+        if question not in fields or answer not in fields:
+            continue
+        asked, said = fields[question], fields[answer]
+        if not isinstance(asked, str) or not isinstance(said, str):
+            raise ValueError(f"with {question} or {answer} that is no text")
+        more = [text for text in _of(fields, _MORE) if question not in _MORE]
+        name = "Alpaca" if (question, answer) == ("instruction", "output") else ""
+        earlier = fields.get("history")
+        messages = [(SYSTEM, text) for text in _of(fields, _SYSTEMS)]
+        for pair in earlier if isinstance(earlier, list) else []:
+            if isinstance(pair, list) and len(pair) == 2 and all(isinstance(t, str) for t in pair):
+                messages += [(USER, pair[0]), (ASSISTANT, pair[1])]
+        messages += [(USER, "\n\n".join([asked, *more])), (ASSISTANT, said)]
+        return name or f"{question} and {answer}", messages
+    return None
+
+
+def _of(fields: dict[str, Any], names: tuple[str, ...]) -> list[str]:
+    """The texts, not blank, that stand under some names."""
+    some = [fields.get(name) for name in names]
+    return [text for text in some if isinstance(text, str) and text.strip()]
+
+
+def _tree(fields: dict[str, Any], left_out: Counts) -> _Found:
+    """OpenAssistant's: a message with replies, of which the best, or else the first, is taken."""
+    message = fields.get("prompt")
+    if not isinstance(message, dict) or "replies" not in message:
+        return None
+    messages: Messages = []
+    while isinstance(message, dict):
+        messages.append(role_and_text(message, left_out))
+        replies = [one for one in message.get("replies") or [] if isinstance(one, dict)]
+        message = min(replies, key=lambda one: one.get("rank") or 0, default=None)
+    return "OpenAssistant", messages
+
+
+def _chatgpt_export(fields: dict[str, Any], left_out: Counts) -> _Found:
+    """A conversation as ChatGPT exports it: the branch that was looked at last."""
+    nodes, node = fields.get("mapping"), fields.get("current_node")
+    if not isinstance(nodes, dict):
+        return None
+    messages: Messages = []
+    for _ in range(len(nodes)):
+        found = nodes.get(node) if isinstance(node, str) else None
+        if not isinstance(found, dict):
+            break
+        if isinstance(found.get("message"), dict):
+            messages.append(role_and_text(found["message"], left_out))
+        node = found.get("parent")
+    return "ChatGPT's export", messages[::-1]
+
+
+def _written_out(fields: dict[str, Any], _: Counts) -> _Found:
+    for name in TEXTS:
+        if isinstance(fields.get(name), str):
+            found = transcript_messages(fields[name])
+            if found is not None:
+                return f"{name} with {found[0]} turns", found[1]
+    return None
+
+
+_LAYOUTS: tuple[Callable[[dict[str, Any], Counts], _Found], ...] = (
+    _list_of_messages, _tree, _chatgpt_export, _question_and_answer, _written_out,
+)  # fmt: skip
+
+
+def has_conversation(names: list[str]) -> bool:
+    """Whether a table with columns of these names can hold conversations."""
+    lower = {name.strip().lower() for name in names}
+    lists = {"messages", "conversations", "conversation", "dialog", "dialogue", "utterances"}
+    return any({*pair} <= lower for pair in [*PAIRS, ("chosen", "rejected")]) or bool(lower & lists)

@@ -1,0 +1,89 @@
+"""The rows of somebody's file: JSON, JSONL, CSV, parquet, Arrow, packed or not."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from typing import IO, Any
+
+from vidya.errors import UserError
+from vidya.text import json_values, separated_values
+from vidya.text.file_kind import FileKind
+from vidya.text.located_row import BadRow, Row
+
+_ROWS = 256
+"""Rows of a columnar file that become Python objects at a time."""
+_BUFFER = 1 << 20
+ROW_KINDS = (
+    FileKind.JSON, FileKind.JSON_LINES, FileKind.TABLE, FileKind.PARQUET, FileKind.ARROW,
+    FileKind.ARROW_STREAM,
+)  # fmt: skip
+"""Files that have rows."""
+
+
+def rows_of(file: IO[bytes], kind: FileKind, name: str) -> Iterator[Row | BadRow]:
+    """The rows of a file of one of `ROW_KINDS`, read as they are asked for.
+
+    Args:
+        file: the file, unpacked, at its beginning.
+        kind: what it is.
+        name: what errors call it.
+
+    Raises:
+        UserError: it is damaged, or there is no pyarrow to read it with.
+    """
+    if kind is FileKind.JSON_LINES:
+        return json_values.rows_of_lines(file)
+    if kind is FileKind.JSON:
+        return json_values.rows_of_values(file, name)
+    if kind is FileKind.TABLE:
+        return separated_values.rows_of_table(separated_values.text_lines(file), name)
+    return _columnar(file, kind, name)
+
+
+def _columnar(file: IO[bytes], kind: FileKind, name: str) -> Iterator[Row]:
+    try:
+        import pyarrow
+        import pyarrow.ipc
+        import pyarrow.parquet
+    except ImportError as error:
+        raise UserError(
+            f"{name} is {kind.value}, which needs: python -m pip install pyarrow"
+        ) from error
+    number = 0
+    try:
+        for batch in _batches(_seekable(file), kind):
+            for start in range(0, batch.num_rows, _ROWS):
+                for value in batch.slice(start, _ROWS).to_pylist():
+                    number += 1
+                    yield Row(number, value)
+    except (pyarrow.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"cannot read {name} ({reason}): fetch it again") from error
+
+
+def _batches(file: IO[bytes], kind: FileKind) -> Iterator[Any]:
+    import pyarrow.ipc
+    import pyarrow.parquet
+
+    if kind is FileKind.PARQUET:
+        # A buffer, or a whole column of a row group would be read into memory at once.
+        table = pyarrow.parquet.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
+        yield from table.iter_batches(_ROWS, use_threads=False)
+    elif kind is FileKind.ARROW:
+        reader = pyarrow.ipc.open_file(file)
+        for number in range(reader.num_record_batches):
+            yield reader.get_batch(number)
+    else:
+        yield from pyarrow.ipc.open_stream(file)
+
+
+def _seekable(file: IO[bytes]) -> IO[bytes]:
+    """A file, or a copy of one that was packed: parquet begins at its end."""
+    if file.seekable():
+        return file
+    copy = tempfile.TemporaryFile()
+    shutil.copyfileobj(file, copy, _BUFFER)
+    copy.seek(0)
+    return copy

@@ -1,0 +1,78 @@
+"""Who says a message, and what: the names that files have for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_ROLE_KEYS = ("role", "from", "author", "speaker", "sender")
+_TEXT_KEYS = ("content", "value", "text", "message", "body", "parts")
+USER, ASSISTANT, SYSTEM, TOOL = "user", "assistant", "system", "tool"
+_ROLES = {
+    **dict.fromkeys(["user", "human", "prompter", "person", "customer", "client"], USER),
+    **dict.fromkeys(
+        ["assistant", "gpt", "chatgpt", "bing", "bard", "bot", "chatbot", "ai", "model", "claude",
+         "llm", "agent"],
+        ASSISTANT,
+    ),
+    **dict.fromkeys(["system", "developer"], SYSTEM),
+    **dict.fromkeys(
+        ["tool", "function", "function_call", "function_response", "observation", "tool_call",
+         "tool_calls", "tool_response", "tool_result", "ipython", "environment"],
+        TOOL,
+    ),
+}  # fmt: skip
+Messages = list[tuple[str, str]]
+"""Role and text of each message; a role that is not one of the four above is not known."""
+
+
+def is_message(value: object) -> bool:
+    """Whether a value looks like one message of a conversation."""
+    if not isinstance(value, dict):
+        return False
+    return any(key in value for key in _ROLE_KEYS) and any(key in value for key in _TEXT_KEYS)
+
+
+def role_of(name: str) -> str:
+    """The role that a file calls by this name; the name itself if it is not known."""
+    return _ROLES.get(name.strip().lower(), name)
+
+
+def role_and_text(message: object, left_out: dict[str, int]) -> tuple[str, str]:
+    """Who says a message, and what.
+
+    Of a list of parts the texts are taken, and the others counted in `left_out`.
+
+    Raises:
+        ValueError: it cannot be read as a message; the text is the reason.
+    """
+    if not isinstance(message, dict):
+        raise ValueError("with a message that is no object")
+    role = next((message[key] for key in _ROLE_KEYS if key in message), None)
+    if isinstance(role, dict):  # as ChatGPT exports it
+        role = role.get("role")
+    if not isinstance(role, str):
+        raise ValueError("with a message without role and content as text")
+    role = role_of(role)
+    content = next((message[key] for key in _TEXT_KEYS if message.get(key) is not None), None)
+    if role == ASSISTANT and (message.get("tool_calls") or message.get("function_call")):
+        role = TOOL
+    if content is None and role == TOOL:
+        return role, ""
+    return role, _text_of(content, left_out)
+
+
+def _text_of(content: Any, left_out: dict[str, int]) -> str:
+    if isinstance(content, dict):
+        content = content.get("parts", content.get("text"))
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise ValueError("with a message without role and content as text")
+    texts = []
+    for part in content:
+        text = part.get("text") if isinstance(part, dict) else part
+        if isinstance(text, str):
+            texts.append(text)
+        else:
+            left_out["part that is no text"] += 1
+    return "\n\n".join(texts)

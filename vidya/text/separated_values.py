@@ -1,0 +1,95 @@
+"""Tables as text: CSV, and the same with tabs, semicolons or bars between the cells."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from typing import IO
+
+from vidya.errors import UserError
+from vidya.text.chat_rows import has_conversation
+from vidya.text.located_row import BadRow, Row
+
+_SEPARATORS = ",\t;|"
+_NAME = re.compile(r"[A-Za-z_][\w .-]{0,40}|")
+_ROWS = 10
+MOST = 1 << 28
+"""Characters of a cell."""
+
+
+def is_table(text: str, whole: bool) -> bool:
+    """Whether a text begins like a table that has conversations or texts in it.
+
+    Its first line must name columns that we know, and the rows have as many cells: a text is
+    not taken for a table because of its commas.
+
+    Args:
+        text: the first characters.
+        whole: whether there are no others.
+    """
+    separator = _separator(text)
+    if separator is None:
+        return False
+    try:
+        rows = list(csv.reader(io.StringIO(text), delimiter=separator))
+    except csv.Error:
+        return False
+    names, *rest = [row for row in rows if row]
+    rest = (rest if whole else rest[:-1])[:_ROWS]
+    if len(names) == 1 and not all(line[:1] in "\"'" for line in text.split("\n")[1:2]):
+        return False
+    fitting = sum(len(row) == len(names) for row in rest)
+    return bool(rest or not whole) and 5 * fitting >= 4 * len(rest)
+
+
+def _separator(text: str) -> str | None:
+    """What separates the names in the first line; None if it names nothing that we know."""
+    line = text.partition("\n")[0].rstrip("\r")
+    for separator in _SEPARATORS:
+        if separator not in line and separator != ",":
+            continue
+        try:
+            names = next(csv.reader([line], delimiter=separator), [])
+        except csv.Error:
+            continue
+        if all(_NAME.fullmatch(name) for name in names) and any(names):
+            columns = [name.lower() for name in names]
+            if has_conversation(columns) or "text" in columns:
+                return separator
+    return None
+
+
+def rows_of_table(lines: Iterator[str], name: str) -> Iterator[Row | BadRow]:
+    """The rows of a table as objects by the names of its columns.
+
+    Args:
+        lines: with their ends, the names of the columns first.
+        name: what an error calls the file.
+
+    Raises:
+        UserError: it cannot be read as a table.
+    """
+    first = next(lines, "")
+    separator = _separator(first) or max(_SEPARATORS, key=first.count)
+    csv.field_size_limit(MOST)
+    names = next(csv.reader([first], delimiter=separator), [])
+    reader = csv.reader(lines, delimiter=separator)
+    begin = 2
+    try:
+        for row in reader:
+            if len(row) == len(names):
+                yield Row(begin, dict(zip(names, row, strict=True)))
+            elif row:
+                yield BadRow(begin, f"{len(row)} cells where there are {len(names)} columns")
+            begin = reader.line_num + 2
+    except csv.Error as error:
+        raise UserError(
+            f"{name}, line {reader.line_num + 1}: {error}: it cannot be read as a table"
+        ) from error
+
+
+def text_lines(file: IO[bytes]) -> Iterator[str]:
+    """The lines of an open file with their ends; what is not UTF-8 is replaced."""
+    return io.TextIOWrapper(file, "utf-8-sig", "replace", newline="")

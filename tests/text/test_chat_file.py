@@ -151,8 +151,11 @@ def test_turns_written_out_a_conversation_a_paragraph_or_a_line(tmp_path):
     ]  # fmt: skip
     own = f"{AB}\n<|user|>c<|assistant|>d\n"
     assert converted_bytes(tmp_path, own.encode())[0] == [AB, "<|user|> c <|assistant|> d"]
-    whole = "Human: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: d\n"
-    assert converted_bytes(tmp_path, whole.encode())[0] == [f"{AB} <|user|> c <|assistant|> d"]
+    told = "<|system|>\nbe nice</s>\n<|user|>\na</s>\n<|assistant|>\nb</s>\n"
+    documents, _, left_out, _ = converted_bytes(tmp_path, told.encode())
+    assert documents == [AB] and left_out == {"system message": 1}
+    merged = converted_bytes(tmp_path, told.encode(), system="merge")
+    assert merged[0] == ["<|user|> be nice↵↵a <|assistant|> b"]
 
 
 def test_a_mixture_in_one_file(tmp_path):

@@ -23,6 +23,7 @@ from vidya.text import separators
 from vidya.text.bad_rows import BadRows, MostBad
 from vidya.text.chat_rows import messages_of
 from vidya.text.chat_transcripts import transcript_messages
+from vidya.text.conversation_format import LINE_BREAK
 from vidya.text.conversation_layouts import ENDS_WITH_USER, conversations_in
 from vidya.text.conversation_turns import System, conversation_document
 from vidya.text.corpus_file import Dropped, convert, read_lines
@@ -149,7 +150,7 @@ def _written_out(
         laid_out = conversations_in(lambda: read_lines(path))
         for one in laid_out or ():
             if one.fault is None or one.fault == ENDS_WITH_USER:
-                yield Row(one.line, {"text": one.text})
+                yield Row(one.line, {"text": one.text.replace(LINE_BREAK, "\n")})
             else:
                 yield BadRow(one.line, one.fault)
         if laid_out is not None:

@@ -45,7 +45,7 @@ def read_documents(path: StrPath, encoding: str | None = None) -> Iterator[str]:
 def read_lines(
     path: StrPath, encoding: str | None = None, *, tables: bool = False
 ) -> Iterator[str]:
-    """The lines of a text file, blank ones too, as they stand; arguments as `open_text` has them."""
+    """The lines of a text file, blank ones too, as they stand; arguments as in `open_text`."""
     with text_input.open_text(path, encoding, tables=tables) as file:
         yield from lines_of(file, os.fspath(path))
 

@@ -16,13 +16,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidya.errors import UserError
+from vidya.errors import UserError, place_chosen_with
 from vidya.posttraining.finetuning.options import FinetuneOptions
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 from vidya.terminal.streams import output_is_not_essential
 
 
+@place_chosen_with("--out")
 def main() -> int | None:
     """Run `python -m vidya.finetune`."""
     import tyro

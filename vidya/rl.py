@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from vidya.errors import UserError
+from vidya.errors import UserError, place_chosen_with
 from vidya.posttraining.reinforcement.options import RlOptions
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 from vidya.terminal.streams import output_is_not_essential
 
 
+@place_chosen_with("--out")
 def main() -> int | None:
     """Parse the command line and run; see `RlOptions` for the options."""
     options = parse(RlOptions, "rl")

@@ -12,11 +12,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidya.errors import place_chosen_with
 from vidya.posttraining.teaching.options import TeachOptions
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 
 
+@place_chosen_with("--out")
 def main() -> int | None:
     """Run `python -m vidya.teach`."""
     import tyro

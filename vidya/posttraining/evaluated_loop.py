@@ -69,6 +69,7 @@ class EvaluatedLoop(ABC):
             UserError: a loss is not finite, what a step calls failed, or the disk is full;
                 the error says what was saved before.
         """
+        self.trained_run.furnish()
         with (
             self.stop_signal.watching(),
             MetricsWriter(log) as self.log,

@@ -1,9 +1,10 @@
 """A trained model that is about to change in its run folder: fine-tuning, teaching, RL.
 
 It begins with the checkpoint of the folder that was made last, `BASE_train.bin` or one of the
-run's own, and its results go to `BASE_train.bin`; `BASE.bin` stays. A `BASE_train.bin` that it
-did not begin with is set aside under a number. The folder is locked meanwhile, as in a
-training.
+run's own, and its results go to `BASE_train.bin`, there or in a folder of their own
+(vidya/posttraining/results_folder.py); `BASE.bin` stays. A `BASE_train.bin` that it
+did not begin with is set aside under a number. The folder of the results is locked meanwhile, as
+in a training.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 
 from vidya.model.transformer import Model
 from vidya.posttraining.replay_corpus import ReplayCorpus, open_replay_corpus
+from vidya.posttraining.results_folder import furnish, is_apart, results_folder
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_folder import base_of
 from vidya.storage.checkpoint_format import CheckpointError, read_digest
@@ -37,7 +39,9 @@ class TrainedRun:
     """The model, what belongs to it, and where it lives."""
 
     folder: RunFolder
-    """Where it lives; locked."""
+    """Where its results go; locked."""
+    source: Path
+    """The checkpoint that it began with."""
     base: str
     """Stem of the names of its checkpoints."""
     model: Model
@@ -57,6 +61,10 @@ class TrainedRun:
     def path(self) -> Path:
         """Where its changed weights go: `BASE_train.bin`."""
         return self.folder.finetuned(self.base)
+
+    def furnish(self) -> None:
+        """Make the folder of the results a run folder, before the first thing is written to it."""
+        furnish(self.folder, self.source)
 
     def tell_what_is_set_aside(self, say: Callable[[str], None]) -> None:
         """Say under which name a `BASE_train.bin` will be kept that this did not begin with."""
@@ -97,31 +105,37 @@ class TrainedRun:
 
 @contextlib.contextmanager
 def open_trained_run(
-    path: str | os.PathLike[str] | None = None, *, max_tokens: int | None = None
+    path: str | os.PathLike[str] | None = None,
+    *,
+    max_tokens: int | None = None,
+    out: Path | None = None,
 ) -> Iterator[TrainedRun]:
-    """Load a model and lock its folder until the block ends.
+    """Load a model and lock the folder of its results until the block ends.
 
     Args:
         path: a checkpoint, a run folder, or None for the newest run.
         max_tokens: of the largest batch that it will be trained on; default: the context.
+        out: folder of the results; None: that of the model.
 
     Raises:
-        UserError: there is no model, no tokenizer, or another process trains in the folder.
+        UserError: there is no model, no tokenizer, another process trains in the folder, it
+            cannot be written to, or `out` holds another run.
         CheckpointError: the checkpoint is damaged or of another tokenizer.
     """
     chosen, _ = resolve_model(path)
-    with RunFolder(chosen.parent) as folder:
+    with results_folder(chosen, out) as folder:
         # only now does nobody else write: what is best may have changed
         loaded = load_pretrained(path, max_tokens=max_tokens)
         name = loaded.checkpoint_path
-        base = base_of(name)
+        base, apart = base_of(name), is_apart(name, folder.path)
         yield TrainedRun(
-            folder, base, loaded.model, loaded.tokenizer,
-            open_replay_corpus(folder.path, loaded.tokenizer), loaded.meta,
+            folder, name, base, loaded.model, loaded.tokenizer,
+            open_replay_corpus(name.parent, loaded.tokenizer), loaded.meta,
             {
                 "name": name.name,
                 "kind": str(loaded.meta.get("kind", "")),
                 "digest": read_digest(name),
             },
-            run_step=steps_of_run(folder.path, base), replaceable={name.name},
+            run_step=steps_of_run(folder.path, base),
+            replaceable=set() if apart else {name.name},
         )  # fmt: skip

@@ -7,6 +7,7 @@ Nothing heavy is imported, so that `--help` is quick.
 import inspect
 import math
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Literal
 
 from vidya.errors import UserError
@@ -34,6 +35,15 @@ class SeedOption(Options):
         super().check()
         if not 0 <= self.seed < 2**64:
             raise UserError(f"--seed must be in [0, 2**64), not {self.seed}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultsOption(Options):
+    """The folder for what comes of a model."""
+
+    out: Path | None = None
+    """Folder for what comes of it, which becomes a run folder of its own; the model's own folder
+    is only read then. Default: the model's own folder."""
 
 
 @dataclass(frozen=True, kw_only=True)

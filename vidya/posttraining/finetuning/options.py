@@ -14,6 +14,7 @@ from vidya.errors import UserError
 from vidya.model.presets import PRESETS
 from vidya.terminal.common_options import (
     MeasuredThreadsOption,
+    ResultsOption,
     SeedOption,
     option_names,
     require_at_least,
@@ -23,7 +24,7 @@ from vidya.terminal.common_options import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneOptions(SeedOption, MeasuredThreadsOption):
+class FinetuneOptions(ResultsOption, SeedOption, MeasuredThreadsOption):
     """Give a trained model a personality."""
 
     model: Path | None = None

@@ -38,7 +38,9 @@ def fine_tune(files: Sequence[Path], options: FinetuneOptions) -> int:
         check_input(path, tables=True)
     if options.threads != "measure":
         thread_choice.use(options.threads)
-    with open_trained_run(options.model, max_tokens=_largest_step(options)) as trained_run:
+    with open_trained_run(
+        options.model, max_tokens=_largest_step(options), out=options.out
+    ) as trained_run:
         corpus = _corpus(trained_run, options)
         persona = read_persona(
             files, trained_run.tokenizer, loss=options.loss, val_fraction=options.val_fraction,
@@ -48,7 +50,7 @@ def fine_tune(files: Sequence[Path], options: FinetuneOptions) -> int:
             conversations=persona.conversations, val_fraction=persona.val_fraction,
             held_out=persona.held_out is not None, preset=trained_run.meta.get("preset"),
         )  # fmt: skip
-        say(f"fine-tuning {trained_run.folder.path / trained_run.origin['name']}")
+        say(f"fine-tuning {trained_run.source}")
         trained_run.tell_what_is_set_aside(say)
         for line in persona.about:
             say(line)
@@ -80,7 +82,7 @@ def _corpus(trained_run: TrainedRun, options: FinetuneOptions) -> ReplayCorpus |
         return corpus_of_file(options.replay_data, trained_run.folder, trained_run.tokenizer)
     if trained_run.corpus is None and options.replay:
         raise UserError(
-            f"there is nothing to replay in {trained_run.folder.path} (no train.tokens): name a "
+            f"there is nothing to replay in {trained_run.source.parent} (no train.tokens): name a "
             "corpus file with --replay-data FILE, or switch it off with --replay 0"
         )
     return trained_run.corpus

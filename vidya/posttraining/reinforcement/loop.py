@@ -218,8 +218,8 @@ def reinforce(options: RlOptions) -> int:
     given = None if options.prompts is None else read_prompts(options.prompts)
     thread_choice.use(options.threads)
     # a pass takes as many tokens as the model's buffers are ever made for
-    with open_trained_run(options.model, max_tokens=1 << 30) as trained_run:
-        folder, corpus = trained_run.folder.path, trained_run.corpus
+    with open_trained_run(options.model, max_tokens=1 << 30, out=options.out) as trained_run:
+        folder, corpus = trained_run.source.parent, trained_run.corpus
         if given is not None:
             prompts = in_random_order(given, options.seed)
         elif corpus is not None:

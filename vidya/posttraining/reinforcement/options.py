@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vidya.errors import UserError
 from vidya.terminal.common_options import (
+    ResultsOption,
     SeedOption,
     ThreadsOption,
     option_names,
@@ -23,7 +24,7 @@ MOST_REPLIES = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
-class RlOptions(SeedOption, ThreadsOption):
+class RlOptions(ResultsOption, SeedOption, ThreadsOption):
     """Let a Python function teach a model: `python -m vidya.rl --reward module:function`.
 
     The model replies several times to each of a few prompts, the function judges the

@@ -35,7 +35,7 @@ def teach(model: Path | None, options: TeachOptions) -> int:
     answer = None if options.answer is None else read_as_utf8(options.answer)
     options = dataclasses.replace(options, ask=tuple(map(read_as_utf8, options.ask)), answer=answer)
     thread_choice.use(options.threads)
-    with open_teaching(model, options.n, say) as teaching:
+    with open_teaching(model, options.n, say, out=options.out) as teaching:
         path = teaching.trained_run.path
         if options.replay_journal:
             same = teaching.rebuild(say)

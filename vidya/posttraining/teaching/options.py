@@ -16,6 +16,7 @@ from vidya.generation.sampling_settings import SamplingSettings
 from vidya.model.presets import PRESETS
 from vidya.terminal.common_options import (
     Options,
+    ResultsOption,
     SamplingOptions,
     ThreadsOption,
     flag,
@@ -93,7 +94,7 @@ class LessonSettings(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TeachOptions(LessonSettings, SamplingOptions, ThreadsOption):
+class TeachOptions(LessonSettings, ResultsOption, SamplingOptions, ThreadsOption):
     """What to do, and how to teach."""
 
     ask: tuple[str, ...] = ()

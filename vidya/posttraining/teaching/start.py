@@ -6,34 +6,44 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from vidya.errors import UserError
 from vidya.model.micro_batches import MICRO_BATCH_TOKENS
+from vidya.posttraining.results_folder import is_apart
 from vidya.posttraining.teaching.journal import Journal
 from vidya.posttraining.teaching.learner import Learner
 from vidya.posttraining.teaching.session import Say, Teaching
 from vidya.posttraining.trained_run import TrainedRun, open_trained_run
 from vidya.storage import checkpoint
+from vidya.storage.checkpoint_folder import base_of
 from vidya.storage.checkpoint_format import CheckpointError, read_digest
 from vidya.storage.find_model import resolve_model
 from vidya.storage.pretrained import load_pretrained
+from vidya.storage.run_files import RunFiles
 from vidya.storage.run_folder import RunFolder
 from vidya.system.atomic_file import atomic_copy
 
 
 @contextlib.contextmanager
-def open_teaching(path: str | os.PathLike[str] | None, slots: int, say: Say) -> Iterator[Teaching]:
+def open_teaching(
+    path: str | os.PathLike[str] | None, slots: int, say: Say, *, out: Path | None = None
+) -> Iterator[Teaching]:
     """Open a model for teaching: go on where its journal ends, or begin one.
 
     Args:
         path: a checkpoint, a run folder, or None for the newest run.
         slots: candidates that are written at one time.
         say: takes lines for the teacher.
+        out: folder of the lessons and of what they make, where it is not the model's own; lessons
+            of this model that are there go on.
 
     Raises:
-        UserError: as `open_trained_run`; the journal is damaged, or its base model is missing.
+        UserError: as `open_trained_run`; the journal is damaged, its base model is missing, or
+            the lessons in `out` are another model's.
     """
-    with open_trained_run(path, max_tokens=MICRO_BATCH_TOKENS) as trained_run:
+    path, out = _begun_apart(path, out)
+    with open_trained_run(path, max_tokens=MICRO_BATCH_TOKENS, out=out) as trained_run:
         teaching = _opened(trained_run, slots, say)
         try:
             yield teaching
@@ -41,9 +51,31 @@ def open_teaching(path: str | os.PathLike[str] | None, slots: int, say: Say) -> 
             teaching.wait()
 
 
+def _begun_apart(
+    path: str | os.PathLike[str] | None, out: Path | None
+) -> tuple[str | os.PathLike[str] | None, Path | None]:
+    """Which model to open and where its results go, for lessons that may have begun in `out`."""
+    if out is None or not out.exists():
+        return path, out
+    chosen, _ = resolve_model(path)
+    if not is_apart(chosen, out):
+        return path, None
+    there = RunFiles(out)
+    changed = there.finetuned(base_of(chosen))
+    book = Journal.open(there.lessons) if there.lessons.exists() else None
+    if book is not None and book.base["digest"] == read_digest(chosen):
+        return (changed, None) if changed.exists() else (path, out)  # none before the first lesson
+    if book is not None or changed.exists():
+        raise UserError(
+            f"{there.lessons if book else changed} began with another model: go on with it by "
+            f"python -m vidya.teach {out}, or give a new folder as --out"
+        )
+    return path, out
+
+
 def _opened(trained_run: TrainedRun, slots: int, say: Say) -> Teaching:
     folder, path, origin = trained_run.folder, trained_run.path, trained_run.origin
-    if path.exists() and path.name != origin["name"]:
+    if path.exists() and not path.samefile(trained_run.source):
         if resolve_model(folder.path)[0].name != origin["name"]:
             raise UserError(
                 f"{path} is there and would be replaced: teach goes on with that one, or move it "
@@ -64,7 +96,8 @@ def _opened(trained_run: TrainedRun, slots: int, say: Say) -> Teaching:
             known = str(trained_run.meta.get("journal"))
     if book is None:
         # a name that no training or lesson writes to
-        atomic_copy(folder.path / origin["name"], folder.lessons_base)
+        trained_run.furnish()
+        atomic_copy(trained_run.source, folder.lessons_base)
         book = Journal.begin(folder.lessons, origin, trained_run.tokenizer.hash)
     if not folder.lessons_base.exists() or read_digest(folder.lessons_base) != book.base["digest"]:
         raise UserError(

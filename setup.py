@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
 
+START = "tools/vidya.pth"
+
 
 class BuildExt(build_ext):
     """Compiles our own files with warnings as errors, and always all of them.
@@ -16,7 +18,18 @@ class BuildExt(build_ext):
     folder of object files of its own.
 
     setuptools compiles one file after the other; here every core compiles one.
+
+    Beside the package goes a file that Python reads when it starts (tools/vidya.pth).
     """
+
+    def run(self):
+        """Build, and put that file where the installation takes it from."""
+        super().run()
+        if self.editable_mode:
+            self.copy_file(START, self.get_finalized_command("install").install_lib)
+        elif not self.inplace:
+            self.mkpath(self.build_lib)
+            self.copy_file(START, self.build_lib)
 
     def build_extensions(self):
         """Build all, with the compiler's per-file step wrapped."""

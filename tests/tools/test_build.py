@@ -371,7 +371,7 @@ def test_a_wheel_built_from_it_works_elsewhere(sdist, tmp_path):
         assert wheel.name.startswith("vidya-0.1.0-cp310-abi3-linux_")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    assert {"vidya/py.typed", "vidya/train.py", "vidya/kernels/products.py"} <= names
+    assert {"vidya/py.typed", "vidya/train.py", "vidya/kernels/products.py", "vidya.pth"} <= names
     assert not [name for name in names if name.endswith((".c", ".h"))]
 
     site = tmp_path / "site"
@@ -386,3 +386,17 @@ def test_a_wheel_built_from_it_works_elsewhere(sdist, tmp_path):
     assert done.stdout == f"{site}/vidya/__init__.py [0.841192]\n", done.stderr
     assert run(site / "bin" / "vidya", "--version", **elsewhere).stdout == "vidya 0.1.0\n"
     assert "--steps" in run(sys.executable, "-m", "vidya.train", "--help", **elsewhere).stdout
+
+
+def test_an_editable_installation_is_an_entry_of_the_path(tmp_path):
+    """A finder would be asked after a folder `vidya` in the current one."""
+    code = (
+        "from setuptools import Distribution\n"
+        "distribution = Distribution()\n"
+        "distribution.parse_config_files(['pyproject.toml'])\n"
+        "command = distribution.get_command_obj('editable_wheel')\n"
+        "command.ensure_finalized()\n"
+        f"print(*command._select_strategy('vidya', 'any', {str(tmp_path)!r}).path_entries)"
+    )
+    done = run(sys.executable, "-c", code, cwd=ROOT)
+    assert done.stdout == ".\n", done.stderr

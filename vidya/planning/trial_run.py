@@ -23,6 +23,7 @@ from vidya.measuring.held_out_loss import held_out_loss
 from vidya.model import config
 from vidya.storage.run_folder import RunFolder
 from vidya.system import process_memory, read_once
+from vidya.system.import_path import forgotten_in_children
 from vidya.text.batch_plan import BatchPlan
 from vidya.training import thread_choice
 from vidya.training.memory_plan import MemoryPlan
@@ -85,7 +86,8 @@ def run_trial(options: TrainOptions, folder: Path, seconds: float | None) -> Tri
     """
     context = multiprocessing.get_context("spawn")
     adopted = (read_once.copies(),)  # the child has other pipes under the same names
-    with concurrent.futures.ProcessPoolExecutor(1, context, read_once.adopt, adopted) as pool:
+    pool = concurrent.futures.ProcessPoolExecutor(1, context, read_once.adopt, adopted)
+    with forgotten_in_children(), pool:
         try:
             return pool.submit(rehearse, options, folder, seconds).result()
         except (BrokenProcessPool, MemoryError) as error:

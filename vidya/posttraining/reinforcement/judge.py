@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 from vidya.errors import UserError
@@ -107,11 +108,8 @@ def _find(name: str) -> Reward:
     module_name, _, function_name = name.partition(":")
     if not module_name or not function_name:
         raise UserError(f"--reward takes MODULE:FUNCTION, such as vidya.rewards:length, not {name}")
-    here = os.getcwd()
-    if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)  # as `python -m` does, and the console script does not
     try:
-        module = importlib.import_module(module_name)
+        module = _imported(module_name)
     except (Exception, SystemExit) as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and f"{module_name}.".startswith(f"{missing}."):
@@ -127,6 +125,23 @@ def _find(name: str) -> Reward:
     if not callable(function):
         raise UserError(f"{name} is no function but {_short(repr(function))}")
     return function
+
+
+def _imported(module_name: str) -> ModuleType:
+    """A module, which may lie in the current folder.
+
+    That folder comes first for this import alone, and last for what the module imports later: a
+    file there must not take the place of something that vidya needs.
+    """
+    here = os.getcwd()
+    if here in sys.path:
+        return importlib.import_module(module_name)
+    sys.path.insert(0, here)
+    try:
+        return importlib.import_module(module_name)
+    finally:
+        sys.path.remove(here)
+        sys.path.append(here)
 
 
 def _said(error: BaseException) -> str:

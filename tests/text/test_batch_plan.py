@@ -11,6 +11,7 @@ from vidya.errors import UserError
 from vidya.text.batch_plan import (
     Batch,
     BatchPlan,
+    StepSize,
     cut_windows,
     eval_batches,
     pack_by_tokens,
@@ -276,3 +277,46 @@ def test_what_memory_holds_of_a_corpus():
     assert now <= 16e6 + 8 * batches + 1e5
     assert plan.nbytes == pytest.approx(now + offsets.nbytes, abs=1e5)
     assert peak <= 40e6
+
+
+# ---------------------------------------------------------------- a size that changes
+
+
+sizes = st.tuples(st.integers(1, 40), st.booleans())
+
+
+@given(some_lengths, contexts, sizes, st.lists(st.tuples(st.integers(1, 25), sizes), max_size=3))
+def test_a_size_that_changes_leaves_nothing_out_and_repeats_nothing(lengths, context, size, later):
+    """Against the obvious way: the windows of a pass in order, taken step by step."""
+    cache = cache_of(lengths)
+
+    def sized(first, size):
+        number, by_tokens = size
+        return StepSize(first, number if by_tokens else None, None if by_tokens else number)
+
+    steps = sorted({first: size for first, size in later}.items())
+    changes = [sized(first, size) for first, size in steps]
+    first = sized(0, size)
+    limits = {"tokens_per_step": first.tokens_per_step, "docs_per_step": first.docs_per_step}
+    plan = BatchPlan(cache, context, **limits, seed=3, changes=changes)
+    windows, at, epoch, left = expected_windows(cache, context), 0, -1, []
+    for step in range(40):
+        if not left:
+            epoch, at = epoch + 1, 0
+            left = [windows[i] for i in permutation(len(windows), 3, epoch)]
+        now = [one for one in [first, *changes] if one.first_step <= step][-1]
+        count = now.docs_per_step or 1
+        if now.tokens_per_step is not None:
+            while count < len(left) and (
+                sum(len(one[0]) for one in left[: count + 1]) <= now.tokens_per_step
+            ):
+                count += 1
+        taken, left = left[:count], left[count:]
+        assert windows_of(plan.batch(step)) == taken
+        assert plan.position(step) == (epoch, at)
+        at += 1
+        if step >= plan.changed_at:
+            assert sum(len(one[0]) for one in taken) <= plan.max_tokens
+    late = BatchPlan(cache, context, **limits, seed=3, changes=changes)
+    assert late.position(39) == (epoch, at - 1)
+    assert windows_of(late.batch(39)) == taken

@@ -9,13 +9,15 @@
   when an epoch begins.
 - An epoch is a permutation of all windows. What step `n` sees depends on the seed
   and on `n` alone, so that a resumed run needs nothing but its step number.
+- The size of a step may change at some step (`StepSize`). The windows that the epoch has not
+  seen by then follow in its order, cut anew: none is seen twice or left out.
 """
 
 from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +41,27 @@ class Batch:
     """[T] the token that follows each input; -1 is not counted."""
     offsets: NDArray[np.int64]
     """[windows + 1] where each window starts, and T; nothing is attended across them."""
+
+
+@dataclass(frozen=True)
+class StepSize:
+    """How much a step takes, from some step on; one of the two limits is None."""
+
+    first_step: int
+    tokens_per_step: int | None
+    docs_per_step: int | None
+
+    def cut(self, lengths: NDArray[Any]) -> NDArray[np.int64]:
+        """[batches + 1] index of each batch's first window, and the end, of windows in order."""
+        if self.tokens_per_step is not None:
+            return pack_by_tokens(lengths, self.tokens_per_step)
+        return np.append(np.arange(0, len(lengths), self.docs_per_step), len(lengths))
+
+    def most_tokens(self, longest: int) -> int:
+        """Predictions in a step at most, where the longest window has so many."""
+        if self.tokens_per_step is not None:
+            return max(self.tokens_per_step, longest)
+        return (self.docs_per_step or 1) * longest
 
 
 @dataclass(frozen=True)
@@ -96,6 +119,7 @@ class BatchPlan:
         tokens_per_step: int | None = None,
         docs_per_step: int | None = None,
         seed: int = 0,
+        changes: Sequence[StepSize] = (),
     ) -> None:
         """Plan steps over all windows of `cache`.
 
@@ -107,25 +131,32 @@ class BatchPlan:
             docs_per_step: a step takes this many windows. A document of up to
                 `context` predictions is one window; a longer one counts once per window.
             seed: of the order.
+            changes: sizes of later steps, in their order.
 
         Raises:
             UserError: not exactly one limit, a limit below 1, or nothing to predict.
         """
         if (tokens_per_step is None) == (docs_per_step is None):
             raise UserError("give exactly one of tokens per step and documents per step")
-        limit = tokens_per_step if docs_per_step is None else docs_per_step
-        assert limit is not None
-        if limit < 1:
-            raise UserError(f"tokens or documents per step must be at least 1, not {limit}")
+        for limit in (tokens_per_step, docs_per_step):
+            if limit is not None and limit < 1:
+                raise UserError(f"tokens or documents per step must be at least 1, not {limit}")
         self._cache = cache
         self._windows = cut_windows(cache.offsets, context)
-        self._by_tokens = docs_per_step is None
-        self._limit = limit
+        self._sizes = [StepSize(0, tokens_per_step, docs_per_step), *changes]
         self._seed = seed
         self._first_steps = [0]  # of each epoch whose packing is known, and of the next
         self._epoch = -1
         self._order: NDArray[np.uint32] = np.empty(0, np.uint32)
         self._bounds: NDArray[np.int64] = np.empty(0, np.int64)
+
+    @property
+    def _always(self) -> int | None:
+        """Steps of every epoch, where all of them have as many windows; else None."""
+        first, *later = self._sizes
+        if later or first.docs_per_step is None:
+            return None
+        return -(-self.windows_in_epoch // first.docs_per_step)
 
     @property
     def windows_in_epoch(self) -> int:
@@ -145,16 +176,20 @@ class BatchPlan:
         return sum(array.nbytes for array in held) + order + bounds
 
     @property
+    def changed_at(self) -> int:
+        """The first step of the size that steps have from then on."""
+        return self._sizes[-1].first_step
+
+    @property
     def max_tokens(self) -> int:
-        """No batch holds more predictions than this."""
+        """No batch from step `changed_at` on holds more predictions than this."""
         longest = int(self._windows.lengths.max())
-        most = max(self._limit, longest) if self._by_tokens else self._limit * longest
-        return min(most, self.tokens_in_epoch)
+        return min(self._sizes[-1].most_tokens(longest), self.tokens_in_epoch)
 
     def steps_in_epoch(self, epoch: int) -> int:
         """Steps that pass number `epoch` (from 0) takes; by tokens, passes differ a little."""
-        if not self._by_tokens:
-            return -(-self.windows_in_epoch // self._limit)
+        if self._always is not None:
+            return self._always
         self._learn_epochs(epoch)
         return self._first_steps[epoch + 1] - self._first_steps[epoch]
 
@@ -168,8 +203,8 @@ class BatchPlan:
         """The epoch that step number `step` (from 0) belongs to, and its index in it."""
         if step < 0:
             raise ValueError(f"step must not be negative: {step}")
-        if not self._by_tokens:
-            return divmod(step, self.steps_in_epoch(0))
+        if self._always is not None:
+            return divmod(step, self._always)
         while self._first_steps[-1] <= step:
             self._learn_epochs(len(self._first_steps) - 1)
         epoch = bisect.bisect_right(self._first_steps, step) - 1
@@ -184,6 +219,7 @@ class BatchPlan:
 
     def _learn_epochs(self, epoch: int) -> None:
         """Make `_first_steps` reach past `epoch`."""
+        assert self._always is None
         while len(self._first_steps) <= epoch + 1:
             self._pack(len(self._first_steps) - 1)
             self._first_steps.append(self._first_steps[-1] + len(self._bounds) - 1)
@@ -192,13 +228,26 @@ class BatchPlan:
         """Make `_order` and `_bounds` those of `epoch`."""
         if epoch == self._epoch:
             return
+        first_step = 0
+        if len(self._sizes) > 1:
+            if epoch >= len(self._first_steps):
+                self._learn_epochs(epoch - 1)
+            first_step = self._first_steps[epoch]
         self._order = permutation(self.windows_in_epoch, self._seed, epoch)
-        if self._by_tokens:
-            self._bounds = pack_by_tokens(self._windows.lengths[self._order], self._limit)
-        else:
-            ends = np.arange(0, self.windows_in_epoch, self._limit)
-            self._bounds = np.append(ends, self.windows_in_epoch)
+        self._bounds = self._cut(self._windows.lengths[self._order], first_step)
         self._epoch = epoch
+
+    def _cut(self, lengths: NDArray[Any], first_step: int) -> NDArray[np.int64]:
+        """Where the batches of an epoch begin that itself begins with step `first_step`."""
+        later = [size for size in self._sizes if size.first_step > first_step]
+        bounds = self._sizes[len(self._sizes) - len(later) - 1].cut(lengths)
+        for size in later:
+            done = size.first_step - first_step
+            if done >= len(bounds) - 1:
+                break
+            rest = bounds[done] + size.cut(lengths[bounds[done] :])
+            bounds = np.concatenate([bounds[:done], rest])
+        return bounds
 
 
 def permutation(count: int, seed: int, stream: int) -> NDArray[np.uint32]:

@@ -399,12 +399,13 @@ def test_resume_a_finished_run(home):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ("--lr 0.5", "--lr is None in the run to resume and cannot become 0.5"),
-        ("--n-embd 64", "--n-embd is 32 in the run to resume and cannot become 64"),
+        ("--n-embd 64", "64: it is the model's size: make a bigger model with python -m vidya.exp"),
+        ("--merges 9", "--merges is 20 in the run to resume and cannot become 9: the model has le"),
+        ("--tokenizer run/tokenizer.meta.json", "is no tokenizer of vidya or is damaged"),
         ("--seed 3", "--seed is 0 in the run to resume and cannot become 3"),
         # what it would be by default, but is not in this run
         ("--val-fraction 0.02", "--val-fraction is 0.1 in the run to resume and cannot become"),
-        ("--tokens-per-step 1024", "--tokens-per-step is 64 in the run to resume and cannot"),
+        ("--tokens-per-step 0", "--tokens-per-step must be at least 1, not 0"),
         ("--preset 25m", "no training checkpoint of microgpt_chat_25m_v5 in run"),
         ("--data other.txt", "was trained on another corpus than the one given: give the same"),
         ("--threads 0", "--threads must be auto or between 1 and 256, not 0"),
@@ -506,7 +507,8 @@ def test_a_loss_that_becomes_nan_keeps_the_last_good_checkpoint(work):
     line = refused("--resume", "--out", "run", "--steps", 12, cwd=work)
     assert line.startswith("error: stopped at step 7: the ") and f"run/{BASE}_6.bin" in line
     after = snapshot(work)
-    assert {name for name in after if after[name] != before.get(name)} == {"run/metrics.jsonl"}
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed - {"run/corpora.json"} == {"run/metrics.jsonl"}
     assert [line["step"] for line in training_lines(work / "run")] == [1, 2, 3, 4, 5, 6]
 
 

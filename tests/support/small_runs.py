@@ -11,6 +11,7 @@ from vidya.storage.run_folder import RunFolder
 from vidya.terminal.progress_display import ProgressDisplay
 from vidya.training.options import TrainOptions
 from vidya.training.run_corpora import prepare
+from vidya.training.start_run import opened_run
 from vidya.training.thread_choice import use
 from vidya.training.trainer import Trainer
 from vidya.training.training_run import TrainingRun
@@ -52,6 +53,7 @@ def go(run, interrupted=lambda: False):
         MetricsWriter(run.folder.metrics) as log,
         ProgressDisplay(run.options.steps, run.progress.step) as display,
     ):
+        log.write(run.description())
         Trainer(run, log, display, interrupted).train()
 
 
@@ -61,3 +63,47 @@ def straight(new_run):
     made = new_run("straight")
     go(made)
     return made.folder.path
+
+
+class KilledError(Exception):
+    """What ends a session as a kill does: nothing is saved."""
+
+
+def session(options, *, until=99, kill=False, resume=True, **given):
+    """Train up to a step, fresh or going on with other options; what was said."""
+    said = []
+
+    def read(default):
+        return dataclasses.replace(default, resume=True, **given)
+
+    first = dataclasses.replace(options, resume=resume, **({} if resume else given))
+    with opened_run(first, read, said.append) as run:
+
+        def interrupted():
+            if run.progress.step >= until and kill:
+                raise KilledError
+            return run.progress.step >= until
+
+        with MetricsWriter(run.folder.metrics) as log, ProgressDisplay(99, 0) as display:
+            log.write(run.description())
+            if run.change is not None:
+                log.write(run.change)
+            try:
+                Trainer(run, log, display, interrupted).train()
+            except KilledError:
+                pass
+    return said
+
+
+@pytest.fixture
+def stopped(options):
+    """Makes a run of 12 steps that was stopped after 5."""
+
+    def make(name):
+        one = dataclasses.replace(
+            options, out=options.out.with_name(name), checkpoint_every=4, precision="fp32"
+        )
+        session(one, until=5, resume=False)
+        return one
+
+    return make

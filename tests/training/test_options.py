@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from vidya.errors import UserError
 from vidya.model.presets import PRESETS
-from vidya.training.options import MAY_CHANGE, TrainOptions, from_plain, resumed
+from vidya.training.options import TrainOptions, from_plain
+from vidya.training.run_changes import CHANGES, OF_SESSION, changed_at, changes, resumed
 
 FIELDS = {field.name: field for field in dataclasses.fields(TrainOptions)}
 
@@ -140,6 +141,8 @@ def test_a_checkpoint_of_another_version():
 # ---------------------------------------------------------------- going on
 
 
+MAY_CHANGE = frozenset(CHANGES) | OF_SESSION
+
 OTHER = {
     "preset": "nano", "data": (Path("x.txt"),), "val": Path("y.txt"), "val_fraction": 0.3,
     "out": Path("z"), "resume": True, "overwrite": True, "seed": 9, "steps": 77, "minutes": 1.0,
@@ -148,7 +151,7 @@ OTHER = {
     "n_embd": 64, "n_layer": 9, "n_head": 2, "context": 9, "dropout": 0.9, "threads": 9,
     "eval_every": 9, "eval_tokens": 9, "samples": 9, "checkpoint_every": 9, "keep": 9,
     "init": Path("w"), "on_spike": "skip", "tensorboard": True, "profile": True,
-    "precision": "bf16",
+    "precision": "bf16", "tokenizer": Path("t.json"),
 }  # fmt: skip
 """For every option another value than the default."""
 
@@ -169,7 +172,7 @@ def test_what_makes_a_run_cannot_change(name):
         was, now = getattr(saved, name), getattr(given_now, name)
         flag = "--" + name.replace("_", "-")
         assert message.startswith(f"{flag} is {was} in the run to resume and cannot become {now}: ")
-        assert message.endswith("leave it out, or start another run with --out")
+        assert message.endswith("; or leave it out, or start another run with --out")
     assert resumed(other, other) == other
 
 
@@ -178,6 +181,24 @@ def test_what_does_not_make_a_run_may_change(name):
     default, other = options(), dataclasses.replace(options(), **{name: OTHER[name]})
     assert resumed(other, default) == other
     assert resumed(default, other) == default
+    for before, after in ((default, other), (other, default)):
+        changed = changes(before, after)
+        assert set(changed) - {"tokens_per_step"} == {name} - OF_SESSION - {"tokens_per_step"}
+        line = json.loads(json.dumps({"kind": "change", "step": 4, "changes": changed}))
+        again = changed_at([line], 4, before)
+        assert changes(again, after) == {} and again.step_limits() == after.step_limits()
+        assert changed_at([line], 5, before) == before
+
+
+def test_tokens_that_are_asked_for_take_the_place_of_documents():
+    saved = options(docs_per_step=4)
+    assert resumed(saved, saved) == saved
+    assert resumed(saved, saved, {"tokens_per_step"}).step_limits() == (512, None)
+    given = options(tokens_per_step=99, docs_per_step=4)
+    assert resumed(given, saved).step_limits() == (99, None)
+    assert changes(saved, options()) == {
+        "tokens_per_step": [None, 512], "docs_per_step": [4, None],
+    }  # fmt: skip
 
 
 def test_what_a_run_may_be_given_is_checked():
@@ -185,11 +206,10 @@ def test_what_a_run_may_be_given_is_checked():
         resumed(options(keep=0), options())
 
 
-def test_what_changes_no_number_may_change():
-    """These decide which text is seen, in which order, and what is learned from it."""
+def test_what_a_run_is_may_not_change():
+    """These decide which model it is, which text it sees, and in which order."""
     decisive = set(
-        "preset val_fraction seed tokens_per_step docs_per_step lr warmup lr_floor beta1 beta2 "
-        "eps clip merges n_embd n_layer n_head context dropout precision init".split()
+        "preset val_fraction seed merges n_embd n_layer n_head context precision init".split()
     )
     assert decisive | MAY_CHANGE == FIELDS.keys() and not decisive & MAY_CHANGE
 

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -26,6 +26,7 @@ from vidya.reporting.figure_style import (
 from vidya.storage.metrics_log import each_line
 from vidya.storage.run_files import RunFiles
 from vidya.terminal.streams import say
+from vidya.training.run_changes import in_words
 
 What: TypeAlias = Literal["loss", "bpb", "speed"]
 _LABELS: dict[What, str] = {
@@ -39,6 +40,7 @@ _FIELDS: dict[What, tuple[str | None, str | None]] = {
     "speed": ("tokens_per_s", None),
 }
 """What a metrics line has of it, every step and on held-out text."""
+_MARKS_NAMED = 4  # of a run in the legend, the last
 _MAX_POINTS = 2000  # more than the panel has pixels is only work
 
 
@@ -52,6 +54,15 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class ChangeMark:
+    """Where a run was told something anew."""
+
+    at: Curve
+    """Of one point, whose value has no meaning."""
+    text: str
+
+
+@dataclass(frozen=True)
 class CurvesOfRun:
     """What is drawn of one run; either curve may be empty."""
 
@@ -61,6 +72,7 @@ class CurvesOfRun:
     """Many values, which are smoothed."""
     held_out: Curve
     """A few values, on held-out text, which are drawn as they are."""
+    changes: tuple[ChangeMark, ...] = ()
 
 
 def read_curves(path: Path, what: What = "loss") -> CurvesOfRun:
@@ -75,15 +87,23 @@ def read_curves(path: Path, what: What = "loss") -> CurvesOfRun:
     file = RunFiles(path).metrics if path.is_dir() else path
     if not file.exists():
         raise UserError(f"no metrics at {file}: name a run folder or a metrics.jsonl")
-    rows = array("d"), array("d")
+    rows, changes = (array("d"), array("d")), []
     for line in each_line(
         file, on_damaged=lambda number: say(f"{file}: skipped line {number}, which is damaged")
     ):
+        if line.get("kind") == "change":
+            changes.append(_mark(line))
         for field, values in zip(_FIELDS[what], rows, strict=True):
             if field and (numbers := numbers_of(line, ("tokens", "time_s", field))):
                 values.extend((numbers[0], numbers[1] / 60.0, numbers[2]))
     label = path.resolve().name if path.is_dir() else file.resolve().parent.name
-    return CurvesOfRun(what, label, *map(_curve, rows))
+    every_step, held_out = map(_curve, rows)
+    return CurvesOfRun(what, label, every_step, held_out, tuple(changes))
+
+
+def _mark(line: dict[str, Any]) -> ChangeMark:
+    at = _curve(array("d", (line["tokens"], line["time_s"] / 60.0, 0.0)))
+    return ChangeMark(at, f"step {line['step']:,}: {in_words(line['changes'])}")
 
 
 def _curve(values: array[float]) -> Curve:
@@ -148,6 +168,8 @@ def _draw_run(
         smooth = _smooth(steps)
         x, y = x_of(smooth), smooth.values
         panel.plot(x, y, color=colour, linestyle=dash, alpha=0.55, linewidth=1.2)
+    for change in run.changes:
+        panel.axvline(x_of(change.at)[0], color=colour, linestyle=":", alpha=0.6, linewidth=1.0)
     if len(held_out.values):
         every = max(1, len(held_out.values) // 25)
         panel.plot(
@@ -183,6 +205,10 @@ def _add_legend(panel: Axes, runs: list[CurvesOfRun], *, kinds: bool) -> None:
         last = run.held_out.values[-1:]
         label = run.label + (f"  (held-out {last[0]:.3f})" if len(last) else "")
         handles.append(Line2D([], [], color=colour, linestyle=dash, linewidth=2.5, label=label))
+        handles += [
+            Line2D([], [], color=colour, linestyle=":", linewidth=1.0, label=change.text)
+            for change in run.changes[-_MARKS_NAMED:]
+        ]
     if kinds:
         handles += [
             Line2D([], [], color="0.4", linewidth=1.8, marker="o", markersize=4, label="held-out"),

@@ -19,10 +19,12 @@ from vidya.storage.run_files import RunFiles
 from vidya.storage.run_folder import training_process
 from vidya.terminal.braille_plot import column_means, draw_curve
 from vidya.terminal.formatting import byte_size, duration, fitting, plural
+from vidya.training.run_changes import in_words
 
 _SMOOTHED = 100  # steps in the loss that is told
 _LEAST_PLOT = 4  # lines of a picture that is worth drawing
 _SIDE_BY_SIDE = 72  # columns for two pictures beside one another
+_CHANGES = 3  # that are shown, the last
 _LABEL = 7  # columns left of a picture
 
 
@@ -116,7 +118,8 @@ def _figures(history: RunHistory, seen: Glance, width: int) -> list[Text]:
         return [title, Text("no training step yet")]
     lines = [title, _progress(history, seen, width)]
     rows = [_losses(history), _speed(history), _step(history), _checkpoints(history, seen)]
-    return lines + [Text(fitting(row, width)) for row in rows]
+    lines += [Text(fitting(row, width)) for row in rows]
+    return lines + [Text(text) for text in _changes(history)]
 
 
 def _progress(history: RunHistory, seen: Glance, width: int) -> Text:
@@ -185,6 +188,16 @@ def _checkpoints(history: RunHistory, seen: Glance) -> list[str]:
     if history.longest_stall_ms is not None:
         parts.append(f"saves stalled at most {history.longest_stall_ms:.1f} ms")
     return parts
+
+
+def _changes(history: RunHistory) -> list[str]:
+    """What the run was told anew, the last few times."""
+    told = [
+        f"changed at step {line['step']:,}: {in_words(line['changes'])}"
+        for line in history.changes[-_CHANGES:]
+    ]
+    more = len(history.changes) - len(told)
+    return [*([f"changed {plural(more, 'time')} before"] if more else []), *told]
 
 
 # ---- pictures and samples -----------------------------------------------------------

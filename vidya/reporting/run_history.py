@@ -44,6 +44,7 @@ class RunHistory:
         last: the last training line; empty before the first.
         recent: the last training lines, oldest first.
         evaluations: all of them, oldest first.
+        changes: lines that say what the run was told anew, oldest first.
         spikes: training lines that the guard marked.
         longest_stall_ms: the most that a checkpoint has kept a step waiting; None: no
             checkpoint was written beside training.
@@ -63,6 +64,7 @@ class RunHistory:
         self.last: dict[str, Any] = {}
         self.recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
         self.evaluations: list[HeldOutPoint] = []
+        self.changes: list[dict[str, Any]] = []
         self.spikes = 0
         self.longest_stall_ms: float | None = None
 
@@ -102,6 +104,8 @@ class RunHistory:
             return
         if line.get("kind") == "run":
             self.description = line
+        elif line.get("kind") == "change":
+            self.changes.append(line)
         elif _number(line.get("step")) and _number(line.get("loss")):
             self._add_to_curve(int(line["step"]), float(line["loss"]))
             self.spikes += "spike" in line

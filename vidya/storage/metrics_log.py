@@ -117,6 +117,15 @@ def each_line(
                 on_damaged(number)
 
 
+def lines_of_kind(path: StrPath) -> list[dict[str, Any]]:
+    """The lines that describe sessions and changes, those with a `kind`; none without a file."""
+    if not Path(path).exists():
+        return []
+    with _open(path) as file:
+        some = (parse_line(raw) for raw in file if b'"kind"' in raw)  # few, of perhaps millions
+        return [line for line in some if line is not None and "kind" in line]
+
+
 def truncate_after(path: StrPath, step: int, *, evaluated: bool = True) -> int:
     """Drop the lines of steps greater than `step`, atomically; returns how many.
 

@@ -62,6 +62,15 @@ class InitialWeights:
                 "options out, or grow the model first with python -m vidya.expand"
             )
 
+    def require_tokenizer(self, tokenizer: Tokenizer, path: Path | None) -> None:
+        """Refuse a tokenizer from `path` that is not the model's own."""
+        if tokenizer.hash != self.tokenizer.hash:
+            raise UserError(
+                f"--tokenizer {path} is not the one that {self.origin['path']} was trained with: "
+                "leave it out, or give the model other tokens first with python -m vidya.expand "
+                "--tokenizer"
+            )
+
     def require_outside(self, folder: Path) -> None:
         """Refuse a run folder that holds the checkpoint: a fresh run would delete it."""
         if Path(self.origin["path"]).resolve().parent == folder.resolve():

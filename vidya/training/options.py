@@ -10,11 +10,11 @@ from typing import Literal
 
 from vidya.errors import UserError
 from vidya.model.config import ModelConfig
+from vidya.model.learning_rate import fit_warmup, learning_rate
 from vidya.model.presets import preset
 from vidya.terminal.common_options import (
     MeasuredThreadsOption,
     SeedOption,
-    flag,
     option_names,
     require_at_least,
     require_positive,
@@ -47,7 +47,8 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
     out: Path | None = None
     """Run folder. Default: runs/PRESET."""
     resume: bool = False
-    """Go on from the newest whole checkpoint of the run folder, bit for bit."""
+    """Go on from the newest whole checkpoint of the run folder, bit for bit; with another rate,
+    size of a step, dropout, … or number of steps where these are given."""
     overwrite: bool = False
     """Replace the run that the folder holds already."""
     init: Path | None = None
@@ -82,6 +83,8 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
 
     merges: int | None = None
     """BPE merges of the tokenizer. Default: the preset's."""
+    tokenizer: Path | None = None
+    """A tokenizer.json to use instead of training one: of vidya.tokenizer, or of another run."""
     n_embd: int | None = None
     """Width of the model. Default: the preset's, as for the three that follow."""
     n_layer: int | None = None
@@ -134,6 +137,22 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
         """Merges of the tokenizer."""
         return preset(self.preset).merges if self.merges is None else self.merges
 
+    def step_limits(self) -> tuple[int | None, int | None]:
+        """Most tokens of a step and number of its documents, of which one is None."""
+        by_tokens = self.docs_per_step is None
+        return (self.tokens_per_step if by_tokens else None), self.docs_per_step
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step, counted from 0, of a run whose length is chosen."""
+        assert self.steps is not None
+        return learning_rate(
+            step,
+            total_steps=self.steps,
+            peak=self.peak_lr(),
+            warmup_steps=fit_warmup(self.warmup_steps(), self.steps),
+            floor=self.lr_floor,
+        )
+
     def peak_lr(self) -> float:
         """Peak learning rate."""
         return preset(self.preset).peak_lr if self.lr is None else self.lr
@@ -170,6 +189,9 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
             raise UserError("--resume goes on with a run, --overwrite replaces it: give one")
         if self.resume and self.init is not None:
             raise UserError("--resume goes on with a run, --init begins one: give one")
+        fresh = self.init is None and not self.resume  # others have the merges of their model
+        if fresh and self.tokenizer is not None and self.merges is not None:
+            raise UserError("--tokenizer has its merges, --merges trains another: give one")
 
     def plain(self) -> dict[str, object]:
         """The options as JSON values."""
@@ -180,37 +202,6 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
             return str(value) if isinstance(value, Path) else value
 
         return {name: as_json(getattr(self, name)) for name in option_names(TrainOptions)}
-
-
-MAY_CHANGE = frozenset(
-    "data val out resume overwrite steps threads eval_every eval_tokens samples checkpoint_every "
-    "keep on_spike tensorboard minutes passes profile".split()
-)
-"""Options that a resumed run may be given anew; all others are part of what it is.
-
-`data` and `val` name files, which may have moved: a hash tells whether they are the same.
-"""
-
-
-def resumed(given: TrainOptions, saved: TrainOptions) -> TrainOptions:
-    """The options of a run that goes on.
-
-    Args:
-        given: the command line, read with `saved` for what it leaves out.
-        saved: the options of the run.
-
-    Raises:
-        UserError: an option was given that would make it another run.
-    """
-    asked, known = given.plain(), saved.plain()
-    for name, value in asked.items():
-        if name not in MAY_CHANGE and value != known[name]:
-            raise UserError(
-                f"{flag(name)} is {known[name]} in the run to resume and cannot become {value}: "
-                "leave it out, or start another run with --out"
-            )
-    given.check()
-    return given
 
 
 def from_plain(values: dict[str, object]) -> TrainOptions:
@@ -224,6 +215,6 @@ def from_plain(values: dict[str, object]) -> TrainOptions:
     assert isinstance(data, list)
     paths = {
         name: None if merged[name] is None else Path(str(merged[name]))
-        for name in ("val", "out", "init")
+        for name in ("val", "out", "init", "tokenizer")
     }
     return TrainOptions(**{**merged, "data": tuple(map(Path, data)), **paths})  # type: ignore[arg-type]

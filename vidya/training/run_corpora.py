@@ -57,7 +57,8 @@ def _split(options: TrainOptions) -> tuple[Documents, Documents | None]:
     )
 
 
-def _name(options: TrainOptions) -> str:
+def corpus_name(options: TrainOptions) -> str:
+    """What the user calls the training text."""
     return ", ".join(map(str, options.data)) if options.data else "chitchat"
 
 
@@ -178,6 +179,8 @@ def prepare(
         say(f"training a tokenizer with {options.n_merges():,} merges")
         return train_tokenizer(train(), options.n_merges(), progress=show, say=say)
 
+    if given_tokenizer is None and tokenizer_hash is None and options.tokenizer is not None:
+        given_tokenizer = Tokenizer.load(options.tokenizer)
     if given_tokenizer is not None:
         tokenizer = given_tokenizer
         tokenizer.save(run.tokenizer)
@@ -195,7 +198,7 @@ def prepare(
     # every document is framed by two bos
     per_token = summary.characters / max(1, tokens - 2 * summary.documents)
     say(
-        f"corpus {_name(options)}: {summary.documents:,} documents, {tokens:,} tokens; "
+        f"corpus {corpus_name(options)}: {summary.documents:,} documents, {tokens:,} tokens; "
         f"vocabulary {tokenizer.vocab_size}, {per_token:.2f} characters per token"
     )
     held_out_cache = None
@@ -212,8 +215,8 @@ def _refuse_empty(options: TrainOptions) -> NoReturn:
     for path in options.data:
         next(corpus_file.require_documents(corpus_file.read_documents(path), str(path)))
     if next(_all_documents(options)(), None) is None:
-        raise UserError(f"corpus {_name(options)} holds no document: give it some text")
+        raise UserError(f"corpus {corpus_name(options)} holds no document: give it some text")
     raise UserError(
-        f"every document of {_name(options)} is held out: lower --val-fraction, give --val FILE, "
-        "or hold out nothing with --val-fraction 0"
+        f"every document of {corpus_name(options)} is held out: lower --val-fraction, give --val "
+        "FILE, or hold out nothing with --val-fraction 0"
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,16 @@ from vidya.model.precision import resolve_precision
 from vidya.model.presets import PRESETS, checkpoint_base
 from vidya.storage import checkpoint, metrics_log
 from vidya.storage.checkpoint_folder import training_checkpoints
+from vidya.storage.pretrained import require_own_tokenizer
 from vidya.storage.run_folder import RunFolder
 from vidya.terminal.formatting import plural
+from vidya.text.tokenizer import Tokenizer
 from vidya.text.tokenizer_training import check_merges
-from vidya.training import thread_choice
+from vidya.training import run_changes, thread_choice
 from vidya.training.initial_weights import InitialWeights, load_initial_weights
-from vidya.training.options import TrainOptions, from_plain, resumed
+from vidya.training.options import TrainOptions, from_plain
+from vidya.training.other_machine import tell_what_differs_here
+from vidya.training.resumed_corpora import corpora_to_resume, located
 from vidya.training.run_checkpoints import require_room_for_checkpoints
 from vidya.training.run_corpora import prepare, remember, survey
 from vidya.training.run_length import measure_length
@@ -72,6 +77,10 @@ def _fresh_run(
             "choose another --out, or replace it with --overwrite"
         )
     check_merges(options.n_merges())
+    # before anything is deleted; the folder to be replaced may hold it
+    own_tokenizer = None if options.tokenizer is None else Tokenizer.load(options.tokenizer)
+    if initial is not None and own_tokenizer is not None:
+        initial.require_tokenizer(own_tokenizer, options.tokenizer)
     resolve_precision(options.precision)
     if options.tensorboard:
         summary_writer()
@@ -79,7 +88,7 @@ def _fresh_run(
     # Nothing is deleted before all that the user gave has been looked at.
     folder.delete_model()
     thread_choice.use(options.threads)
-    given = initial.tokenizer if initial else None
+    given = initial.tokenizer if initial else own_tokenizer
     corpora = prepare(
         folder, options, say, tokenizer_hash=None, sources=sources, given_tokenizer=given
     )
@@ -111,26 +120,41 @@ def _resumed_run(
         _base_to_resume(folder, options),
         lambda _, reason: say(f"passing over a damaged checkpoint: {reason}"),
     )
-    _require_this_run(folder, meta, path)
-    options = _options_to_resume(folder, meta["options"], read_options)
-    thread_choice.use(options.threads)
-    sources = survey(options, folder)
-    if sources.train.summary.hash != meta["corpus_hash"]:
-        raise UserError(
-            f"{path} was trained on another corpus than the one given: "
-            "give the same --data, or start another run with --out"
+    lines = metrics_log.lines_of_kind(folder.metrics)
+    _require_this_run(lines, meta, path)
+    step = int(meta["step"])
+    saved = from_plain(meta["options"])
+    before = run_changes.changed_at(lines, step, saved)
+    options, explicit = _options_to_resume(folder, before, read_options)
+    if options.tokenizer is not None and "tokenizer" in explicit:
+        require_own_tokenizer(
+            Tokenizer.load(options.tokenizer), options.tokenizer, meta["tokenizer_hash"], path.name
         )
-    tokenizer_hash = meta["tokenizer_hash"]
-    corpora = prepare(folder, options, say, tokenizer_hash=tokenizer_hash, sources=sources)
-    run = TrainingRun(folder, options, corpora)
+    for name in sorted(explicit & {"minutes", "passes"}):
+        say(f"--{name} chooses the length when a run begins and changes nothing now: give --steps")
+    sessions = [line for line in lines if line["kind"] == "run"]
+    options = tell_what_differs_here(
+        options, explicit, say,
+        processor=sessions[-1].get("processor") if sessions else None,
+        auto_precision=bool(meta.get("auto_precision")),
+    )  # fmt: skip
+    thread_choice.use(options.threads)
+    named = bool(explicit & {"data", "val"})
+    working_folder = os.getcwd() if named else meta.get("working_folder")
+    here = options if named else located(options, working_folder)
+    corpora, sources = corpora_to_resume(folder, here, meta, say, named=named)
+    run = TrainingRun(
+        folder, options, corpora, working_folder=working_folder,
+        sizes=run_changes.step_sizes(meta.get("step_sizes"), step, saved, options),
+    )  # fmt: skip
     run.restore(tensors, meta, path)
-    step = run.progress.step
     if step >= run.total_steps:
         raise UserError(
             f"the run in {folder.path} is finished (step {step}): "
             f"give it more with --steps {2 * step}"
         )
-    remember(folder, options, sources)
+    if sources is not None:
+        remember(folder, here, sources)
     require_room_for_checkpoints(run)
     run.choose_threads(say)
     evaluated = run.progress.evaluated == step
@@ -138,6 +162,10 @@ def _resumed_run(
     truncate_samples(folder.samples, step if evaluated else step - 1)
     _describe(run, say)
     say(f"going on from {path}, step {step:,} of {run.total_steps:,}")
+    run_changes.tell_changes(step, before, options, say)
+    if changed := run_changes.changes(before, options):
+        progress = run.progress
+        run.change = run_changes.change_line(step, progress.tokens, progress.time_s, changed)
     return run
 
 
@@ -152,29 +180,38 @@ def _base_to_resume(folder: RunFolder, options: TrainOptions) -> str:
     return there[0] if len(there) == 1 else base
 
 
-def _require_this_run(folder: RunFolder, meta: dict[str, Any], path: Path) -> None:
+def _require_this_run(
+    lines: Sequence[Mapping[str, Any]], meta: Mapping[str, Any], path: Path
+) -> None:
     """Refuse a checkpoint of another run that came to lie under the name of this one's."""
     if meta.get("kind") != "training":
         raise UserError(f"{path} is no training checkpoint: move it away to resume without it")
-    if not folder.metrics.exists():
-        return
-    first = next(iter(metrics_log.read_metrics(folder.metrics, on_damaged=lambda _: None)), {})
-    if first.get("kind") == "run":
+    if lines and lines[0]["kind"] == "run":
+        first = lines[0]
         checkpoint.require_same(
             meta, config=first["config"], tokenizer_hash=first["tokenizer_hash"], path=path
         )
 
 
 def _options_to_resume(
-    folder: RunFolder, saved: dict[str, object], read_options: ReadOptions
-) -> TrainOptions:
-    """What the user gave, and the run's own options where nothing was given."""
-    known = from_plain(saved)
+    folder: RunFolder, known: TrainOptions, read_options: ReadOptions
+) -> tuple[TrainOptions, set[str]]:
+    """What the user gave, the run's own options where nothing was given, and some that were."""
     # what was asked for once
     known = dataclasses.replace(known, out=folder.path, overwrite=False, profile=False, init=None)
     if known.threads == "measure":
         known = dataclasses.replace(known, threads="auto")
-    return resumed(dataclasses.replace(read_options(known), out=folder.path), known)
+    # what is the same with other defaults was given, though it may be what the run has anyway
+    nowhere = Path("\0")
+    others: dict[str, Any] = {
+        "data": (nowhere,), "val": nowhere, "tokenizer": nowhere,
+        "tokens_per_step": known.tokens_per_step + 1, "minutes": known.minutes + 1,
+        "passes": known.passes + 1, "tensorboard": not known.tensorboard,
+    }  # fmt: skip
+    read = read_options(dataclasses.replace(known, **others))
+    explicit = {name for name, other in others.items() if getattr(read, name) != other}
+    given = dataclasses.replace(read_options(known), out=folder.path)
+    return run_changes.resumed(given, known, explicit), explicit
 
 
 def _describe(run: TrainingRun, say: Say) -> None:

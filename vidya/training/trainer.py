@@ -9,7 +9,6 @@ from typing import Any
 
 from vidya.errors import UserError
 from vidya.measuring.held_out_loss import HeldOutLoss, held_out_loss
-from vidya.model.learning_rate import fit_warmup, learning_rate
 from vidya.storage.metrics_log import MetricsWriter
 from vidya.system import process_memory
 from vidya.system.stop_signal import StopSignal
@@ -87,7 +86,7 @@ class Trainer:
         """Make the next step, and write down how it went."""
         start = time.perf_counter()
         run, options, progress = self.run, self.run.options, self.run.progress
-        step, total = progress.step, run.total_steps
+        step = progress.step
         self.checkpoints.writer.check()
         batch = run.plan.batch(step)
         loss = run.gradients(batch, step)
@@ -95,13 +94,7 @@ class Trainer:
         self.checkpoints.require_finite(step + 1, loss, norm)
         stall = self.checkpoints.writer.confirm()
         spike = self._spike(step + 1, loss, norm)
-        rate = learning_rate(
-            step,
-            total_steps=total,
-            peak=options.peak_lr(),
-            warmup_steps=fit_warmup(options.warmup_steps(), total),
-            floor=options.lr_floor,
-        )
+        rate = options.rate(step)
         if spike and options.on_spike == "skip":
             progress.skipped += 1
         else:
@@ -199,6 +192,9 @@ def train_run(run: TrainingRun, stop: StopSignal) -> Trainer:
         ProgressDisplay(run.total_steps, run.progress.step) as display,
     ):
         log.write(run.description())
+        if run.change is not None:
+            log.write(run.change)
+            log.sync()  # before a step that depends on it
         trainer = Trainer(run, log, display, stop)
         trainer.train()
     return trainer

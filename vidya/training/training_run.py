@@ -9,7 +9,8 @@ moments, and the step.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from vidya.storage.checkpoint_format import CheckpointError
 from vidya.storage.metrics_log import describe_run
 from vidya.storage.run_folder import RunFolder
 from vidya.system import process_memory
-from vidya.text.batch_plan import Batch, BatchPlan
+from vidya.text.batch_plan import Batch, BatchPlan, StepSize
 from vidya.training import memory_plan, thread_choice
 from vidya.training.initial_weights import InitialWeights
 from vidya.training.options import TrainOptions
@@ -59,21 +60,40 @@ class TrainingRun:
         options: TrainOptions,
         corpora: RunCorpora,
         initial: InitialWeights | None = None,
+        *,
+        sizes: Sequence[StepSize] = (),
+        working_folder: str | None = None,
     ) -> None:
-        """Weights drawn from the seed, or the initial ones; `restore` replaces them."""
+        """Weights drawn from the seed, or the initial ones; `restore` replaces them.
+
+        Args:
+            folder: where it lives.
+            options: as they are in force now.
+            corpora: what it trains on.
+            initial: the weights to begin with.
+            sizes: of its steps, from the first on, where they changed.
+            working_folder: where relative names of files in the options hold; default: here.
+        """
         # "auto" may mean something else where the run is resumed: what it means here is kept
+        self._auto_precision = options.precision == "auto"
         options = dataclasses.replace(options, precision=resolve_precision(options.precision))
         self.folder, self.options, self.corpora = folder, options, corpora
         process_memory.give_back()
         self._base_bytes = process_memory.resident_bytes()
         model_config = options.model_config(corpora.tokenizer.vocab_size)
+        first, *later = sizes or [StepSize(0, *options.step_limits())]
         self.plan = BatchPlan(
             corpora.train,
             model_config.context,
-            tokens_per_step=None if options.docs_per_step else options.tokens_per_step,
-            docs_per_step=options.docs_per_step,
+            tokens_per_step=first.tokens_per_step,
+            docs_per_step=first.docs_per_step,
             seed=options.seed,
+            changes=later,
         )
+        self._sizes = [first, *later]
+        self._working_folder = working_folder or os.getcwd()
+        self.change: dict[str, object] | None = None
+        """The line of metrics about what changes before the next step, where anything does."""
         longest = max(self.plan.max_tokens, model_config.context)
         self.model = Model(model_config, max_tokens=longest, precision=options.precision)
         self.origin: dict[str, str] | None = None
@@ -122,9 +142,18 @@ class TrainingRun:
             "options": self.options.plain(),
             "tokenizer_hash": self.corpora.tokenizer.hash,
             "corpus_hash": self.corpora.corpus_hash,
+            "held_out_hash": self.corpora.held_out and self.corpora.held_out.corpus_hash,
+            "working_folder": self._working_folder,
+            "auto_precision": self._auto_precision,
             "init": self.origin,
             "written": run_activity.now(),
+            **self._changed_sizes(),
         }
+
+    def _changed_sizes(self) -> dict[str, Any]:
+        if len(self._sizes) == 1:
+            return {}
+        return {"step_sizes": [dataclasses.astuple(size) for size in self._sizes]}
 
     def description(self) -> dict[str, object]:
         """What a session of the run says of it in the metrics file, before its steps."""
@@ -169,6 +198,7 @@ class TrainingRun:
         loaded = sum(array.nbytes for array in tensors.values())
         self._base_bytes = max(0, self._base_bytes - loaded)
         self.origin = meta.get("init")
+        self._auto_precision = bool(meta.get("auto_precision"))
         self.saved_step = meta["step"]
         self.progress = RunProgress(
             meta["step"], meta["tokens"], meta["time_s"], meta.get("evaluated", meta["step"]),
@@ -190,7 +220,10 @@ class TrainingRun:
 
         Nothing is updated: the run stays a function of its options.
         """
-        some = [self.plan.batch(step) for step in range(min(8, self.plan.steps_in_epoch(0)))]
+        begin = self.plan.changed_at  # those before may be longer than there is room for
+        some = [
+            self.plan.batch(begin + step) for step in range(min(8, self.plan.steps_in_epoch(0)))
+        ]
         usual = self.plan.tokens_in_epoch / self.plan.steps_in_epoch(0)
         batch = min(some, key=lambda one: abs(len(one.tokens) - usual))
         work = thread_choice.Workload(

@@ -49,7 +49,9 @@ def test_ask_and_pick(run):
     assert read_meta(run / TAUGHT)["lessons"] == 1
     lesson = json.loads((run / "teach.jsonl").read_text().splitlines()[1])
     assert lesson["candidates"][1]["text"] == lines[1][3:] and lesson["pick"] == 2
-    refused(run, "--pick", 2, saying="nothing was asked")
+    refused(run, "--pick", 2, saying="has been answered: --ask again, or give an --answer")
+    does(run, "--answer", "fine thank you")  # to the same question
+    assert json.loads((run / "teach.jsonl").read_text().splitlines()[2])["turns"] == ["hello"]
     does(run, "--ask", "hello", "fine", "and you")
     does(run, "--reject", "--method", "reinforce")
     taken = does(run, "--undo")

@@ -46,7 +46,7 @@ def teach(model: Path | None, options: TeachOptions) -> int:
         elif options.ask:
             found = _ask(teaching, options)
         elif options.pick is not None or options.answer is not None or options.reject:
-            found = _learn(teaching, options, *_last_question(teaching))
+            found = _learn(teaching, options, *_last_question(teaching, options))
         else:
             output_is_not_essential()
             return TerminalTeaching(teaching, options).run()
@@ -80,8 +80,14 @@ def _ask(teaching: Teaching, options: TeachOptions) -> str:
     })  # fmt: skip
 
 
-def _last_question(teaching: Teaching) -> tuple[tuple[str, ...], list[Candidate]]:
-    """Turns and candidates of the last --ask; an answer counts until there is a lesson."""
+def _last_question(
+    teaching: Teaching, options: TeachOptions
+) -> tuple[tuple[str, ...], list[Candidate]]:
+    """Turns and candidates of the last --ask.
+
+    After a lesson its candidates are no longer what the model says: none is right or wrong then,
+    but an --answer to the question is another lesson.
+    """
     path = teaching.trained_run.folder.question
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -92,7 +98,9 @@ def _last_question(teaching: Teaching) -> tuple[tuple[str, ...], list[Candidate]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged: --ask again") from error
     if asked_after != teaching.journal.taught:
-        raise UserError("that question has been answered: --ask again")
+        if options.answer is None:
+            raise UserError("that question has been answered: --ask again, or give an --answer")
+        candidates = []
     return turns, candidates
 
 
@@ -105,5 +113,4 @@ def _learn(
     if pick and not candidates[pick - 1].text:
         raise UserError(f"candidate {pick} is empty: pick another, or give an --answer")
     outcome = teaching.lesson(turns, candidates, options, pick=pick, answer=options.answer)
-    teaching.trained_run.folder.question.unlink(missing_ok=True)
     return json_text(dataclasses.asdict(outcome)) if options.json else outcome.line()

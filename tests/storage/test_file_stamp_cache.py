@@ -56,7 +56,8 @@ def reads(monkeypatch, options, run) -> tuple[int, run_corpora.CorpusSources]:
 @pytest.mark.parametrize("how", ["fraction", "file", "none"])
 def test_what_did_not_change_is_not_read_again(run, options, later, monkeypatch, tmp_path, how):
     if how == "file":
-        (tmp_path / "val.txt").write_text("hello there\n")
+        shared = options.data[0].read_text().splitlines()[0]
+        (tmp_path / "val.txt").write_text(f"hello there\n{shared}\n")
         options = dataclasses.replace(options, val=tmp_path / "val.txt")
     elif how == "none":
         options = dataclasses.replace(options, val_fraction=0.0)
@@ -68,6 +69,7 @@ def test_what_did_not_change_is_not_read_again(run, options, later, monkeypatch,
     assert (second.held_out is None) == (how == "none")
     if first.held_out is not None:
         assert second.held_out.summary == first.held_out.summary
+    assert (second.shared == first.shared) and (first.shared is not None) == (how == "file")
         assert list(second.held_out.documents()) == list(first.held_out.documents())
     assert list(second.train.documents()) == list(first.train.documents())
     # Nor is what did not change written again.

@@ -202,3 +202,34 @@ def test_a_survey_is_not_made_twice(run, options, monkeypatch):
     monkeypatch.setattr(run_corpora, "survey", lambda _: pytest.fail("a second survey"))
     prepared = prepare(run, options, lambda _: None, tokenizer_hash=None, sources=sources)
     assert prepared.corpus_hash == sources.train.summary.hash
+
+
+def test_text_that_is_held_out_and_trained_on_is_told(run, options, tmp_path):
+    """Also by a link or a copy, and again when the files are known already."""
+    (tmp_path / "link.txt").symlink_to(options.data[0])
+    same = dataclasses.replace(options, val=tmp_path / "link.txt")
+    sources = survey(same)
+    assert sources.shared.shared == sources.shared.of == sources.held_out.summary.documents
+    val = tmp_path / "val.txt"
+    val.write_text(options.data[0].read_text().splitlines()[0] + "\nsomething new\n")
+    part = dataclasses.replace(options, val=val)
+    _, said = said_while_preparing(run, part)
+    told = [line for line in said if "as well" in line]
+    assert len(told) == 1 and told[0].startswith(f"--val {val}: 1 of its 2 documents (50.0%) are")
+    assert not any("as well" in line for line in said_while_preparing(run, options)[1])
+
+
+def test_a_file_that_is_given_twice_is_told(run, options):
+    twice = dataclasses.replace(options, data=options.data * 2)
+    said = said_while_preparing(run, twice)[1]
+    told = f"--data {options.data[0]} is the same file as one before it: its documents count twice"
+    assert told in said
+
+
+def test_a_tokenizer_that_is_there_already(run, options, tmp_path):
+    first = said_while_preparing(run, options)[0].tokenizer
+    run.tokenizer.rename(tmp_path / "t.json")
+    given = dataclasses.replace(options, tokenizer=tmp_path / "t.json", merges=None)
+    again, said = said_while_preparing(run, given)
+    assert again.tokenizer.hash == first.hash and run.tokenizer.exists()
+    assert not any("training a tokenizer" in line for line in said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ from vidya.storage.pretrained import require_own_tokenizer
 from vidya.storage.run_folder import RunFolder
 from vidya.text import chitchat, corpus_file, held_out_split
 from vidya.text.corpus_summary import CorpusSummary, Summing, summarize
+from vidya.text.shared_documents import SharedDocuments, SharedDocumentsCounter
 from vidya.text.token_cache import TokenCache, open_or_build
 from vidya.text.tokenizer import Tokenizer
 from vidya.text.tokenizer_training import cached_tokenizer, train_tokenizer
@@ -78,6 +80,8 @@ class CorpusSources:
     held_out: CorpusSource | None
     key: dict[str, Any] | None = None
     """By which the summaries may be remembered; None: they may not, or are already."""
+    shared: SharedDocuments | None = None
+    """Documents of a held-out file that are trained on, too; None: none are known of."""
 
 
 def survey(options: TrainOptions, run: RunFolder | None = None) -> CorpusSources:
@@ -93,10 +97,11 @@ def survey(options: TrainOptions, run: RunFolder | None = None) -> CorpusSources
     key = _key(options)
     known = file_stamp_cache.recall(run.summaries, key) if run is not None and key else None
     if known is None:
-        first, second = _summaries(options, train, held_out)
+        first, second, shared = _summaries(options, train, held_out)
     else:
         key = None
-        first, second = (one and CorpusSummary(**one) for one in known)
+        first, second = (one and CorpusSummary(**one) for one in known[:2])
+        shared = SharedDocuments(**known[2]) if known[2:] and known[2] else None
     if first.documents == 0:
         _refuse_empty(options)
     if held_out is None or second is None:
@@ -109,19 +114,33 @@ def survey(options: TrainOptions, run: RunFolder | None = None) -> CorpusSources
             f"none of the corpus's documents falls into the held-out {options.val_fraction:g}: "
             "raise --val-fraction, give --val FILE, or hold out nothing with --val-fraction 0"
         )
-    return CorpusSources(CorpusSource(train, first), CorpusSource(held_out, second), key)
+    return CorpusSources(CorpusSource(train, first), CorpusSource(held_out, second), key, shared)
 
 
 def _summaries(
     options: TrainOptions, train: Documents, held_out: Documents | None
-) -> tuple[CorpusSummary, CorpusSummary | None]:
-    """Summaries of the training documents and of the held-out ones, each file read once."""
-    if held_out is None or options.val is not None:
-        return summarize(train()), held_out and summarize(held_out())
+) -> tuple[CorpusSummary, CorpusSummary | None, SharedDocuments | None]:
+    """Summaries of the training documents and of the held-out ones, each file read once.
+
+    And, where these are in a file of their own, what is in both.
+    """
+    if held_out is None:
+        return summarize(train()), None, None
+    if options.val is not None:
+        counter = SharedDocumentsCounter()
+        second = summarize(_each(held_out(), counter.note_held_out))
+        return summarize(_each(train(), counter.look_up)), second, counter.result()
     sides = Summing(), Summing()
     for document in _all_documents(options)():
         sides[held_out_split.is_held_out(document, options.val_fraction)].add(document)
-    return sides[0].summary(), sides[1].summary()
+    return sides[0].summary(), sides[1].summary(), None
+
+
+def _each(documents: Iterator[str], look: Callable[[str], None]) -> Iterator[str]:
+    """The documents, each of which is looked at on its way."""
+    for document in documents:
+        look(document)
+        yield document
 
 
 def _key(options: TrainOptions) -> dict[str, Any] | None:
@@ -145,7 +164,8 @@ def remember(run: RunFolder, options: TrainOptions, sources: CorpusSources) -> N
     if sources.key is not None and sources.key == _key(options):
         both = sources.train, sources.held_out
         summaries = [asdict(side.summary) if side else None for side in both]
-        file_stamp_cache.remember(run.summaries, sources.key, summaries)
+        shared = asdict(sources.shared) if sources.shared else None
+        file_stamp_cache.remember(run.summaries, sources.key, [*summaries, shared])
 
 
 def prepare(
@@ -201,6 +221,8 @@ def prepare(
         f"corpus {corpus_name(options)}: {summary.documents:,} documents, {tokens:,} tokens; "
         f"vocabulary {tokenizer.vocab_size}, {per_token:.2f} characters per token"
     )
+    for line in _notes(options, sources):
+        say(line)
     held_out_cache = None
     if (held_out := sources.held_out) is not None:
         held_out_cache = open_or_build(
@@ -209,6 +231,16 @@ def prepare(
     else:  # what is there is of another run
         run.held_out_tokens.unlink(missing_ok=True)
     return RunCorpora(tokenizer, train_cache, held_out_cache, summary.hash)
+
+
+def _notes(options: TrainOptions, sources: CorpusSources) -> Iterator[str]:
+    """Lines about text that is used more than once."""
+    if sources.shared is not None:
+        yield sources.shared.in_words(f"--val {options.val}")
+    real = [os.path.realpath(path) for path in options.data]
+    for number, path in enumerate(options.data):
+        if real[number] in real[:number]:
+            yield f"--data {path} is the same file as one before it: its documents count twice"
 
 
 def _refuse_empty(options: TrainOptions) -> NoReturn:

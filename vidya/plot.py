@@ -60,7 +60,8 @@ def main() -> int | None:
     else:
         runs = [read_curves(path, options.what) for path in options.runs]
         figure = draw_curves(distinct_labels(runs, list(options.runs)))
-    save_figure(figure, options.picture())
+    one_run = len(options.runs) == 1 and options.runs[0].is_dir()
+    save_figure(figure, options.picture(), named=options.out is not None or one_run)
     print(options.picture())
     return None
 

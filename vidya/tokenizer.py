@@ -37,12 +37,15 @@ def main() -> int | None:
                 a token on the same text.
         """
         output_is_not_essential()
+        from vidya.storage.own_files import is_tokenizer_head
+        from vidya.system.replaced_output import require_replaceable
         from vidya.text import tokenizer_report as report
         from vidya.text.tokenizer import Tokenizer
         from vidya.text.tokenizer_training import train_tokenizer
 
         old = None if compare_with is None else Tokenizer.load(compare_with)
-        prepare_output(out, files)
+        prepare_output(out, files, of_text=False)
+        require_replaceable(out, is_tokenizer_head, "a tokenizer of vidya")
         documents = report.read_all_documents
         tokenizer = train_tokenizer(documents(files), merges, progress=True, say=print)
         tokenizer.save(out)

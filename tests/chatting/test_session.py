@@ -251,7 +251,12 @@ def test_a_message_without_reply_stays_in_the_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "saying"),
-    [(b"some text\n", "no conversation"), (b"\xff", "UTF-8"), (b"\0\0\0\0", "no conversation")],
+    [
+        (b"some text\n", "no conversation"),
+        (b"\xff", "UTF-8"),
+        (b"\0\0\0\0", "no text but binary"),
+        (b"a diary\n<|user|> hi <|assistant|> you\n", "document 1 of .* is no conversation"),
+    ],
 )
 def test_another_file_is_refused_and_stays(tmp_path, content, saying):
     path = tmp_path / "other"

@@ -181,6 +181,21 @@ def test_refusals_are_one_line(tmp_path):
     assert not list(tmp_path.glob("*.png"))
 
 
+def test_pictures_that_are_drawn_again_and_files_that_stay(tmp_path):
+    for name in "ab":
+        fake_run(tmp_path / name)
+    for _ in range(2):
+        assert plot("a", "b", cwd=tmp_path).returncode == 0
+    (tmp_path / "mine.png").write_bytes(b"a diary")
+    said = refusal("a", "b", "--out", "mine.png", cwd=tmp_path)
+    assert "mine.png is there, is not a PNG picture and would be replaced" in said
+    theirs = (tmp_path / "loss.png").read_bytes().replace(b"vidya", b"other")
+    (tmp_path / "loss.png").write_bytes(theirs)
+    assert "is not a PNG picture that vidya drew" in refusal("a", "b", cwd=tmp_path)
+    assert (tmp_path / "loss.png").read_bytes() == theirs
+    assert plot("a", "b", "--out", "loss.png", cwd=tmp_path).returncode == 0
+
+
 def test_without_matplotlib_one_line_says_what_to_install(tmp_path):
     fake_run(tmp_path / "r")
     hide = "import sys; sys.modules['matplotlib'] = None"

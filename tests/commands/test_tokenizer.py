@@ -96,6 +96,9 @@ def test_outputs_that_cannot_be(tmp_path):
     assert_user_error(run("train", corpus, "--out", corpus), "named as another file")
     assert_user_error(run("train", corpus, "--out", corpus / "t.json"), "cannot make the folder")
     assert corpus.read_text() == "some text\n"
+    (tmp_path / "other.json").write_text('{"added_tokens": [{"content": "<|endoftext|>"}]}')
+    refused = run("train", corpus, "--out", tmp_path / "other.json")
+    assert_user_error(refused, "is not a tokenizer of vidya and would be replaced: ")
     done = run("train", corpus, "--merges", 0, "--out", tmp_path / "new" / "t.json")
     assert done.returncode == 0
     assert Tokenizer.load(tmp_path / "new" / "t.json").vocab_size == 259

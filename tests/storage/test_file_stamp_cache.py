@@ -69,8 +69,8 @@ def test_what_did_not_change_is_not_read_again(run, options, later, monkeypatch,
     assert (second.held_out is None) == (how == "none")
     if first.held_out is not None:
         assert second.held_out.summary == first.held_out.summary
-    assert (second.shared == first.shared) and (first.shared is not None) == (how == "file")
         assert list(second.held_out.documents()) == list(first.held_out.documents())
+    assert (second.shared == first.shared) and (first.shared is not None) == (how == "file")
     assert list(second.train.documents()) == list(first.train.documents())
     # Nor is what did not change written again.
     before = run.summaries.stat()

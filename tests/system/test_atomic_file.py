@@ -6,6 +6,7 @@ import os
 import re
 import resource
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -276,3 +277,22 @@ def test_a_damaged_file_is_nothing(tmp_path, damage):
 def test_a_missing_file_is_nothing(tmp_path):
     assert recall_json(tmp_path / "f") is None
     assert recall_json(tmp_path) is None
+
+
+def test_a_device_or_a_pipe_is_written_into(tmp_path):
+    os.mkfifo(pipe := tmp_path / "pipe")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    atomic_write(pipe, lambda file: file.write(b"text"))
+    assert os.read(reader, 9) == b"text" and stat.S_ISFIFO(pipe.stat().st_mode)
+    os.close(reader)
+    before = os.stat("/dev/null")
+    atomic_write("/dev/null", lambda file: file.write(b"text"))
+    assert os.stat("/dev/null").st_ino == before.st_ino
+
+
+def test_what_a_link_points_to_stays(tmp_path):
+    (tmp_path / "book.txt").write_text("a book")
+    (tmp_path / "link.txt").symlink_to("book.txt")
+    atomic_write(tmp_path / "link.txt", lambda file: file.write(b"text"))
+    assert (tmp_path / "book.txt").read_text() == "a book"
+    assert (tmp_path / "link.txt").read_text() == "text"

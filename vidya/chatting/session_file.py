@@ -39,7 +39,7 @@ class ConversationFile:
             UserError: it cannot be read or written, or its last line is no conversation.
         """
         if not must_exist:
-            prepare_output(path)
+            prepare_output(path, of_text=False)
         seen = _state(path)
         if seen is None and not must_exist:
             return cls(path, [], [], None)
@@ -50,6 +50,12 @@ class ConversationFile:
                 f"the last line of {path} is no conversation (<|user|> … <|assistant|> …): "
                 "name another file"
             )
+        for number, document in enumerate(documents[:-1], 1):
+            if turns_of(document) is None:
+                raise UserError(
+                    f"document {number} of {path} is no conversation (<|user|> … <|assistant|> …), "
+                    "so it is no session: name another file"
+                )
         whole = len(turns) // 2 * 2
         earlier = documents if whole < len(turns) else documents[:-1]
         return cls(path, earlier, turns[:whole], seen)

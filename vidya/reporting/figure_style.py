@@ -13,12 +13,20 @@ from numpy.typing import NDArray
 
 from vidya.errors import UserError
 from vidya.system.atomic_file import atomic_write
+from vidya.system.replaced_output import require_replaceable
 
 Floats: TypeAlias = NDArray[np.float64]
 Dash: TypeAlias = Literal["-", "--", ":", "-."]
 
 # Okabe and Ito's colours, told apart by the colour-blind too.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+_FORMATS = {
+    "png": (b"\x89PNG", "Software"),
+    "pdf": (b"%PDF", "Creator"),
+    "svg": (b"<svg", "Creator"),
+}
+"""By suffix: how such a file begins, and which of its fields says what drew it."""
+_DRAWN_HERE = b"vidya.plot"
 _DASHES: tuple[Dash, ...] = ("-", "--", ":", "-.")
 
 
@@ -54,13 +62,27 @@ def numbers_of(line: dict[str, Any], fields: tuple[str, ...]) -> list[float] | N
     return values if all(isinstance(value, (int, float)) for value in values) else None
 
 
-def save_figure(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path, *, named: bool = True) -> None:
     """Write the figure atomically, in the format that the file's suffix names.
 
+    Args:
+        figure: to write.
+        path: where to.
+        named: whether the user chose that name. Then any picture of the format may be replaced,
+            else only one that was drawn here.
+
     Raises:
-        UserError: not a suffix we write, or the file cannot be written.
+        UserError: not a suffix we write, the file cannot be written, or is no picture that
+            may be replaced.
     """
     suffix = path.suffix.lower().removeprefix(".")
-    if suffix not in ("png", "pdf", "svg"):
+    if suffix not in _FORMATS:
         raise UserError(f"cannot draw into {path}: its name must end in .png, .pdf or .svg")
-    atomic_write(path, lambda file: figure.savefig(file, format=suffix))
+    begin, about = _FORMATS[suffix]
+    require_replaceable(
+        path,
+        lambda head: begin in head[:1024] and (named or _DRAWN_HERE in head),
+        f"a {suffix.upper()} picture" + ("" if named else " that vidya drew"),
+    )
+    words = {about: _DRAWN_HERE.decode()}
+    atomic_write(path, lambda file: figure.savefig(file, format=suffix, metadata=words))

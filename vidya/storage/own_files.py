@@ -40,6 +40,10 @@ def is_checkpoint_head(head: bytes) -> bool:
     return b'"format":"vidya-' in head or head[8:].startswith(b'{"__metadata__":{"digest":"')
 
 
+is_tokenizer_head = holds(b'"added_tokens"', b'"<|bos|>"', b'"<|user|>"', b'"<|assistant|>"')
+"""Whether a file begins as a tokenizer.json of vidya."""
+
+
 def is_own(path: Path, recognise: Recognise) -> bool:
     """Whether a file is recognised, or holds nothing; another's may also be no file at all."""
     try:

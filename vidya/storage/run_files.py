@@ -19,6 +19,7 @@ from vidya.storage.own_files import (
     holds,
     is_checkpoint_head,
     is_own,
+    is_tokenizer_head,
 )
 from vidya.system.atomic_file import StrPath
 
@@ -65,7 +66,6 @@ def _set_aside(folder: Path, name: str) -> list[Path]:
     return [path for path in sorted(folder.iterdir()) if number.fullmatch(path.name)]
 
 
-_MARKERS = (b'"added_tokens"', b'"<|bos|>"', b'"<|user|>"', b'"<|assistant|>"')
 _is_token_cache = begins(b"VIDYATOK")
 _is_board = holds(b"train/grad_norm")
 
@@ -78,7 +78,7 @@ class RunFiles:
 
     lock = _File(".lock", begins(rb"\d*\s*$"), of_model=False)
     """Locked by the process that trains in the folder."""
-    tokenizer = _File("tokenizer.json", holds(*_MARKERS), of_model=False)
+    tokenizer = _File("tokenizer.json", is_tokenizer_head, of_model=False)
     """The tokenizer, as the `tokenizers` library reads it."""
     tokenizer_origin = _File("tokenizer.meta.json", begins(rb'\{\s*"recipe":'), of_model=False)
     """What the tokenizer was made for (`vidya.text.tokenizer`)."""

@@ -4,6 +4,9 @@
 disk and renames it over the target. The temporary of a process that was killed
 stays behind; `remove_stale` clears such leftovers away.
 
+A link is replaced itself, and what it points to stays. A device or a pipe (`/dev/stdout`) is
+written into.
+
 A temporary is locked (`flock`) for as long as it is being written, and the lock
 dies with the process: that, not the process number in its name, is what tells a
 leftover from a file in use, so numbers that are used again do no harm.
@@ -19,6 +22,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -53,6 +57,10 @@ def atomic_write(
         PlaceError: the disk or quota is full, or the folder cannot be written to.
     """
     target = Path(path)
+    if is_special(target):
+        with open(target, "wb") as file:
+            write(file)
+        return
     try:
         temporary, descriptor = _create_temporary(target)
     except OSError as error:
@@ -72,6 +80,15 @@ def atomic_write(
             raise _cannot_write(target, error, size) from error
         raise
     _sync_folder(target.parent)
+
+
+def is_special(path: Path) -> bool:
+    """Whether there is a device, a pipe or the like at `path`, which no file must replace."""
+    with contextlib.suppress(OSError):
+        mode = path.stat().st_mode
+        its_folder = os.path.abspath(path).split(os.sep)[1:2]
+        return its_folder in (["dev"], ["proc"]) or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    return False
 
 
 def write_bytes(path: StrPath, content: bytes) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from vidya.errors import UserError
-from vidya.system.atomic_file import StrPath, atomic_write
+from vidya.system.atomic_file import StrPath, atomic_write, is_special
+from vidya.system.replaced_output import require_replaceable_text
 from vidya.text import separators, text_input
 from vidya.text.file_kind import HEAD
 from vidya.text.text_input import lines_of, tell
@@ -87,12 +88,17 @@ def documents_of_file(file: Any, name: str) -> Iterator[str]:
 # ---------------------------------------------------------------- writing
 
 
-def prepare_output(out: Path, others: Sequence[Path] = ()) -> None:
+def prepare_output(out: Path, others: Sequence[Path] = (), *, of_text: bool = True) -> None:
     """Make the folder of a file to be written, and refuse early what would fail late.
 
+    Args:
+        out: the file.
+        others: files that it must not be.
+        of_text: whether it is a corpus, which replaces nothing but text.
+
     Raises:
-        UserError: `out` is a folder, is one of `others` (inputs, or another output), or
-            its folder cannot be made or written to.
+        UserError: `out` is a folder, is one of `others` (inputs, or another output), is a
+            file that is no text of documents, or its folder cannot be made or written to.
     """
     if out.is_dir():
         raise UserError(f"{out} is a folder: name a file to write")
@@ -100,6 +106,10 @@ def prepare_output(out: Path, others: Sequence[Path] = ()) -> None:
         same = out.exists() and other.exists() and out.samefile(other)
         if same or os.path.realpath(out) == os.path.realpath(other):
             raise UserError(f"{out} is also named as another file of this command: name another")
+    if is_special(out):
+        return
+    if of_text:
+        require_replaceable_text(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -215,7 +215,7 @@ def test_plain_lines_without_a_terminal(home):
     assert lines[0] == "training a tokenizer with 20 merges"
     assert re.fullmatch(
         r"corpus small.txt: \d+ documents, [\d,]+ tokens; vocabulary 279, \d\.\d\d characters per "
-        "token",
+        r"token; \d+ held out",
         lines[1],
     )
     assert lines[2].startswith("model 10m: 0.0 M parameters (32 wide, 1 layers, 1 heads, context")

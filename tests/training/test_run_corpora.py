@@ -16,7 +16,7 @@ from vidya.text.held_out_split import is_held_out
 from vidya.text.tokenizer_training import train_tokenizer
 from vidya.training import run_corpora
 from vidya.training.options import TrainOptions
-from vidya.training.run_corpora import prepare, survey
+from vidya.training.run_corpora import prepare, remember, survey
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_the_line_about_the_corpus(run, options):
     tokens = len(prepared.train.tokens)
     assert said[-1] == (
         f"corpus {options.data[0]}: 60 documents, {tokens:,} tokens; vocabulary 279, "
-        f"{characters / (tokens - 120):.2f} characters per token"
+        f"{characters / (tokens - 120):.2f} characters per token; nothing held out"
     )
 
 
@@ -177,9 +177,30 @@ def test_everything_held_out(options):
     assert message.startswith(f"every document of {options.data[0]} is held out: lower")
 
 
-def test_nothing_falls_into_the_held_out_part(options):
-    message = refusal(dataclasses.replace(options, val_fraction=1e-9))
-    assert message.startswith("none of the corpus's documents falls into the held-out 1e-09:")
+@pytest.mark.parametrize("lines", [1, 3, 60])
+def test_a_corpus_too_small_to_be_split_trains_whole(run, options, lines):
+    """Whichever side the hash of its documents would have put it on."""
+    some = conversations(60, seed=5)
+    chosen = dataclasses.replace(options, val_fraction=0.02 if lines == 1 else 1e-9)
+    if lines == 1:
+        some = [next(f"{n}" for n in range(999) if is_held_out(f"{n}", 0.02))]
+    options.data[0].write_text("\n".join(some[:lines]))
+    prepared, said = said_while_preparing(run, chosen)
+    assert prepared.held_out is None and prepared.train.documents == lines
+    documents = "1 document" if lines == 1 else f"{lines} documents"
+    assert said[-1].startswith(f"{options.data[0]} has {documents}, too few to hold ")
+    assert "nothing held out" in said[-2]
+
+
+def test_documents_that_chat_would_not_ask_for_are_told(run, options):
+    odd = ["<|user|>hi<|assistant|>hello", "<|user|> hi", "<|assistant|> hello"]
+    options.data[0].write_text("\n".join([*conversations(60), *odd]))
+    for _ in range(2):  # the second time what was found is remembered
+        sources = survey(options, run)
+        remember(run, options, sources)
+        (note,) = sources.notes
+        assert "63 documents" in note and "2 one turn alone, 1 no spaces around markers" in note
+        assert "python -m vidya.data chat" in note
 
 
 def test_a_held_out_file_that_is_missing_or_empty(options, tmp_path):

@@ -14,8 +14,10 @@ from vidya.errors import UserError
 from vidya.storage import file_stamp_cache
 from vidya.storage.pretrained import require_own_tokenizer
 from vidya.storage.run_folder import RunFolder
+from vidya.terminal.formatting import plural
 from vidya.text import chitchat, corpus_file, held_out_split
 from vidya.text.corpus_summary import CorpusSummary, Summing, summarize
+from vidya.text.layout_check import LayoutCheck
 from vidya.text.shared_documents import SharedDocuments, SharedDocumentsCounter
 from vidya.text.token_cache import TokenCache, open_or_build
 from vidya.text.tokenizer import Tokenizer
@@ -82,6 +84,8 @@ class CorpusSources:
     """By which the summaries may be remembered; None: they may not, or are already."""
     shared: SharedDocuments | None = None
     """Documents of a held-out file that are trained on, too; None: none are known of."""
+    notes: tuple[str, ...] = ()
+    """Lines about the corpus for the user."""
 
 
 def survey(options: TrainOptions, run: RunFolder | None = None) -> CorpusSources:
@@ -97,41 +101,65 @@ def survey(options: TrainOptions, run: RunFolder | None = None) -> CorpusSources
     key = _key(options)
     known = file_stamp_cache.recall(run.summaries, key) if run is not None and key else None
     if known is None:
-        first, second, shared = _summaries(options, train, held_out)
+        check = LayoutCheck()
+        first, second, shared = _summaries(options, train, held_out, check)
+        line = check.line(corpus_name(options))
     else:
         key = None
         first, second = (one and CorpusSummary(**one) for one in known[:2])
         shared = SharedDocuments(**known[2]) if known[2:] and known[2] else None
+        line = known[3] if known[3:] else None  # not of earlier versions
+    notes = (line,) if line else ()
+    if second is not None and options.val is None and _cannot_be_split(options, first, second):
+        note = _nothing_is_held_out(options, first.documents + second.documents)
+        whole = first if first.documents else second
+        source = CorpusSource(_all_documents(options), whole)
+        return CorpusSources(source, None, notes=(*notes, note))
     if first.documents == 0:
         _refuse_empty(options)
     if held_out is None or second is None:
-        return CorpusSources(CorpusSource(train, first), None, key)
+        return CorpusSources(CorpusSource(train, first), None, key, notes=notes)
     if second.documents == 0:
-        if options.val is not None:
-            reason = "holds no document to evaluate on: put some text into it"
-            raise UserError(f"{options.val} {reason}")
-        raise UserError(
-            f"none of the corpus's documents falls into the held-out {options.val_fraction:g}: "
-            "raise --val-fraction, give --val FILE, or hold out nothing with --val-fraction 0"
-        )
-    return CorpusSources(CorpusSource(train, first), CorpusSource(held_out, second), key, shared)
+        reason = "holds no document to evaluate on: put some text into it"
+        raise UserError(f"{options.val} {reason}")
+    sides = CorpusSource(train, first), CorpusSource(held_out, second)
+    return CorpusSources(*sides, key, shared, notes)
+
+
+def _cannot_be_split(options: TrainOptions, train: CorpusSummary, held_out: CorpusSummary) -> bool:
+    """Whether a corpus is so small that the hash of its documents puts all on one side.
+
+    A large share that somebody asked for, and that holds everything out, is refused instead.
+    """
+    if not held_out.documents:
+        return train.documents > 0
+    return not train.documents and options.val_fraction <= TrainOptions.val_fraction
+
+
+def _nothing_is_held_out(options: TrainOptions, documents: int) -> str:
+    return (
+        f"{corpus_name(options)} has {plural(documents, 'document')}, too few to hold "
+        f"{options.val_fraction:g} of them out: nothing is held out and measured; --val FILE or a "
+        "larger --val-fraction changes that"
+    )
 
 
 def _summaries(
-    options: TrainOptions, train: Documents, held_out: Documents | None
+    options: TrainOptions, train: Documents, held_out: Documents | None, check: LayoutCheck
 ) -> tuple[CorpusSummary, CorpusSummary | None, SharedDocuments | None]:
     """Summaries of the training documents and of the held-out ones, each file read once.
 
     And, where these are in a file of their own, what is in both.
     """
     if held_out is None:
-        return summarize(train()), None, None
+        return summarize(_each(train(), check.look)), None, None
     if options.val is not None:
         counter = SharedDocumentsCounter()
         second = summarize(_each(held_out(), counter.note_held_out))
-        return summarize(_each(train(), counter.look_up)), second, counter.result()
+        looked_at = _each(_each(train(), check.look), counter.look_up)
+        return summarize(looked_at), second, counter.result()
     sides = Summing(), Summing()
-    for document in _all_documents(options)():
+    for document in _each(_all_documents(options)(), check.look):
         sides[held_out_split.is_held_out(document, options.val_fraction)].add(document)
     return sides[0].summary(), sides[1].summary(), None
 
@@ -165,7 +193,8 @@ def remember(run: RunFolder, options: TrainOptions, sources: CorpusSources) -> N
         both = sources.train, sources.held_out
         summaries = [asdict(side.summary) if side else None for side in both]
         shared = asdict(sources.shared) if sources.shared else None
-        file_stamp_cache.remember(run.summaries, sources.key, [*summaries, shared])
+        line = sources.notes[0] if sources.notes else None
+        file_stamp_cache.remember(run.summaries, sources.key, [*summaries, shared, line])
 
 
 def prepare(
@@ -217,10 +246,15 @@ def prepare(
     tokens = len(train_cache.tokens)
     # every document is framed by two bos
     per_token = summary.characters / max(1, tokens - 2 * summary.documents)
+    held = f"{sources.held_out.summary.documents:,}" if sources.held_out else "nothing"
     say(
-        f"corpus {corpus_name(options)}: {summary.documents:,} documents, {tokens:,} tokens; "
-        f"vocabulary {tokenizer.vocab_size}, {per_token:.2f} characters per token"
+        f"corpus {corpus_name(options)}: {plural(summary.documents, 'document')}, "
+        f"{tokens:,} tokens; vocabulary {tokenizer.vocab_size}, "
+        f"{per_token:.2f} characters per token; {held} held out"
     )
+    if tokenizer_hash is None:  # of a run that goes on it has been told
+        for note in sources.notes:
+            say(note)
     for line in _notes(options, sources):
         say(line)
     held_out_cache = None

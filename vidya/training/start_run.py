@@ -85,6 +85,8 @@ def _fresh_run(
     if options.tensorboard:
         summary_writer()
     sources = survey(options, folder)
+    if sources.held_out is None:  # of a small corpus, perhaps
+        options = dataclasses.replace(options, val_fraction=0.0)
     # Nothing is deleted before all that the user gave has been looked at.
     folder.delete_model()
     thread_choice.use(options.threads)

@@ -16,6 +16,10 @@ LAYOUTS = {
     "blank lines everywhere": (
         "<|user|> hi\n\n<|assistant|> hello\n\n<|user|> who are you\n\n<|assistant|> me", TWO,
     ),
+    "lines between conversations": (
+        "<|user|> hi\n<|assistant|> hello\n<|user|> who are you\n<|assistant|> me\n---\n"
+        "<|user|> hi\n<|assistant|> hello\n<|endoftext|>\n", [*LONG, TWO[0]],
+    ),
     "markers on lines of their own": (
         "<|user|>\nhi\n<|assistant|>\nhello\n\n<|user|>\nwho are you\n<|assistant|>\nme", TWO,
     ),

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from vidya.errors import UserError
 from vidya.storage.pretrained import Pretrained
 from vidya.storage.run_files import RunFiles
+from vidya.terminal.streams import say
 from vidya.text import corpus_file
 from vidya.text.batch_plan import cut_windows
+from vidya.text.layout_check import LayoutCheck
 from vidya.text.token_cache import TokenCache
 from vidya.text.token_documents import TokenDocuments, encode_each
 from vidya.text.tokenizer import Tokenizer
@@ -81,11 +83,14 @@ class HeldOutTextSource:
         documents = corpus_file.require_documents(corpus_file.read_documents(data), name)
         documents = itertools.islice(documents, self._counts.get(name))
         taken: list[NDArray[np.uint16]] = []
-        for ids in encode_each(documents, pretrained.tokenizer):
+        check = LayoutCheck()
+        for ids in encode_each(check.passing(documents), pretrained.tokenizer):
             taken.append(ids)
             tokens += len(ids) - 1
             if self._limit and name not in self._counts and tokens >= self._limit:
                 break
+        if name not in self._counts and (line := check.line(name)):
+            say(line)
         self._counts[name] = len(taken)
         joined = TokenDocuments.joined(taken)
         return HeldOutText(joined.tokens, joined.offsets, name=name, corpus_hash=name)

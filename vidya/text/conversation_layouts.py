@@ -42,6 +42,8 @@ ENDS_WITH_USER = "ends with the user"
 Lines = Callable[[], Iterable[str]]
 """Gives the lines of a file, blank ones too, anew at each call."""
 _SPEAKERS = {"user": USER, "assistant": ASSISTANT}
+_SEPARATOR = re.compile(r"\s*(?:([-=*_#~])\1{2,}|(?:\* ){2,}\*|<\|endoftext\|>)\s*")
+"""A line between conversations."""
 _BULLET = re.compile(BULLET)
 
 
@@ -125,7 +127,7 @@ def _divided(lines: Iterable[str], style: MarkStyle, ours_known: bool) -> bool:
     replied = blank = False
     beginnings = 0
     for line in lines:
-        if not line.strip():
+        if not line.strip() or _SEPARATOR.fullmatch(line):
             blank = True
             continue
         _, pieces = style.pieces(_readable(line, style, ours_known))
@@ -185,6 +187,10 @@ class _Assembly:
     def documents(self, lines: Iterable[str]) -> Iterator[LaidOut]:
         blank = False
         for number, line in enumerate(lines, 1):
+            if _SEPARATOR.fullmatch(line):
+                self._done["lines that separate, left out"] += 1
+                yield from self._finished()
+                line = ""
             if self._style is OURS and BOS in line:
                 yield from self._divided_line(number, line)
             elif line.strip():

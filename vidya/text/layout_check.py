@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Iterator
 
 from vidya.text.conversation_format import ASSISTANT, USER
 
@@ -48,6 +49,12 @@ class LayoutCheck:
         self._documents += 1
         if fault := layout_fault(document):
             self._faults[fault] += 1
+
+    def passing(self, documents: Iterable[str]) -> Iterator[str]:
+        """Count documents on their way."""
+        for document in documents:
+            self.look(document)
+            yield document
 
     def line(self, name: str) -> str | None:
         """A line about the corpus `name`; None where there is nothing to tell.

@@ -152,14 +152,14 @@ def _summaries(
     And, where these are in a file of their own, what is in both.
     """
     if held_out is None:
-        return summarize(_each(train(), check.look)), None, None
+        return summarize(check.passing(train())), None, None
     if options.val is not None:
         counter = SharedDocumentsCounter()
         second = summarize(_each(held_out(), counter.note_held_out))
-        looked_at = _each(_each(train(), check.look), counter.look_up)
+        looked_at = _each(check.passing(train()), counter.look_up)
         return summarize(looked_at), second, counter.result()
     sides = Summing(), Summing()
-    for document in _each(_all_documents(options)(), check.look):
+    for document in check.passing(_all_documents(options)()):
         sides[held_out_split.is_held_out(document, options.val_fraction)].add(document)
     return sides[0].summary(), sides[1].summary(), None
 

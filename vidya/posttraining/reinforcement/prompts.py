@@ -8,9 +8,12 @@ from pathlib import Path
 
 from vidya.errors import UserError
 from vidya.measuring.held_out_text import first_message
+from vidya.terminal.formatting import plural
+from vidya.terminal.streams import say
 from vidya.text.batch_plan import permutation
-from vidya.text.conversation_format import LINE_BREAK, turns_of
-from vidya.text.corpus_file import read_documents
+from vidya.text.conversation_format import LINE_BREAK, MARKER, turns_of
+from vidya.text.conversation_layouts import conversations_in, counted_things
+from vidya.text.corpus_file import read_documents, read_lines
 from vidya.text.token_documents import TokenDocuments
 from vidya.text.tokenizer import Tokenizer
 
@@ -19,19 +22,34 @@ Turns = list[str]
 
 
 def read_prompts(path: Path) -> list[Turns]:
-    """The prompts of a file, one a line: messages, or conversations in the corpus form.
+    """The prompts of a file: messages, one a line, or conversations in any clear layout.
 
-    What the model says last in a conversation is left out: it is to reply there itself.
+    What the model says last in a conversation is left out: it is to reply there itself. What it
+    cannot be asked is left out and told.
 
     Raises:
         UserError: the file cannot be read, or there is no prompt in it.
     """
-    prompts = []
-    for line in read_documents(path):
-        turns = turns_of(line) or [line.strip()]
-        turns = turns[: len(turns) - (len(turns) % 2 == 0)]
-        if turns[-1]:
-            prompts.append(turns)
+    found = conversations_in(lambda: read_lines(path, tables=True))
+    if found is None:
+        prompts = [[line.strip()] for line in read_documents(path)]
+    else:
+        prompts = []
+        left_out = []
+        for one in found:
+            turns = turns_of(one.text) if MARKER.search(one.text) else [one.text.strip()]
+            turns = turns and turns[: len(turns) - (len(turns) % 2 == 0)]
+            if turns and all(turns[::2]):
+                prompts.append(turns)
+            else:
+                left_out.append(one.line)
+        if found.done:
+            say(f"{path}: put into the corpus form: {counted_things(found.done)}")
+        if left_out:
+            say(
+                f"{path}: {plural(len(left_out), 'line')} that nobody can ask, left out: the first "
+                f"is line {left_out[0]:,}"
+            )
     if not prompts:
         raise UserError(f"{path} holds no prompt: put one on each line")
     return prompts

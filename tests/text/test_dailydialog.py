@@ -1,9 +1,12 @@
+import gzip
 import io
+import json
 import zipfile
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from support.chat_files import CONTAINERS, as_table
 
 from vidya.errors import UserError
 from vidya.text import dailydialog
@@ -85,3 +88,44 @@ def test_non_utf8_member_is_named(tmp_path):
     path = written(tmp_path, zipped({"dialogues_x.txt": b"a __eou__ b\n\xff"}), "dd.zip")
     with pytest.raises(UserError, match=r"dd\.zip/dialogues_x\.txt, line 2"):
         list(dailydialog.dailydialog_documents(path))
+
+
+# ---------------------------------------------------------------- tables
+
+
+TURNS = [["Say , 'Jim' , beer ?", "It's tempting .", 'He said " no " .'], ["A", "B"], ["Alone"]]
+EXPECTED = [
+    "<|user|> Say , 'Jim' , beer ? <|assistant|> It's tempting . <|user|> He said \" no \" .",
+    "<|user|> A <|assistant|> B",
+]
+
+
+def of_numpy(turns):
+    return "[" + "\n ".join(map(repr, turns)) + "]"
+
+
+@pytest.mark.parametrize("column", ["dialog", "utterances"])
+@pytest.mark.parametrize("as_text", [str, json.dumps, of_numpy])
+def test_a_table(tmp_path, column, as_text):
+    rows = [{column: as_text(turns), "act": "[1 2]"} for turns in TURNS]
+    dropped: Counter[str] = Counter()
+    path = written(tmp_path, as_table(rows))
+    assert list(dailydialog.dailydialog_documents(path, dropped)) == EXPECTED
+    assert dropped == {"fewer than two turns": 1}
+
+
+@pytest.mark.parametrize("container", ["parquet", "list", "gzip"])
+def test_rows(tmp_path, container):
+    rows = [{"dialog": turns, "act": [1]} for turns in [*TURNS, None]]
+    dropped: Counter[str] = Counter()
+    path = written(tmp_path, CONTAINERS[container](rows))
+    assert list(dailydialog.dailydialog_documents(path, dropped)) == EXPECTED
+    assert dropped == {"fewer than two turns": 1, "without a list of utterances": 1}
+
+
+def test_other_rows_and_packed_text(tmp_path):
+    path = written(tmp_path, CONTAINERS["list"]([{"text": "x"}] * 5))
+    with pytest.raises(UserError, match="no lists of texts in dialog, dialogue"):
+        list(dailydialog.dailydialog_documents(path))
+    path = written(tmp_path, gzip.compress(DIALOGUES))
+    assert list(dailydialog.dailydialog_documents(path)) == CONVERTED

@@ -3,9 +3,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.chat_files import CONTAINERS, as_lines, as_table
 
 from vidya.errors import UserError
-from vidya.text.plain_text import text_documents
+from vidya.text.corpus_file import Dropped
+from vidya.text.plain_text import TextLayout, text_documents
 
 BOOK = (
     "CHAPTER 1\n\nIt was a dark\nand stormy night.\n \n\n  It rained.\r\n\r\nAt last\tit stopped.\n"
@@ -54,3 +56,77 @@ def test_errors(book, tmp_path):
     book.write_bytes(b"a\n\n\xff")
     with pytest.raises(UserError, match=r"book\.txt, line 3"):
         list(text_documents(book, "file"))
+
+
+# ---------------------------------------------------------------- other layouts
+
+
+def documents(path, raw, **layout):
+    path.write_bytes(raw)
+    return list(TextLayout(**layout).documents(path, Dropped()))
+
+
+def test_encodings(book):
+    raw = "Привет\nмир\n".encode("cp1251")
+    assert documents(book, raw, encoding="cp1251") == ["Привет", "мир"]
+    assert documents(book, raw, encoding="cp1251", by="file") == ["Привет мир"]
+    with pytest.raises(UserError, match="there is no encoding cp9"):
+        documents(book, raw, encoding="cp9")
+    with pytest.raises(UserError, match="is not gb18030 past line 1"):
+        documents(book, raw + b"\xff\xff", encoding="gb18030")
+
+
+def test_separators(book):
+    assert documents(book, b"a\nb\n---\nc\n", separator="---") == ["a↵b", "c"]
+
+
+ROWS = [{"id": number, "text": f"story {number}\nends", "title": "t"} for number in range(50)]
+STORIES = [f"story {number}↵ends" for number in range(50)]
+
+
+@pytest.mark.parametrize(
+    "container", ["list", "wrapped", "gzip", "zstd", "parquet", "arrow", "indented objects"]
+)
+def test_texts_in_rows(book, container):
+    assert documents(book, CONTAINERS[container](ROWS)) == STORIES
+    assert documents(book, CONTAINERS[container](ROWS), column="title") == ["t"] * 50
+
+
+def test_texts_in_tables(book):
+    assert documents(book, as_table(ROWS)) == STORIES
+    with pytest.raises(UserError, match="no column 'body', but 'id', 'text', 'title'"):
+        documents(book, as_table(ROWS), column="body")
+    with pytest.raises(UserError, match="has no columns"):
+        documents(book, b"just text\n", column="body")
+    with pytest.raises(UserError, match=r"vidya\.data chat"):
+        documents(book, as_lines([{"messages": [{"role": "user", "content": "a"}]}] * 3))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        as_lines(ROWS), CONTAINERS["indented list"](ROWS), as_table([{"text": "a b", "id": 1}] * 9),
+        b"a\n<|endoftext|>\nb\n",
+    ],
+)  # fmt: skip
+def test_as_is_stays_as_it_is(book, raw):
+    found = documents(book, raw, as_is=True)
+    lines = [line for line in raw.decode().splitlines() if line.strip()]
+    assert [line.removeprefix(" ") for line in found] == [line.removeprefix(" ") for line in lines]
+    # and is text for whoever reads it next
+    assert documents(book, "".join(f"{line}\n" for line in found).encode()) == found
+
+
+@pytest.mark.parametrize(
+    "layout", [{"by": "file", "separator": "---"}, {"as_is": True, "column": "a"}]
+)
+def test_layouts_that_contradict_each_other(layout):
+    with pytest.raises(UserError, match="say what a document is: give one of them"):
+        TextLayout(**layout).check()
+
+
+def test_numbers_and_separators_are_checked():
+    with pytest.raises(UserError, match="at least 1 character"):
+        TextLayout(by="passage", characters=0).check()
+    with pytest.raises(UserError, match="cannot separate"):
+        TextLayout(separator="").check()

@@ -1,6 +1,7 @@
 """A run goes on with its folder alone: what it is trained on is kept there."""
 
 import dataclasses
+import os
 import shutil
 
 import pytest
@@ -57,6 +58,19 @@ def test_a_corpus_that_is_not_as_it_was(run, tmp_path, change, says, stopped):
     said = told(session(moved))
     assert len(said) == 1 and said[0].startswith(says.format(corpus, moved.out)), said
     assert curve(moved.out) == curve(whole.out) and weights(moved.out) == weights(whole.out)
+
+
+def test_a_corpus_that_came_through_a_pipe(run, tmp_path):
+    corpus = run.data[0]
+
+    def change():
+        corpus.unlink()
+        os.mkfifo(corpus)  # whoever opened it would wait for ever
+
+    moved = without_corpus(run, tmp_path, change)
+    assert told(session(moved)) == [
+        f"corpus {corpus} could be read only once: going on with the tokens kept in {moved.out}"
+    ]
 
 
 def test_a_corpus_that_is_named_must_be_the_one(run):

@@ -78,7 +78,7 @@ def is_descriptor(path: StrPath) -> bool:
 def is_read_once(path: StrPath) -> bool:
     """Whether a path cannot be relied on to give the same once more."""
     try:
-        return is_descriptor(path) or not stat.S_ISREG(os.stat(path).st_mode)
+        return is_descriptor(path) or stat.S_ISFIFO(os.stat(path).st_mode)
     except OSError:
         return False
 

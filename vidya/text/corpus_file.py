@@ -35,8 +35,8 @@ def read_documents(path: StrPath, encoding: str | None = None) -> Iterator[str]:
         beginning = file.peek(HEAD)[:HEAD].decode("utf-8", "replace")
         separator = separators.common_separator(beginning)
         if separator is None:
-            if hint := separators.possible_separator(beginning, name):
-                tell(hint)
+            if found := separators.hint(beginning, name):
+                tell(found)
             yield from documents_of_file(file, name)
         else:
             tell(f"{name}: its documents are what stands between {separator}")

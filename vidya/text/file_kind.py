@@ -15,6 +15,7 @@ class FileKind(enum.Enum):
     """What a file can be; the value is what it is called in a sentence."""
 
     TEXT = "text"
+    MAC_LINES = "text with the line ends of old Macs"
     UTF16 = "UTF-16"
     UTF16_LE = "UTF-16 (little-endian, without a mark at its head)"
     UTF16_BE = "UTF-16 (big-endian, without a mark at its head)"
@@ -26,7 +27,7 @@ class FileKind(enum.Enum):
     XZ = "xz"
     ZSTD = "zstd"
     JSON = "JSON"
-    JSON_LINES = "JSON, an object or a list a line"
+    JSON_LINES = "JSONL"
     TABLE = "a table (CSV or TSV)"
     PARQUET = "parquet"
     ARROW = "an Arrow file"
@@ -57,7 +58,7 @@ class FileKind(enum.Enum):
     TOKENIZER = "a tokenizer"
     METRICS = "what a run of vidya measured"
     LESSONS = "a journal of vidya's lessons"
-    LFS_POINTER = "a pointer of Git LFS and not the file itself"
+    LFS_POINTER = "a pointer of Git LFS to a file"
     PROGRAM = "a program"
     BINARY = "no text but binary"
 
@@ -199,6 +200,8 @@ def _kind_of_text(head: bytes, whole: bool) -> FileKind:
     form = json_values.form_of(text, whole)
     if form is not None:
         return _kind_of_json(text, form)
+    if "\n" not in text and text.count("\r") > 1:
+        return FileKind.MAC_LINES
     return FileKind.TABLE if separated_values.is_table(text, whole) else FileKind.TEXT
 
 

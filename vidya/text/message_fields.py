@@ -47,6 +47,10 @@ def role_and_text(message: object, left_out: dict[str, int]) -> tuple[str, str]:
     """
     if not isinstance(message, dict):
         raise ValueError("with a message that is no object")
+    if len(message) == 2:  # nearly all that there are
+        known, said = _ROLES.get(str(message.get("role"))), message.get("content")
+        if known is not None and isinstance(said, str):
+            return known, said
     role = next((message[key] for key in _ROLE_KEYS if key in message), None)
     if isinstance(role, dict):  # as ChatGPT exports it
         role = role.get("role")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import re
+import io
 import shlex
+from collections import Counter
 
+from vidya.errors import UserError
 from vidya.text.chat_rows import messages_of
 from vidya.text.file_kind import FileKind
+from vidya.text.file_rows import rows_of
+from vidya.text.located_row import Row
 
 _ARCHIVES = {
     FileKind.ZIP: "python -m zipfile -e {file} FOLDER",
@@ -60,47 +63,27 @@ def refusal(kind: FileKind, name: str, head: bytes) -> str:
 
 def _advice(kind: FileKind, head: bytes, chat: str, text: str) -> str:
     """What makes a corpus of rows: it depends on what is in them."""
-    as_is = f"{text} --as-is takes its lines as text"
+    as_is = "(vidya.data text --as-is takes its lines as text)"
     fields = first_row(kind, head)
     try:
-        what, _ = messages_of(fields if fields is not None else [], {"part that is no text": 0})
-        return f" with conversations ({what}): {chat} makes a corpus of it; {as_is}"
+        what, _ = messages_of(fields, Counter())
+        return f" with conversations ({what}): {chat} makes a corpus of it {as_is}"
     except LookupError:
         pass
     except ValueError:
-        return f" with conversations: {chat} makes a corpus of it; {as_is}"
+        return f" with conversations: {chat} makes a corpus of it {as_is}"
     if isinstance(fields, dict) and isinstance(fields.get("text"), str):
-        return f" with texts: {text} makes a corpus of them; {as_is}"
+        return f" with texts: {text} makes a corpus of them {as_is}"
     if isinstance(fields, dict) and fields:
         names = ", ".join(map(str, fields))
-        return f" with {names}: {text} --column NAME takes the texts of one; {as_is}"
-    return f": {chat} makes a corpus of conversations in it; {as_is}"
+        return f" with {names}: {text} --column NAME takes the texts of one {as_is}"
+    return f": {chat} makes a corpus of conversations in it {as_is}"
 
 
 def first_row(kind: FileKind, head: bytes) -> object:
-    """A first row, as far as it can be told from the beginning of a file."""
-    text = head.decode("utf-8-sig", "replace")
-    if kind is FileKind.TABLE:
-        line = text.partition("\n")[0].strip()
-        return dict.fromkeys((name.strip('" \r') for name in re.split(r"[,\t;|]", line)), "")
-    for line in text.split("\n")[:20]:
-        try:
-            if (row := json.loads(line)) and not isinstance(row, (int, float, str)):
-                break
-        except (ValueError, RecursionError):
-            pass
-    else:
-        return _unfinished(text)
-    many = isinstance(row, list) and isinstance(row[0], dict)
-    return row[0] if many and not any(key in row[0] for key in ("role", "from")) else row
-
-
-def _unfinished(text: str) -> object:
-    """The first object in JSON of many lines: from a brace on that begins a whole one."""
-    decoder = json.JSONDecoder()
-    for opening in re.finditer(r"\{", text[:4000]):
-        try:
-            return decoder.raw_decode(text, opening.start())[0]
-        except (ValueError, RecursionError):
-            continue
-    return None
+    """The first row that can be read of JSON, JSONL or a table by its beginning; None for none."""
+    try:
+        rows = rows_of(io.BytesIO(head), kind, "")
+        return next((row.value for row in rows if isinstance(row, Row)), None)
+    except UserError:  # the beginning ends in the middle of a letter
+        return None

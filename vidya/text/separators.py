@@ -23,8 +23,10 @@ def common_separator(text: str) -> str | None:
     return None
 
 
-def possible_separator(text: str, name: str) -> str | None:
-    """A line about what may separate documents in a file that is read line by line."""
+def hint(text: str, name: str) -> str | None:
+    """A line about a file that is read line by line, if its beginning says that it is more."""
+    if re.match(r"\s*<(!doctype html|html|\?xml)\b", text, re.I):
+        return f"{name} looks like HTML or XML: its tags are taken as text"
     lines = [line.rstrip() for line in text.split("\n")]
     command = f"python -m vidya.data text {shlex.quote(name)} --out corpus.txt --separator="
     for separator in COMMON:
@@ -88,7 +90,7 @@ class Separator:
                     document, first = [], part
                 document.append(first)
                 found += 1
-            elif (self._blank_lines and blank == self._blank_lines) or line.strip() == self._core:
+            elif blank == self._blank_lines if self._blank_lines else line.strip() == self._core:
                 found += bool(document)
                 yield from _whole(document)
                 document = []

@@ -84,7 +84,7 @@ def lines_of(file: io.BufferedReader | Iterator[bytes], name: str) -> Iterator[s
         UserError: a line is not UTF-8, is longer than `LONGEST`, or has a NUL in it.
     """
     raws = iter(lambda: file.readline(LONGEST), b"") if hasattr(file, "readline") else file
-    odd = False
+    odd = foreign = False
     for number, raw in enumerate(raws, start=1):
         if number == 1:
             raw = raw.removeprefix(codecs.BOM_UTF8)
@@ -99,21 +99,31 @@ def lines_of(file: io.BufferedReader | Iterator[bytes], name: str) -> Iterator[s
             odd = True
             tell(f"{name}, line {number}: control characters in the text, which are taken as it")
         try:
-            yield raw.rstrip(b"\r\n").decode("utf-8")
+            line = raw.rstrip(b"\r\n").decode("utf-8")
         except UnicodeDecodeError as error:
             found = f"{name}, line {number}: byte {raw[error.start]:#04x} is not UTF-8"
-            raise UserError(f"{found}: {_encoding_advice(name, raw)}") from error
+            advice = _encoding_advice(name, raw, foreign)
+            raise UserError(f"{found}: {advice}") from error
+        foreign = foreign or not line.isascii()
+        yield line
 
 
-def _encoding_advice(name: str, raw: bytes) -> str:
-    """What makes UTF-8 of a file with such a line, and does no harm."""
+def _encoding_advice(name: str, raw: bytes, is_utf8: bool) -> str:
+    """What makes UTF-8 of a file with such a line, and does no harm.
+
+    Args:
+        name: of the file.
+        raw: the line.
+        is_utf8: whether lines before it had letters in UTF-8 that are not English.
+    """
     characters = sum(map(str.isalpha, raw.decode("ascii", "ignore")))
+    whole = "".join(filter(lambda letter: not letter.isascii(), raw.decode("utf-8", "ignore")))
     foreign = sum(byte >= 0x80 for byte in raw)
-    whole = sum(not letter.isascii() for letter in raw.decode("utf-8", "ignore"))
+    damaged = foreign - len(whole.encode())
     file = shlex.quote(name)
     convert = f"python -m vidya.data text {file} --out corpus.txt --encoding"
-    if whole:
-        return f"the rest of the line is: iconv -c -f UTF-8 -t UTF-8 {file} leaves such bytes out"
+    if is_utf8 or len(whole) > damaged:
+        return f"what stands before is: iconv -c -f UTF-8 -t UTF-8 {file} leaves such bytes out"
     if 3 * foreign <= characters:
         return f"it looks like Windows-1252 or Latin-1: {convert} cp1252 makes a corpus of it"
     return (

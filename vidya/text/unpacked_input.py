@@ -44,8 +44,12 @@ def unpacked(
     stream: io.BufferedReader = file
     kind = kind_of(stream.peek(HEAD)[:HEAD])
     for _ in range(_DEEPEST):
-        if kind in _UNPACKERS:
-            inner: _Source = _Unpacked(_UNPACKERS[kind](stream, name), stream, name)
+        if kind is FileKind.MAC_LINES:
+            if say is not None:
+                say(f"{name} is {kind.value}: read as that")
+            inner: _Source = _Unpacked(_MacLines(stream), stream, name)
+        elif kind in _UNPACKERS:
+            inner = _Unpacked(_UNPACKERS[kind](stream, name), stream, name)
         elif kind in ENCODINGS:
             if say is not None:
                 say(f"{name} is {kind.value}: read as that")
@@ -148,6 +152,17 @@ class _Recoded(_Source):
             ) from error
         self._lines += text.count("\n")
         return text.encode("utf-8", "replace")
+
+
+class _MacLines:
+    """Text with line feeds for its carriage returns."""
+
+    def __init__(self, below: IO[bytes]) -> None:
+        self._below = below
+
+    def read(self, size: int) -> bytes:
+        """As a file."""
+        return self._below.read(size).replace(b"\r", b"\n")
 
 
 def _gzip(file: IO[bytes], _: str) -> Any:

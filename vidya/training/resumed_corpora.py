@@ -14,6 +14,7 @@ from typing import Any
 from vidya.errors import UserError
 from vidya.storage.pretrained import require_own_tokenizer
 from vidya.storage.run_folder import RunFolder
+from vidya.system.read_once import is_read_once
 from vidya.text.token_cache import TokenCache
 from vidya.text.tokenizer import Tokenizer
 from vidya.training.options import TrainOptions
@@ -55,14 +56,14 @@ def corpora_to_resume(
         UserError: a file that the user names cannot be read, or is another corpus; or the
             text is needed and not there.
     """
-    problem = None
+    problem = None if named else _gone_by(options)
     try:
-        sources = survey(options, run)
+        sources = survey(options, run) if problem is None else None
     except UserError as error:
         if named:
             raise
-        problem = _absent(options) or f"{error}:"
-    else:
+        problem, sources = _absent(options) or f"{error}:", None
+    if sources is not None:
         other = _other_text(run, options, meta, sources)
         if other and named and other != options.val:
             raise UserError(
@@ -75,6 +76,7 @@ def corpora_to_resume(
             return prepare(
                 run, options, say, tokenizer_hash=meta["tokenizer_hash"], sources=sources
             ), sources
+    assert problem is not None
     try:
         kept = _kept(run, options, meta)
     except UserError as error:
@@ -86,6 +88,13 @@ def corpora_to_resume(
         f"{len(kept.train.tokens):,} tokens{held_out}; vocabulary {kept.tokenizer.vocab_size}"
     )
     return kept, None
+
+
+def _gone_by(options: TrainOptions) -> str | None:
+    """What to say of text that came through a pipe: what comes through it now is another."""
+    files = [*options.data, *([options.val] if options.val else [])]
+    piped = [str(path) for path in files if is_read_once(path)]
+    return f"corpus {', '.join(piped)} could be read only once:" if piped else None
 
 
 def _absent(options: TrainOptions) -> str | None:

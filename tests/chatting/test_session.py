@@ -1,5 +1,6 @@
 """Conversations with a model, and the files that they are kept in."""
 
+import gzip
 import os
 from collections import Counter
 
@@ -255,6 +256,8 @@ def test_a_message_without_reply_stays_in_the_file(tmp_path):
         (b"some text\n", "no conversation"),
         (b"\xff", "UTF-8"),
         (b"\0\0\0\0", "no text but binary"),
+        (gzip.compress(b"<|user|> hi <|assistant|> you\n"), "is gzip, which cannot be written to"),
+        ("<|user|> hi".encode("utf-16"), "is UTF-16, which cannot be written to"),
         (b"a diary\n<|user|> hi <|assistant|> you\n", "document 1 of .* is no conversation"),
     ],
 )

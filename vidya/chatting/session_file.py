@@ -13,7 +13,8 @@ from pathlib import Path
 from vidya.errors import UserError
 from vidya.system.atomic_file import write_bytes
 from vidya.text.conversation_format import long_conversation, turns_of
-from vidya.text.corpus_file import prepare_output, read_documents
+from vidya.text.corpus_file import prepare_output, read_lines
+from vidya.text.text_input import require_plain
 
 
 @dataclass
@@ -43,7 +44,8 @@ class ConversationFile:
         seen = _state(path)
         if seen is None and not must_exist:
             return cls(path, [], [], None)
-        documents = list(read_documents(path))
+        require_plain(path)
+        documents = [line for line in read_lines(path) if line.strip()]
         turns = turns_of(documents[-1]) if documents else []
         if turns is None:
             raise UserError(

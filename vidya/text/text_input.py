@@ -16,7 +16,7 @@ from vidya.errors import UserError
 from vidya.system import read_once
 from vidya.system.atomic_file import StrPath
 from vidya.terminal.streams import say
-from vidya.text.file_kind import HEAD, FileKind
+from vidya.text.file_kind import HEAD, FileKind, kind_of
 from vidya.text.refusals import refusal
 from vidya.text.unpacked_input import recoded, unpacked
 
@@ -71,6 +71,17 @@ def open_text(
         file.close()
         raise UserError(refusal(kind, name, head))
     return file
+
+
+def require_plain(path: StrPath) -> None:
+    """`UserError` unless a file is plain UTF-8 text, which can be written as it was read."""
+    name = os.fspath(path)
+    if read_once.is_read_once(path):
+        raise UserError(f"{name} can be read only once, and not written: name a file")
+    with read_once.open_file(path) as file:
+        kind = kind_of(file.peek(HEAD)[:HEAD])
+    if kind is not FileKind.TEXT:
+        raise UserError(f"{name} is {kind.value}, which cannot be written to: name another file")
 
 
 def lines_of(file: io.BufferedReader | Iterator[bytes], name: str) -> Iterator[str]:

@@ -109,10 +109,16 @@ def expand(options: ExpandOptions) -> int:
 def _train_command(meta: dict[str, Any], folder: Path) -> str:
     """The command that trains the bigger model on what the small one was trained on."""
     trained = meta.get("options") or {}
-    data = [str(name) for name in trained.get("data") or ()]
+    begun = Path(meta.get("working_folder") or "")
+
+    def place(name: str) -> str:
+        """A file's name as it is good for here."""
+        return name if Path(name).exists() or not (begun / name).exists() else str(begun / name)
+
+    data = [place(str(name)) for name in trained.get("data") or ()]
     words = ["python", "-m", "vidya.train", "--init", str(folder), "--out", f"{folder}_trained"]
     words += ["--data", *data] if data else []
-    words += ["--val", str(trained["val"])] if trained.get("val") else []
+    words += ["--val", place(str(trained["val"]))] if trained.get("val") else []
     return shlex.join(words)
 
 

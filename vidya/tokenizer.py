@@ -38,6 +38,7 @@ def main() -> int | None:
         """
         output_is_not_essential()
         from vidya.storage.own_files import is_tokenizer_head
+        from vidya.storage.run_files import require_not_of_model
         from vidya.system.replaced_output import require_replaceable
         from vidya.text import tokenizer_report as report
         from vidya.text.tokenizer import Tokenizer
@@ -46,6 +47,7 @@ def main() -> int | None:
         old = None if compare_with is None else Tokenizer.load(compare_with)
         prepare_output(out, files, of_text=False)
         require_replaceable(out, is_tokenizer_head, "a tokenizer of vidya")
+        require_not_of_model(out)
         documents = report.read_all_documents
         tokenizer = train_tokenizer(documents(files), merges, progress=True, say=print)
         tokenizer.save(out)

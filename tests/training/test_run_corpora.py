@@ -254,3 +254,17 @@ def test_a_tokenizer_that_is_there_already(run, options, tmp_path):
     again, said = said_while_preparing(run, given)
     assert again.tokenizer.hash == first.hash and run.tokenizer.exists()
     assert not any("training a tokenizer" in line for line in said)
+
+
+def test_a_tokenizer_that_somebody_put_there_is_kept(run, options):
+    first = said_while_preparing(run, options)[0].tokenizer
+    assert not any("kept as" in line for line in said_while_preparing(run, options)[1])
+    run.tokenizer_origin.unlink()
+    before = run.tokenizer.read_bytes()
+    again, said = said_while_preparing(run, dataclasses.replace(options, merges=9))
+    kept = run.numbered(run.tokenizer, 1)
+    assert kept.read_bytes() == before and again.tokenizer.hash != first.hash
+    assert [line for line in said if "kept as" in line] == [
+        f"{run.tokenizer} was not made by a training there: it is kept as tokenizer.1.json; "
+        f"--tokenizer {kept} begins a run with it"
+    ]

@@ -49,7 +49,8 @@ def newest_run(root: StrPath = RUNS, *, tell: Say = say_once) -> Path:
     Raises:
         UserError: there is no run in `root`.
     """
-    runs = [path for path in _folders(Path(root)) if _checkpoints(path) or _has_metrics(path)]
+    folders = _folders(Path(root))
+    runs = [path for path in folders if _checkpoints(path) or RunFiles(path).has_metrics()]
     if not runs:
         raise UserError(f"no run in {root}/: start one with `python -m vidya.train`")
     in_use = [path for path in runs if training_process(path) is not None]
@@ -172,11 +173,10 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 
 def _folders(root: Path) -> list[Path]:
-    return [path for path in sorted(root.iterdir()) if path.is_dir()] if root.is_dir() else []
-
-
-def _has_metrics(folder: Path) -> bool:
-    return RunFiles(folder).metrics.is_file()
+    """The folders in `root`, each once: a link to one of the others is no other run."""
+    some = [path for path in sorted(root.iterdir()) if path.is_dir()] if root.is_dir() else []
+    real = {path.resolve() for path in some if not path.is_symlink()}
+    return [path for path in some if not path.is_symlink() or path.resolve() not in real]
 
 
 def _newest(runs: list[Path], tell: Say) -> Path:

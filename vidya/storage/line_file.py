@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from vidya.system.atomic_file import StrPath
+from vidya.system.atomic_file import StrPath, make_own
 
 Self = TypeVar("Self", bound="LineFile")
 
@@ -38,6 +38,7 @@ class LineFile:
             OSError: it cannot be opened.
         """
         self.path = Path(path)
+        make_own(self.path)
         flags = os.O_RDWR | os.O_APPEND | (os.O_CREAT if create else 0)
         self._file = os.open(path, flags, 0o666)
         size = os.fstat(self._file).st_size

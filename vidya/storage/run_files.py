@@ -10,13 +10,20 @@ import itertools
 import re
 from pathlib import Path
 
+from vidya.errors import PlaceError
 from vidya.model.presets import PRESETS, checkpoint_base
-from vidya.storage.checkpoint_folder import checkpoint_name, finetuned_name, training_checkpoints
+from vidya.storage.checkpoint_folder import (
+    base_of,
+    checkpoint_name,
+    finetuned_name,
+    training_checkpoints,
+)
 from vidya.storage.own_files import (
     Recognise,
     begins,
     has_line,
     holds,
+    is_checkpoint,
     is_checkpoint_head,
     is_own,
     is_tokenizer_head,
@@ -78,7 +85,7 @@ class RunFiles:
 
     lock = _File(".lock", begins(rb"\d*\s*$"), of_model=False)
     """Locked by the process that trains in the folder."""
-    tokenizer = _File("tokenizer.json", is_tokenizer_head, of_model=False)
+    tokenizer = _File("tokenizer.json", is_tokenizer_head, of_model=False, set_aside=True)
     """The tokenizer, as the `tokenizers` library reads it."""
     tokenizer_origin = _File("tokenizer.meta.json", begins(rb'\{\s*"recipe":'), of_model=False)
     """What the tokenizer was made for (`vidya.text.tokenizer`)."""
@@ -140,6 +147,17 @@ class RunFiles:
             found += _set_aside(self.path, finetuned_name(base))
         return found
 
+    def has_metrics(self) -> bool:
+        """Whether a run has begun to write its metrics here."""
+        return self.metrics.is_file() and self.metrics not in self.foreign()
+
+    def writes(self, name: str) -> bool:
+        """Whether a file of that name is one that vidya writes to a run folder."""
+        one = self.path / name
+        bases = [checkpoint_base(preset) for preset in PRESETS]
+        known = [one == getattr(self, attribute) for attribute in _declared_names()]
+        return any(known) or base_of(one) in bases
+
     def token_caches(self) -> list[Path]:
         """The token caches that are there."""
         caches = (
@@ -187,5 +205,21 @@ class RunFiles:
         return path.with_suffix(f".{number}{path.suffix}")
 
 
+def require_not_of_model(path: Path) -> None:
+    """Refuse to replace the tokenizer beside a model, which is of no use without it.
+
+    Raises:
+        PlaceError: names the model.
+    """
+    run = RunFiles(path.parent)
+    models = [one for one in sorted(run.path.glob("*.bin")) if is_checkpoint(one)]
+    if path.name == run.tokenizer.name and path.exists() and models:
+        raise PlaceError(f"{path} is the tokenizer of {models[0].name}", "name another file")
+
+
 def _declared() -> list[_File]:
     return [file for file in vars(RunFiles).values() if isinstance(file, _File)]
+
+
+def _declared_names() -> list[str]:
+    return [name for name, file in vars(RunFiles).items() if isinstance(file, _File)]

@@ -81,7 +81,7 @@ class RunFolder(RunFiles):
         with contextlib.suppress(OSError):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        remove_stale(self.path)
+        remove_stale(self.path, self.writes)
 
     def _require_own(self) -> None:
         """Refuse a folder in which somebody else's file would be replaced or added to."""

@@ -36,7 +36,7 @@ _FULL = {
     errno.EFBIG: "file size limit (ulimit -f) reached",
 }
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP)
-_TEMPORARY = re.compile(r"\..+\.tmp-\d+-\d+")
+_TEMPORARY = re.compile(r"\.(.+)\.tmp-\d+-\d+")
 _counter = itertools.count()
 
 
@@ -123,15 +123,32 @@ def atomic_copy(source: Path, target: Path) -> None:
     os.replace(temporary, target)
 
 
-def remove_stale(folder: StrPath) -> list[Path]:
+def make_own(path: Path) -> None:
+    """Make a file that is to be added to one of its own, if it has other names.
+
+    Those, as in a copy of the folder that was made with links, keep what they have.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISREG(path.stat().st_mode) and (path.is_symlink() or path.stat().st_nlink > 1):
+            with open(path, "rb") as source:
+                atomic_write(path, lambda file: shutil.copyfileobj(source, file))
+
+
+def remove_stale(folder: StrPath, is_ours: Callable[[str], bool] = lambda name: True) -> list[Path]:
     """Delete the temporaries in `folder` whose writers are dead; return their paths.
 
     A temporary that some process is writing to is left alone.
+
+    Args:
+        folder: where they are.
+        is_ours: whether a file of that name, for which the temporary was, is written by us.
     """
     return [
         path
         for path in sorted(Path(folder).iterdir())
-        if _TEMPORARY.fullmatch(path.name) and _remove_if_unlocked(path)
+        if (match := _TEMPORARY.fullmatch(path.name))
+        and is_ours(match[1])
+        and _remove_if_unlocked(path)
     ]
 
 

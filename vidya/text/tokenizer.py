@@ -190,6 +190,8 @@ def _check_json(json_text: str) -> None:
             raise ValueError("not a BPE of unchanged text")
         if not _is_byte_level(content["pre_tokenizer"]):
             raise ValueError("not byte-level")
+        if missing := [marker for marker in MARKERS if marker not in added]:
+            raise ValueError(f"it lacks {', '.join(missing)}, which begin the turns of a chat")
         if not all(added[marker]["special"] for marker in MARKERS):
             raise ValueError("a turn marker is not special")
         ids = {**vocab, **{name: token["id"] for name, token in added.items()}}.values()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vidya.errors import UserError
 from vidya.system.atomic_file import recall_json, remember_json
@@ -87,8 +87,19 @@ def cached_tokenizer(
     tokenizer = train()
     # The tokenizer first: a crash before the second file leaves hashes that disagree.
     tokenizer.save(path)
-    remember_json(origin, {**wanted, "tokenizer_hash": tokenizer.hash})
+    remember_origin(origin, wanted, tokenizer)
     return tokenizer
+
+
+def remember_origin(origin: Path, wanted: dict[str, Any], tokenizer: Tokenizer) -> None:
+    """Write down what the tokenizer of a run folder was made for."""
+    remember_json(origin, {"recipe": _RECIPE, **wanted, "tokenizer_hash": tokenizer.hash})
+
+
+def made_here(origin: Path, tokenizer: Tokenizer) -> bool:
+    """Whether a run folder's tokenizer is the one that was written there with its origin."""
+    known = recall_json(origin)
+    return isinstance(known, dict) and known.get("tokenizer_hash") == tokenizer.hash
 
 
 def check_merges(merges: int) -> None:

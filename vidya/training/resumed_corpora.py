@@ -73,6 +73,8 @@ def corpora_to_resume(
         if other and not named:
             problem = f"{other} is another text than it was when the run began:"
         if problem is None:
+            if other:
+                say(f"the held-out text is another from here on: {other}")
             return prepare(
                 run, options, say, tokenizer_hash=meta["tokenizer_hash"], sources=sources
             ), sources

@@ -22,6 +22,8 @@ CHANGES = (
     "on_spike", "eval_every", "eval_tokens", "samples", "checkpoint_every", "keep",
 )  # fmt: skip
 """Options that a run may be given anew when it goes on; such a change is written down."""
+OF_NUMBERS = frozenset(CHANGES[: CHANGES.index("eval_every")])
+"""Those that change what is learnt; the others change how often it is looked at or saved."""
 OF_SESSION = frozenset(
     "data val tokenizer out resume overwrite threads tensorboard minutes passes profile".split()
 )

@@ -21,7 +21,12 @@ from vidya.text.layout_check import LayoutCheck
 from vidya.text.shared_documents import SharedDocuments, SharedDocumentsCounter
 from vidya.text.token_cache import TokenCache, open_or_build
 from vidya.text.tokenizer import Tokenizer
-from vidya.text.tokenizer_training import cached_tokenizer, train_tokenizer
+from vidya.text.tokenizer_training import (
+    cached_tokenizer,
+    made_here,
+    remember_origin,
+    train_tokenizer,
+)
 from vidya.training.options import TrainOptions
 
 Documents = Callable[[], Iterator[str]]
@@ -230,9 +235,12 @@ def prepare(
 
     if given_tokenizer is None and tokenizer_hash is None and options.tokenizer is not None:
         given_tokenizer = Tokenizer.load(options.tokenizer)
+    if tokenizer_hash is None:
+        _set_tokenizer_aside(run, given_tokenizer, say)
     if given_tokenizer is not None:
         tokenizer = given_tokenizer
         tokenizer.save(run.tokenizer)
+        remember_origin(run.tokenizer_origin, {"given": tokenizer.hash}, tokenizer)
     elif tokenizer_hash is None:
         tokenizer = cached_tokenizer(
             run.tokenizer, run.tokenizer_origin, summary.hash, options.n_merges(), make_tokenizer
@@ -265,6 +273,23 @@ def prepare(
     else:  # what is there is of another run
         run.held_out_tokens.unlink(missing_ok=True)
     return RunCorpora(tokenizer, train_cache, held_out_cache, summary.hash)
+
+
+def _set_tokenizer_aside(
+    run: RunFolder, given: Tokenizer | None, say: Callable[[str], None]
+) -> None:
+    """Keep a tokenizer under another name that no training in the folder made."""
+    try:
+        there = Tokenizer.load(run.tokenizer)
+    except UserError:
+        return  # none, or damaged
+    ours = made_here(run.tokenizer_origin, there)
+    if not ours and not (given and given.hash == there.hash):
+        (kept,) = run.set_aside(run.tokenizer)
+        say(
+            f"{run.tokenizer} was not made by a training there: it is kept as {kept.name}; "
+            f"--tokenizer {kept} begins a run with it"
+        )
 
 
 def _notes(options: TrainOptions, sources: CorpusSources) -> Iterator[str]:

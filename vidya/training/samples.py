@@ -9,7 +9,7 @@ from vidya.errors import PlaceError
 from vidya.generation.replies import finished_replies, reply_generator
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.model.transformer import Model
-from vidya.system.atomic_file import atomic_write
+from vidya.system.atomic_file import atomic_write, make_own
 from vidya.text.tokenizer import Tokenizer
 
 PROMPTS = (
@@ -48,6 +48,7 @@ def append_samples(path: Path, step: int, lines: list[str]) -> None:
     Raises:
         PlaceError: it cannot be written: a full disk, for example.
     """
+    make_own(path)
     try:
         with open(path, "a", encoding="utf-8") as file:
             file.write("\n".join([f"step {step}", *lines]) + "\n\n")

@@ -113,6 +113,17 @@ def _fresh_run(
     return run
 
 
+def _require_inputs_apart(folder: RunFolder, options: TrainOptions) -> None:
+    """Refuse text that is itself a file of the run folder, which a new run replaces."""
+    for path in (*options.data, *([options.val] if options.val else [])):
+        apart = path.resolve().parent != folder.path.resolve()
+        if not apart and folder.writes(path.resolve().name):
+            raise UserError(
+                f"{path} is one of the files that a run writes to {folder.path}: copy it "
+                "elsewhere, or choose another --out"
+            )
+
+
 def _resumed_run(
     folder: RunFolder, options: TrainOptions, read_options: ReadOptions, say: Say
 ) -> TrainingRun:

@@ -70,7 +70,7 @@ class TrainedRun:
         """Say under which name a `BASE_train.bin` will be kept that this did not begin with."""
         path = self.path
         if path.exists() and path.name not in self.replaceable:
-            kept = self.folder.numbered(path, self.folder.free_number(path)).name
+            kept = self.folder.numbered(path, self.folder.number_for_finetuned(self.base)).name
             say(f"{path.name} is not what this begins with: it will be kept as {kept}")
 
     def save(

@@ -116,14 +116,20 @@ class RunFolder(RunFiles):
         Returns:
             Their new names; none where there were no such weights.
         """
+        return self.set_aside(*some) if (some := self._finetuned_and_lessons(base)) else []
+
+    def number_for_finetuned(self, base: str) -> int:
+        """The number under which `set_finetuned_aside` would set the weights aside."""
+        return self.free_number(*self._finetuned_and_lessons(base))
+
+    def _finetuned_and_lessons(self, base: str) -> list[Path]:
         path = self.finetuned(base)
         if not path.exists():
             return []
         taught = False
         with contextlib.suppress(CheckpointError):  # damaged: kept all the same
             taught = read_meta(path).get("kind") == "taught"
-        lessons = [self.lessons_base, self.lessons] if taught else []
-        return self.set_aside(path, *lessons)
+        return [path, *([self.lessons_base, self.lessons] if taught else [])]
 
     def release(self) -> None:
         """Give the lock up; without effect when it is not held."""

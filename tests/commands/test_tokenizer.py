@@ -6,6 +6,7 @@ import pytest
 from support.commands import run_command_process
 from support.small_tokenizer import DOCUMENTS, a_tokenizer
 
+from vidya.storage import checkpoint
 from vidya.text.conversation_format import USER
 from vidya.text.tokenizer import Tokenizer
 from vidya.text.tokenizer_report import statistics
@@ -99,6 +100,12 @@ def test_outputs_that_cannot_be(tmp_path):
     (tmp_path / "other.json").write_text('{"added_tokens": [{"content": "<|endoftext|>"}]}')
     refused = run("train", corpus, "--out", tmp_path / "other.json")
     assert_user_error(refused, "is not a tokenizer of vidya and would be replaced: ")
+    for _ in range(2):
+        done = run("train", corpus, "--merges", 0, "--out", tmp_path / "run" / "tokenizer.json")
+        assert done.returncode == 0
+    checkpoint.save(tmp_path / "run" / "model.bin", {}, {})
+    refused = run("train", corpus, "--out", tmp_path / "run" / "tokenizer.json")
+    assert_user_error(refused, "tokenizer.json is the tokenizer of model.bin: ")
     done = run("train", corpus, "--merges", 0, "--out", tmp_path / "new" / "t.json")
     assert done.returncode == 0
     assert Tokenizer.load(tmp_path / "new" / "t.json").vocab_size == 259

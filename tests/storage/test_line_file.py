@@ -59,3 +59,14 @@ def test_a_file_that_must_be_there(tmp_path):
     with pytest.raises(FileNotFoundError):
         LineFile(tmp_path / "f", create=False)
     assert not (tmp_path / "f").exists()
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_another_name_of_the_file_keeps_what_it_has(tmp_path, link):
+    """A copy of a folder that was made with links is another run."""
+    (tmp_path / "a").write_bytes(b"one\n")
+    link(tmp_path / "a", tmp_path / "b")
+    with LineFile(tmp_path / "b") as file:
+        file.append(b"two\n")
+    assert (tmp_path / "a").read_bytes() == b"one\n"
+    assert (tmp_path / "b").read_bytes() == b"one\ntwo\n"

@@ -455,3 +455,28 @@ def test_a_session_of_training_or_teaching_is_activity(tmp_path):
     lesson = {"lesson": 0, "time": "2026-01-01T02:00:00+00:00"}
     (second / "teach.jsonl").write_text('{"journal": 2}\n' + json.dumps(lesson) + "\n")
     assert newest_run(tmp_path) == second
+
+
+def test_a_link_to_a_run_is_no_other_run_and_other_programs_metrics_are_none(tmp_path):
+    run = dated(tmp_path / "b", 1)
+    (tmp_path / "a_latest").symlink_to(run)
+    (tmp_path / "theirs").mkdir()
+    touch(tmp_path / "theirs" / "metrics.jsonl", 99).write_text('{"loss": 1}\n')
+    assert newest_run(tmp_path, tell=pytest.fail) == run
+
+
+def test_only_leftovers_of_our_own_files_are_cleared_away(tmp_path):
+    theirs = touch(tmp_path / ".draft.tmp-1-0", 0)
+    ours = [f".{name}.tmp-99999-0" for name in ("metrics.jsonl", f"{BASE}_7.bin", "samples.txt")]
+    for name in ours:
+        touch(tmp_path / name, 0)
+    with RunFolder(tmp_path):
+        assert {path.name for path in tmp_path.iterdir()} == {theirs.name, ".lock"}
+
+
+def test_a_copy_of_a_run_that_records_nothing_is_not_the_newest(tmp_path):
+    old, newest = tmp_path / "old", tmp_path / "newest"
+    model(old, f"{BASE}.bin", 1, 1)
+    model(newest, f"{BASE}.bin", 2, 5)
+    model(tmp_path / "copy", f"{BASE}.bin", 1, 9)
+    assert newest_run(tmp_path, tell=pytest.fail) == newest

@@ -1,6 +1,7 @@
 """A run goes on with its folder alone: what it is trained on is kept there."""
 
 import dataclasses
+import json
 import os
 import shutil
 
@@ -128,7 +129,8 @@ def test_another_held_out_file_can_be_named(options, tmp_path):
     one = dataclasses.replace(options, val=val, precision="fp32")
     session(one, until=5, resume=False)
     rewrite(other := tmp_path / "other.txt")
-    assert told(session(one, val=other)) == []
+    said = session(one, val=other)
+    assert told(said) == [] and f"the held-out text is another from here on: {other}" in said
 
 
 def test_from_another_folder(run, tmp_path, monkeypatch, stopped):
@@ -175,6 +177,29 @@ def test_without_the_package_of_the_default_corpus(options, monkeypatch, tmp_pat
     assert told(session(one)) == [
         f"corpus chitchat is not here: going on with the tokens kept in {one.out}"
     ]
+
+
+def test_text_that_a_new_run_would_replace(run):
+    samples = run.out / "samples.txt"
+    assert samples.exists()
+    again = dataclasses.replace(run, data=(samples,), overwrite=True)
+    with pytest.raises(UserError, match=r"samples\.txt is one of the files that a run writes to"):
+        session(again, resume=False)
+    assert samples.exists()
+
+
+def test_a_tokenizer_that_is_named_again(run, tmp_path):
+    shutil.copy(run.out / "tokenizer.json", tmp_path / "same.json")
+    session(run, until=6, tokenizer=tmp_path / "same.json")
+    content = json.loads((tmp_path / "same.json").read_text())
+    content["model"]["merges"].pop()
+    (tmp_path / "other.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"other\.json is not the tokenizer that .*_6\.bin was"):
+        session(run, tokenizer=tmp_path / "other.json")
+    content["added_tokens"] = content["added_tokens"][:1]
+    (tmp_path / "theirs.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"it lacks <\|user\|>, <\|assistant\|>, which begin the"):
+        session(run, tokenizer=tmp_path / "theirs.json")
 
 
 def test_another_machine(run, monkeypatch):

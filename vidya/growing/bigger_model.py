@@ -14,7 +14,6 @@ from vidya.model.transformer import Model
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_format import read_digest
 from vidya.storage.pretrained import Pretrained
-from vidya.storage.run_activity import now
 from vidya.storage.run_folder import RunFolder
 from vidya.text.tokenizer import Tokenizer
 from vidya.text.vocabulary_match import Spelling, spell
@@ -70,7 +69,6 @@ class BiggerModel:
             "tokens": 0,
             "seed": self.seed,
             "tokenizer_hash": self.tokenizer.hash,
-            "written": now(),
             "expanded_from": {
                 "path": str(origin),
                 "digest": read_digest(origin),

@@ -183,10 +183,15 @@ def _newest(runs: list[Path], tell: Say) -> Path:
     """The run that was worked on last; of two folders with the same run the older one."""
     if len(runs) == 1:
         return runs[0]
+    content = {run: _content(run) for run in runs}
+    alike = {
+        run: [other for other in runs if other == run or content[other] == content[run] != ""]
+        for run in runs
+    }
     when = {run: last_activity(run, _checkpoints(run)) for run in runs}
-    newest = max(runs, key=lambda run: when[run])
-    digest = _content(newest)
-    same = [run for run in runs if run == newest or (digest and _content(run) == digest)]
+    # where nothing is recorded, a copy has the date of its copying: the first of them counts
+    newest = max(runs, key=lambda run: min(when[other] for other in alike[run]))
+    same = alike[newest]
     if len(same) == 1:
         return newest
     original = min(same, key=_age)

@@ -84,6 +84,7 @@ def _fresh_run(
     resolve_precision(options.precision)
     if options.tensorboard:
         summary_writer()
+    _require_inputs_apart(folder, options)
     sources = survey(options, folder)
     if sources.held_out is None:  # of a small corpus, perhaps
         options = dataclasses.replace(options, val_fraction=0.0)

@@ -253,11 +253,17 @@ def test_table():
 
 
 def test_defaults_of_both_kinds_of_text():
-    def resolved(options, conversations, preset="10m", val_fraction=0.1, held_out=True):
+    def resolved(
+        options, conversations, preset="10m", val_fraction=0.1, held_out=True, tokens=9999
+    ):
         return options.resolved(
             conversations=conversations, preset=preset, val_fraction=val_fraction,
-            held_out=held_out,
+            held_out=held_out, taught_tokens=tokens,
         )  # fmt: skip
+
+    # a pass over few conversations is a step or two of 128 tokens of theirs
+    few = [resolved(FinetuneOptions(), True, tokens=tokens) for tokens in (9, 200, 512)]
+    assert [one.epochs for one in few] == [100, 50, 25]
 
     talk, book = (resolved(FinetuneOptions(), some) for some in (True, False))
     assert (talk.epochs, talk.patience, talk.lr) == (25, 0, 5e-4)

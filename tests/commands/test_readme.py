@@ -40,7 +40,7 @@ def folder(tmp_path):
     run = tmp_path / "runs" / "10m"
     run.mkdir(parents=True)
     tokenizer.save(run / "tokenizer.json")
-    model = Model(ModelConfig(192, 2, 4, 64, tokenizer.vocab_size))
+    model = Model(ModelConfig(128, 2, 4, 64, tokenizer.vocab_size))
     model.init(1)
     checkpoint.save(run / NAME, model.parameters, meta_of(model, tokenizer))
     for split, some in (("train", lines), ("val", conversations(9, seed=12))):

@@ -68,7 +68,7 @@ def test_teaching_goes_on_there(run, tmp_path):
         assert teach(run, "--out", out, *arguments)[0] == 0
     assert teach(out, "--ask", "how", "--answer", "fine")[0] == 0
     assert {path.name for path in out.iterdir()} == {
-        *FILES, "teach.jsonl", "teach_base.safetensors",
+        *FILES, "teach.jsonl", "teach_base.safetensors", "teach_question.json",
     }  # fmt: skip
     assert read_digest(out / "teach_base.safetensors") == read_digest(run / NAME)
     assert "the same bytes as before" in teach(run, "--out", out, "--replay-journal")[1]

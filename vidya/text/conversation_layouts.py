@@ -308,7 +308,7 @@ class _Assembly:
         elif len(came_from) > 1:
             each = "" if self._is_divided else f", each {USER} beginning a conversation"
             self._tell(f"a turn a line{each}", number)
-        elif raw != document:
+        elif raw.strip() != document:
             unspaced = re.search(r"\|>(?=[^\s<])|(?<=\S)<\|", raw)
             self._tell(
                 "no spaces around markers" if unspaced else "more than single spaces", number

@@ -91,7 +91,7 @@ def test_several_answers_to_a_question_are_told(tmp_path, tokenizer):
     persona = persona_of(
         tmp_path, tokenizer, f"{USER} a {ASSISTANT} b", f"{USER} a {ASSISTANT} c", *LINES
     )
-    assert "1 of the questions have more than one answer" in persona.about[-1]
+    assert "1 question with more than one answer" in persona.about[-1]
     assert len(persona.questions) == 41
 
 

@@ -6,6 +6,7 @@ No heavy imports here, so that `--help` is quick.
 # No `from __future__ import annotations` here: tyro reads the annotations.
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,6 +23,9 @@ from vidya.terminal.common_options import (
     require_share,
 )
 
+FEWEST_STEPS = 100
+"""Of conversations by default: fewer teach one line, but not one in letters new to the model."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneOptions(ResultsOption, SeedOption, MeasuredThreadsOption):
@@ -31,7 +35,8 @@ class FinetuneOptions(ResultsOption, SeedOption, MeasuredThreadsOption):
     """A checkpoint or a run folder; by default the newest run in runs/. Of a folder it is
     BASE_train.bin if that is there, so that fine-tuning goes on; name BASE.bin to begin anew."""
     epochs: int | None = None
-    """Passes over the persona's text. Default: 25 for conversations, 4 for plain text."""
+    """Passes over the persona's text. Default: 25 for conversations, as many as make 100 steps
+    for a few of them; 4 for plain text."""
     loss: Literal["assistant", "all"] = "assistant"
     """What is learnt of conversations: the assistant's words, or everybody's. Of plain text it
     is every token."""
@@ -83,12 +88,19 @@ class FinetuneOptions(ResultsOption, SeedOption, MeasuredThreadsOption):
             raise UserError("--replay-data is for replay, which --replay 0 switches off: give one")
 
     def resolved(
-        self, *, conversations: bool, val_fraction: float, held_out: bool, preset: object
+        self,
+        *,
+        conversations: bool,
+        taught_tokens: int,
+        val_fraction: float,
+        held_out: bool,
+        preset: object,
     ) -> "FinetuneOptions":
         """The options with what their defaults mean for such a persona and such a model.
 
         Args:
             conversations: whether the persona has some.
+            taught_tokens: tokens of what is taught of it.
             val_fraction: what was to be held out of it.
             held_out: whether something was.
             preset: name of the model's; one that is unknown counts as the plan's 25m.
@@ -97,7 +109,11 @@ class FinetuneOptions(ResultsOption, SeedOption, MeasuredThreadsOption):
         if lr is None:
             lr = PRESETS.get(str(preset), PRESETS["25m"]).peak_lr / 2
         if epochs is None:
-            epochs = 25 if conversations else 4  # answers known by heart; text not recited
+            epochs = 4  # text is not recited
+            if conversations:  # answers are known by heart
+                of_a_step = self.tokens_per_step * (1 - self.replay)
+                steps_of_a_pass = math.ceil(taught_tokens / of_a_step)
+                epochs = max(25, math.ceil(FEWEST_STEPS / max(1, steps_of_a_pass)))
         if patience == "auto":
             patience = 0 if conversations or not held_out else 2
         return dataclasses.replace(

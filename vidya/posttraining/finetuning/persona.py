@@ -213,7 +213,7 @@ def _counts(taught: TokenDocuments, held_out: TokenDocuments, questions: list[Qu
     several = sum(len(question.answers) > 1 for question in questions)
     if several:
         line += (
-            f"; {several:,} of the questions have more than one answer: the model can give "
+            f"; {plural(several, 'question')} with more than one answer: the model can give "
             "only one of them, and any of them is right"
         )
     return line

@@ -47,7 +47,8 @@ def fine_tune(files: Sequence[Path], options: FinetuneOptions) -> int:
             context=trained_run.model.config.context,
         )  # fmt: skip
         options = options.resolved(
-            conversations=persona.conversations, val_fraction=persona.val_fraction,
+            conversations=persona.conversations, taught_tokens=len(persona.taught.tokens),
+            val_fraction=persona.val_fraction,
             held_out=persona.held_out is not None, preset=trained_run.meta.get("preset"),
         )  # fmt: skip
         say(f"fine-tuning {trained_run.source}")

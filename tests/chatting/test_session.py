@@ -256,7 +256,10 @@ def test_a_message_without_reply_stays_in_the_file(tmp_path):
         (b"some text\n", "no conversation"),
         (b"\xff", "UTF-8"),
         (b"\0\0\0\0", "no text but binary"),
-        (gzip.compress(b"<|user|> hi <|assistant|> you\n"), "is gzip, which cannot be written to"),
+        (
+            gzip.compress(b"<|user|> hi <|assistant|> you\n", mtime=0),
+            "is gzip, which cannot be written to",
+        ),
         ("<|user|> hi".encode("utf-16"), "is UTF-16, which cannot be written to"),
         (b"a diary\n<|user|> hi <|assistant|> you\n", "document 1 of .* is no conversation"),
     ],

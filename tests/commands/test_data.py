@@ -1,3 +1,4 @@
+import gzip
 import os
 import subprocess
 import zipfile
@@ -78,6 +79,17 @@ def test_text(tmp_path):
     done = run("text", one, two, "--out", out)
     assert out.read_bytes() == "one\n<|user|> zwei\u2028\n".encode()
     assert "2 documents, 21 bytes; dropped: none" in done.stdout
+
+
+def test_text_through_a_pipe_with_separators(tmp_path):
+    out = tmp_path / "c.txt"
+    raw = gzip.compress("a\nb\n---\nc\n".encode("utf-16"))
+    done = run("text", "-", "--separator", "---", "--out", out, stdin=raw)
+    assert done.returncode == 0, done.stderr
+    assert lines(out) == ["a↵b", "c"]
+    assert done.stderr.splitlines()[1:] == ["- is UTF-16: read as that"]
+    assert "- can be read only once" in done.stderr
+    assert_user_error(run("text", "-", "--separator", "---", "--by", "file", "--out", out), "give")
 
 
 # ---------------------------------------------------------------- combine

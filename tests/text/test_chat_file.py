@@ -127,6 +127,30 @@ def test_tables(tmp_path, layout, separator):
     assert converted_bytes(tmp_path, as_table(rows, separator))[0] == expected
 
 
+def test_bad_rows_of_a_table(tmp_path):
+    rows, _ = rows_and_documents("alpaca", 1000)
+    raw = as_table([{**row, "instruction": "q", "output": str(i)} for i, row in enumerate(rows)])
+    lines = raw.splitlines(keepends=True)
+    lines[5:5], lines[500:500], lines[900:900] = [b"torn\r\n"], [b"a,b\r\n"], [b"a,b,c,d\r\n"]
+    documents, _, _, told = converted_bytes(tmp_path, b"".join(lines))
+    assert documents == [f"<|user|> q <|assistant|> {i}" for i in range(1000)]
+    assert told[0].endswith(": Alpaca, 1,000 conversations; 3 bad lines skipped")
+    assert told[1] == f"{tmp_path / 'c'}, line 6: 1 cells where there are 3 columns"
+    path = tmp_path / "c"
+    path.write_bytes("question,answer\nwarum,schön\n".encode("cp1252"))
+    assert "line 2: byte 0xf6 is not UTF-8: it looks like Windows-1252" in refusal(path)
+
+
+def test_lists_as_prompt_and_completion(tmp_path):
+    asked, said = messages(["a", "b"])
+    rows = [
+        {"prompt": [asked], "completion": [said]}, {"prompt": [asked], "chosen": [said]},
+        {"prompt": [asked], "response": "b"}, {"prompt": "a", "chosen": [asked, said]},
+        {"prompt": "a", "chosen": "b", "rejected": "c"},
+    ]  # fmt: skip
+    assert converted_bytes(tmp_path, as_lines(rows))[0] == [AB] * 5
+
+
 def test_lists_in_the_cells_of_a_table(tmp_path):
     turns = [conversation(number) for number in range(30)]
     for written in (str, json.dumps, lambda t: "[" + "\n ".join(map(repr, t)) + "]"):
@@ -166,6 +190,13 @@ def test_a_mixture_in_one_file(tmp_path):
     assert told[0].endswith(
         ": messages, 2 conversations; ShareGPT, 2 conversations; lists of messages, 2 conversations"
     )
+
+
+def test_lines_with_commas_behind_them_and_files_put_together(tmp_path):
+    line = json.dumps({"messages": messages(["a", "b"])})
+    assert converted_bytes(tmp_path, f"{line},\n{line},\n".encode())[0] == [AB] * 2
+    marked = f"\ufeff{line}\r\n"
+    assert converted_bytes(tmp_path, (marked * 3).encode())[0] == [AB] * 3
 
 
 def test_a_list_of_messages_alone_is_a_conversation(tmp_path):
@@ -307,7 +338,10 @@ def test_damaged_files(tmp_path):
     ("raw", "words"),
     [
         (b"Once upon a time\nthere was no chat\n", "holds no conversations"),
-        (b'{"text": "a story"}\n' * 30, "no conversation: it has 'text'"),
+        (
+            b'{"text": "a story"}\n' * 30,
+            "no conversation: it has 'text' (vidya.data text reads texts)",
+        ),
         (b'{"size": 1}', "no conversation: it has 'size'"),
         (b"%PDF-1.4", "is a PDF"),
     ],

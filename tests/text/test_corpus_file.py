@@ -32,6 +32,11 @@ def test_only_newlines_end_a_line(tmp_path):
     assert list(corpus_file.read_documents(path)) == [odd, "next"]
 
 
+def test_files_with_marks_put_together(tmp_path):
+    path = written(tmp_path, b"\xef\xbb\xbfone\n\xef\xbb\xbftwo\n")
+    assert list(corpus_file.read_documents(path)) == ["one", "two"]
+
+
 def test_reading_streams(tmp_path):
     path = written(tmp_path, b"first\n\xff\n")
     documents = corpus_file.read_documents(path)
@@ -42,7 +47,7 @@ def test_reading_streams(tmp_path):
 
 def test_bytes_that_are_not_utf8_are_named(tmp_path):
     path = written(tmp_path, "eins\n\nzwölf\n".encode("latin1"))
-    with pytest.raises(UserError, match=r"c\.txt, line 3: byte 0xf6 is not UTF-8.*cp1252"):
+    with pytest.raises(UserError, match=r"c\.txt, line 3: byte 0xf6 is not UTF-8.*CP1252"):
         list(corpus_file.read_documents(path))
 
 

@@ -86,6 +86,7 @@ def safetensors(metadata):
         (as_table(PAIRS), "TABLE"), (as_table(PAIRS, "\t"), "TABLE"),
         (b"id,text\n1,a b\n", "TABLE"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "of",
 )  # fmt: skip
 def test_kinds(raw, kind):
     assert kind_of(raw[:HEAD]) is FileKind[kind]

@@ -6,7 +6,7 @@ import pytest
 from support.chat_files import CONTAINERS, as_lines, as_table, rows_and_documents
 
 from vidya.errors import UserError
-from vidya.text import text_input
+from vidya.text import text_lines
 from vidya.text.corpus_file import check_input, read_documents, read_lines
 
 
@@ -25,10 +25,10 @@ def refusal(path):
 @pytest.mark.parametrize(
     ("raw", "advice"),
     [
-        ("schöne Grüße aus Köln".encode("cp1252"), "--encoding cp1252 makes a corpus"),
-        ("Привет, как дела?".encode("cp1251"), "--encoding NAME makes a corpus"),
-        ("こんにちは、元気ですか。".encode("shift_jis"), "--encoding NAME makes a corpus"),
-        ("你好，你好吗？".encode("gb18030"), "--encoding NAME makes a corpus"),
+        ("schöne Grüße aus Köln".encode("cp1252"), "iconv -f CP1252 -t UTF-8 "),
+        ("Привет, как дела?".encode("cp1251"), "iconv -f NAME -t UTF-8 "),
+        ("こんにちは、元気ですか。".encode("shift_jis"), "iconv -f NAME -t UTF-8 "),
+        ("你好，你好吗？".encode("gb18030"), "iconv -f NAME -t UTF-8 "),
         ("schön, schön und ".encode() + b"\xff", "iconv -c -f UTF-8 -t UTF-8 "),
         ("schön\n".encode() + b"und so weiter \xff\xfe", "iconv -c -f UTF-8 -t UTF-8 "),
     ],
@@ -56,7 +56,7 @@ def test_control_characters_are_told_once(tmp_path, capsys):
 
 
 def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(text_input, "LONGEST", 1000)
+    monkeypatch.setattr(text_lines, "LONGEST", 1000)
     assert "line 2: longer than 1,000 bytes" in refusal(written(tmp_path, b"a\n" + b"b" * 1000))
     assert list(read_documents(written(tmp_path, b"b" * 998 + b"\na"))) == ["b" * 998, "a"]
 
@@ -81,6 +81,7 @@ PAIRS = rows_and_documents("question_answer", 30)[0]
         (b"\x89PNG\r\n\x1a\n", "is a picture: name a plain text file"),
         (b"VIDYATOK", "is a token cache of a run folder and no text"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "of",
 )
 def test_what_is_no_text_is_refused_with_what_helps(tmp_path, raw, words):
     path = written(tmp_path, raw)

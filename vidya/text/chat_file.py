@@ -21,7 +21,7 @@ from vidya.system.atomic_file import StrPath
 from vidya.terminal.formatting import plural
 from vidya.text import separators
 from vidya.text.bad_rows import BadRows, MostBad
-from vidya.text.chat_rows import messages_of
+from vidya.text.chat_rows import KNOWN, messages_of
 from vidya.text.chat_transcripts import transcript_messages
 from vidya.text.conversation_format import LINE_BREAK
 from vidya.text.conversation_layouts import ENDS_WITH_USER, conversations_in
@@ -31,7 +31,8 @@ from vidya.text.file_kind import HEAD, FileKind
 from vidya.text.file_rows import ROW_KINDS, rows_of
 from vidya.text.located_row import BadRow, Row
 from vidya.text.refusals import refusal
-from vidya.text.text_input import lines_of, open_any
+from vidya.text.text_input import open_any
+from vidya.text.text_lines import lines_of
 
 _LINES = (FileKind.JSON, FileKind.JSON_LINES, FileKind.TABLE, FileKind.TEXT)
 _LONGEST = 1 << 28
@@ -90,7 +91,7 @@ class ChatReader:
             if kind is FileKind.TEXT:
                 rows = _written_out(file, path, name, self._system, self.left_out)
             elif kind in ROW_KINDS:
-                rows = rows_of(file, kind, name)
+                rows = rows_of(file, kind, name, KNOWN)
             else:
                 raise UserError(refusal(kind, name, file.peek(HEAD)[:HEAD]))
             bad = BadRows(name, "line" if kind in _LINES else "row", self._most)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +39,9 @@ TEXTS = ("text", "chosen", "content", "prompt")
 _MORE = ("input", "context")
 """What an instruction is about (Alpaca, Dolly)."""
 _SYSTEMS = ("system", "system_prompt", "system_message")
+KNOWN = frozenset([*LISTS, *(name for pair in PAIRS for name in pair), *TEXTS, *_MORE, *_SYSTEMS,
+                   "history", "mapping", "current_node"])  # fmt: skip
+"""All names of fields that are looked at."""
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 
 
@@ -60,7 +64,8 @@ def messages_of(row: object, left_out: Counts) -> tuple[str, Messages]:
     for layout in _LAYOUTS:
         if (found := layout(fields, left_out)) is not None:
             return found
-    raise LookupError(f"no conversation: it has {', '.join(map(repr, row)) or 'nothing'}")
+    hint = " (vidya.data text reads texts)" if isinstance(fields.get("text"), str) else ""
+    raise LookupError(f"no conversation: it has {', '.join(map(repr, row)) or 'nothing'}{hint}")
 
 
 _Found = tuple[str, Messages] | None
@@ -79,6 +84,8 @@ def _list_of_messages(fields: dict[str, Any], left_out: Counts) -> _Found:
             continue
         system = [(SYSTEM, text) for text in _of(fields, _SYSTEMS)]
         what = name
+        if name == "chosen" and value and role_and_text(value[0], Counter())[0] == ASSISTANT:
+            return _question_and_answer(fields, left_out)  # what is asked stands beside it
         if name == "conversations" and value and isinstance(value[0], dict) and "from" in value[0]:
             what = "ShareGPT"
         elif name == "data" and value and isinstance(value[0], str):
@@ -111,11 +118,14 @@ def _listed(values: list[Any], left_out: Counts) -> Messages:
     return [role_and_text(message, left_out) for message in values]
 
 
-def _question_and_answer(fields: dict[str, Any], _: Counts) -> _Found:
+def _question_and_answer(fields: dict[str, Any], left_out: Counts) -> _Found:
     for question, answer in PAIRS:
         if question not in fields or answer not in fields:
             continue
         asked, said = fields[question], fields[answer]
+        if isinstance(asked, list) and isinstance(said, (list, str)):
+            reply = said if isinstance(said, list) else [{"role": ASSISTANT, "content": said}]
+            return f"{question} and {answer}", _listed([*asked, *reply], left_out)
         if not isinstance(asked, str) or not isinstance(said, str):
             raise ValueError(f"with {question} or {answer} that is no text")
         more = [text for text in _of(fields, _MORE) if question not in _MORE]

@@ -14,7 +14,7 @@ from vidya.system.atomic_file import StrPath, atomic_write, is_special
 from vidya.system.replaced_output import require_replaceable_text
 from vidya.text import separators, text_input
 from vidya.text.file_kind import HEAD
-from vidya.text.text_input import lines_of, tell
+from vidya.text.text_lines import lines_of, tell
 
 Dropped = Counter[str]
 """How many documents a converter dropped, by reason."""

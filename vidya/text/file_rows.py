@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import IO, Any
 
 from vidya.errors import UserError
@@ -22,13 +23,19 @@ ROW_KINDS = (
 """Files that have rows."""
 
 
-def rows_of(file: IO[bytes], kind: FileKind, name: str) -> Iterator[Row | BadRow]:
+def rows_of(
+    file: io.BufferedReader | io.BytesIO,
+    kind: FileKind,
+    name: str,
+    columns: Collection[str] | None = None,
+) -> Iterator[Row | BadRow]:
     """The rows of a file of one of `ROW_KINDS`, read as they are asked for.
 
     Args:
         file: the file, unpacked, at its beginning.
         kind: what it is.
         name: what errors call it.
+        columns: in lower case, those that are needed of a columnar file, if it has any of them.
 
     Raises:
         UserError: it is damaged, or there is no pyarrow to read it with.
@@ -38,11 +45,13 @@ def rows_of(file: IO[bytes], kind: FileKind, name: str) -> Iterator[Row | BadRow
     if kind is FileKind.JSON:
         return json_values.rows_of_values(file, name)
     if kind is FileKind.TABLE:
-        return separated_values.rows_of_table(separated_values.text_lines(file), name)
-    return _columnar(file, kind, name)
+        return separated_values.rows_of_table(file, name)
+    return _columnar(file, kind, name, columns)
 
 
-def _columnar(file: IO[bytes], kind: FileKind, name: str) -> Iterator[Row]:
+def _columnar(
+    file: IO[bytes], kind: FileKind, name: str, columns: Collection[str] | None
+) -> Iterator[Row]:
     try:
         import pyarrow
         import pyarrow.ipc
@@ -53,7 +62,7 @@ def _columnar(file: IO[bytes], kind: FileKind, name: str) -> Iterator[Row]:
         ) from error
     number = 0
     try:
-        for batch in _batches(_seekable(file), kind):
+        for batch in _batches(_seekable(file), kind, columns):
             for start in range(0, batch.num_rows, _ROWS):
                 for value in batch.slice(start, _ROWS).to_pylist():
                     number += 1
@@ -63,14 +72,17 @@ def _columnar(file: IO[bytes], kind: FileKind, name: str) -> Iterator[Row]:
         raise UserError(f"cannot read {name} ({reason}): fetch it again") from error
 
 
-def _batches(file: IO[bytes], kind: FileKind) -> Iterator[Any]:
+def _batches(file: IO[bytes], kind: FileKind, columns: Collection[str] | None) -> Iterator[Any]:
     import pyarrow.ipc
     import pyarrow.parquet
 
     if kind is FileKind.PARQUET:
         # A buffer, or a whole column of a row group would be read into memory at once.
         table = pyarrow.parquet.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
-        yield from table.iter_batches(_ROWS, use_threads=False)
+        names = [
+            name for name in table.schema_arrow.names if name.strip().lower() in (columns or ())
+        ]
+        yield from table.iter_batches(_ROWS, columns=names or None, use_threads=False)
     elif kind is FileKind.ARROW:
         reader = pyarrow.ipc.open_file(file)
         for number in range(reader.num_record_batches):

@@ -41,7 +41,7 @@ def form_of(text: str, whole: bool) -> Form | None:
         text: the first characters.
         whole: whether there are no others.
     """
-    text = text.lstrip("\r\n")
+    text = text.replace("\ufeff", "").lstrip("\r\n")
     lines = text.split("\n")
     complete = [line for line in (lines if whole else lines[:-1]) if line.strip()][:_LINES]
     rows = sum(map(is_row, complete))
@@ -77,8 +77,7 @@ def _is_list_of_texts(text: str, whole: bool) -> bool:
 def rows_of_lines(file: IO[bytes]) -> Iterator[Row | BadRow]:
     """The rows of a file with one on each line that is not blank."""
     for number, raw in enumerate(iter(lambda: file.readline(MOST), b""), start=1):
-        if number == 1:
-            raw = raw.removeprefix(codecs.BOM_UTF8)
+        raw = raw.removeprefix(codecs.BOM_UTF8)
         if not raw.strip():
             continue
         try:

@@ -6,11 +6,11 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from typing import IO
 
 from vidya.errors import UserError
 from vidya.text.chat_rows import has_conversation
 from vidya.text.located_row import BadRow, Row
+from vidya.text.text_lines import lines_of
 
 _SEPARATORS = ",\t;|"
 _NAME = re.compile(r"[A-Za-z_][\w .-]{0,40}|")
@@ -61,16 +61,17 @@ def _separator(text: str) -> str | None:
     return None
 
 
-def rows_of_table(lines: Iterator[str], name: str) -> Iterator[Row | BadRow]:
+def rows_of_table(file: io.BufferedReader | io.BytesIO, name: str) -> Iterator[Row | BadRow]:
     """The rows of a table as objects by the names of its columns.
 
     Args:
-        lines: with their ends, the names of the columns first.
+        file: UTF-8, the names of the columns first.
         name: what an error calls the file.
 
     Raises:
-        UserError: it cannot be read as a table.
+        UserError: it cannot be read as a table, or is not UTF-8.
     """
+    lines = (f"{line}\n" for line in lines_of(file, name))
     first = next(lines, "")
     separator = _separator(first) or max(_SEPARATORS, key=first.count)
     csv.field_size_limit(MOST)
@@ -88,8 +89,3 @@ def rows_of_table(lines: Iterator[str], name: str) -> Iterator[Row | BadRow]:
         raise UserError(
             f"{name}, line {reader.line_num + 1}: {error}: it cannot be read as a table"
         ) from error
-
-
-def text_lines(file: IO[bytes]) -> Iterator[str]:
-    """The lines of an open file with their ends; what is not UTF-8 is replaced."""
-    return io.TextIOWrapper(file, "utf-8-sig", "replace", newline="")

@@ -32,7 +32,7 @@ def column_documents(
         UserError: the file has no such column, or is damaged.
     """
     bad = BadRows(name, "line", MostBad())
-    for row in rows_of(file, kind, name):
+    for row in rows_of(file, kind, name, (column.lower(),)):
         bad.rows += 1
         if isinstance(row, BadRow):
             bad.add(row)

@@ -5,7 +5,8 @@
 - Half of every step is replay of the corpus that the model was trained on (`--replay`), so
   that it does not forget how to speak.
 - The result is BASE_train.bin beside the model, which stays as it is. Where there is a
-  BASE_train.bin already, that is what fine-tuning goes on with, and replaces.
+  BASE_train.bin already, that is what fine-tuning goes on with, and replaces; where the run went
+  on since, it begins with that and keeps the other under a number.
 - How far it is, and how much was forgotten, is measured before, during and after, and written
   to finetune.jsonl. Ctrl-C saves what has been learnt so far.
 """

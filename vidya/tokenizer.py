@@ -45,7 +45,8 @@ def main() -> int | None:
         from vidya.text.tokenizer_training import train_tokenizer
 
         old = None if compare_with is None else Tokenizer.load(compare_with)
-        prepare_output(out, files, of_text=False)
+        inputs = [*files, *([compare_with] if compare_with else [])]
+        prepare_output(out, inputs, of_text=False)
         require_replaceable(out, is_tokenizer_head, "a tokenizer of vidya")
         require_not_of_model(out)
         documents = report.read_all_documents

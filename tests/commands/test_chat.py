@@ -1,6 +1,7 @@
 """Loading a model, and the command with one prompt."""
 
 import json
+import shutil
 import signal
 import subprocess
 
@@ -111,6 +112,20 @@ def test_a_prompt_gets_one_reply(run_folder):
 def test_the_newest_run_is_the_default(run_folder):
     arguments = "--prompt", "hello", "--max-tokens", "20"
     assert chat(*arguments, cwd=run_folder.parent.parent) == chat(run_folder, *arguments)
+
+
+def test_which_weights_are_meant_is_told_once(run_folder, tmp_path):
+    run = shutil.copytree(run_folder, tmp_path / "run")
+    tensors, meta = checkpoint.load(run / NAME)
+    changed = run / NAME.replace(".bin", "_train.bin")
+    checkpoint.save(changed, tensors, {**meta, "kind": "taught", "run_step": 600, "step": 600})
+    expected = chat(run / NAME, "--prompt", "hello", "--max-tokens", "9")
+    status, out, err = chat(run, "--prompt", "hello", "--max-tokens", "9")
+    assert (status, out) == expected[:2]
+    assert err == (
+        f"{changed.name} was taught from step 600; the run is at step 1,200 since: using {NAME}; "
+        "name the file to use the other\n"
+    )
 
 
 def test_a_prompt_comes_through_a_pipe(run_folder):

@@ -100,6 +100,10 @@ def test_outputs_that_cannot_be(tmp_path):
     (tmp_path / "other.json").write_text('{"added_tokens": [{"content": "<|endoftext|>"}]}')
     refused = run("train", corpus, "--out", tmp_path / "other.json")
     assert_user_error(refused, "is not a tokenizer of vidya and would be replaced: ")
+    same = tmp_path / "old.json"
+    assert run("train", corpus, "--merges", 0, "--out", same).returncode == 0
+    refused = run("train", corpus, "--out", same, "--compare", same)
+    assert_user_error(refused, "old.json is also named as another file of this command")
     for _ in range(2):
         done = run("train", corpus, "--merges", 0, "--out", tmp_path / "run" / "tokenizer.json")
         assert done.returncode == 0

@@ -6,6 +6,7 @@ Where that could also be another one than the user thinks of, a line says which 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -174,7 +175,8 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 def _folders(root: Path) -> list[Path]:
     """The folders in `root`, each once: a link to one of the others is no other run."""
-    some = [path for path in sorted(root.iterdir()) if path.is_dir()] if root.is_dir() else []
+    there = sorted(root.iterdir()) if root.is_dir() else []
+    some = [path for path in there if path.is_dir() and os.access(path, os.R_OK | os.X_OK)]
     real = {path.resolve() for path in some if not path.is_symlink()}
     return [path for path in some if not path.is_symlink() or path.resolve() not in real]
 

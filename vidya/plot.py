@@ -6,6 +6,7 @@ smoothed over about a fiftieth of the run; the held-out values are drawn as they
 run that still goes on is drawn as far as it has come.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -49,6 +50,8 @@ def main() -> int | None:
         raise UserError("name at least one run folder or metrics.jsonl")
     if options.what == "rl" and len(options.runs) > 1:
         raise UserError("--what rl draws one run: name one")
+    # What the environment says is meant for a notebook or a desktop, and may not be there.
+    os.environ["MPLBACKEND"] = "agg"
     try:
         from vidya.reporting.figure_style import save_figure
         from vidya.reporting.loss_curves import distinct_labels, draw_curves, read_curves

@@ -3,11 +3,12 @@
 import os
 import random
 import re
+import signal
 
 import pexpect
 import pytest
 from support.chat_runs import babbling_model, save_run, screen, small_tokenizer
-from support.commands import in_terminal
+from support.commands import hang_up, in_terminal
 
 pytestmark = pytest.mark.auto_precision
 
@@ -60,6 +61,18 @@ def ends_well(child):
     child.close()
     assert child.exitstatus == 0
     assert "Traceback" not in child.before
+
+
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+def test_a_terminal_that_is_closed_loses_nothing(terminal, tmp_path, term):
+    """Neither what was said before nor a reply that is being written."""
+    path = tmp_path / "talk.txt"
+    child = terminal("--session", path, "--max-tokens", "5000", term=term)
+    child.send("hello\r")
+    child.expect("vidya> ")
+    child.expect(r"\w+ \w+")
+    assert hang_up(child) == 128 + signal.SIGHUP
+    assert path.read_text().startswith("<|user|> hello <|assistant|> ")
 
 
 @pytest.mark.parametrize("term", ["xterm", "dumb"])

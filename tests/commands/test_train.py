@@ -6,13 +6,14 @@ import random
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
 import tokenizers
-from support.commands import TIMEOUT, in_terminal
+from support.commands import TIMEOUT, command_line, environment, hang_up, in_terminal
 from support.training_runs import (
     BASE,
     TINY,
@@ -346,7 +347,9 @@ def test_killed_three_times_and_resumed(home):
     assert not list(killed.glob(".*tmp*"))
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_saves_first(home, number, status):
     out = f"signal{status}"
     with running(*LONG, "--out", out, cwd=home) as process:
@@ -366,6 +369,28 @@ def test_a_signal_saves_first(home, number, status):
     assert curve(home / out) == curve(home / "long")
     assert weights(home / out) == weights(home / "long")
     assert (home / out / "samples.txt").read_bytes() == (home / "long/samples.txt").read_bytes()
+
+
+def test_a_terminal_that_is_closed_saves_first(home):
+    child = in_terminal("train", *LONG, "--steps", 4000, "--out", "closed", cwd=home)
+    child.expect("held-out loss")
+    assert hang_up(child) == 128 + signal.SIGHUP
+    step = training_lines(home / "closed")[-1]["step"]
+    weights(home / "closed", step)  # whole
+
+
+def test_dead_streams_do_not_matter(home):
+    """A reader of the log that is gone, a full disk, streams that were closed."""
+    arguments = [*TINY, "--data", home / "small.txt", "--steps", 6]
+    for out, streams in (("dead", ">/dev/full 2>&1 <&-"), ("none", ">&- 2>&- <&-")):
+        line = command_line("train", *arguments, "--out", out)
+        done = subprocess.run(
+            ["sh", "-c", f'exec "$@" {streams}', "sh", *line], cwd=home, env=environment(),
+            timeout=TIMEOUT,
+        )  # fmt: skip
+        assert done.returncode == 0
+        assert curve(home / out) == curve(home / "run")
+        assert weights(home / out) == weights(home / "run")
 
 
 def damage_a_bit(raw):

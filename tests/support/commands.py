@@ -4,9 +4,11 @@ import atexit
 import functools
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pexpect
@@ -42,6 +44,19 @@ def in_terminal(name, *arguments, rows=40, columns=120, cwd=None, **env):
     )  # fmt: skip
     child.delaybeforesend = None
     return child
+
+
+def hang_up(child):
+    """Close a terminal, as somebody who closes its window; the exit status of what ran in it."""
+    child.ptyproc.fileobj.close()
+    child.ptyproc.closed = True
+    deadline = time.monotonic() + TIMEOUT
+    while child.isalive():
+        if time.monotonic() > deadline:
+            child.kill(signal.SIGKILL)
+            raise TimeoutError("it goes on without its terminal")
+        time.sleep(0.02)
+    return child.exitstatus
 
 
 @functools.cache

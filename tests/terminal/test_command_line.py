@@ -1,6 +1,7 @@
 """Command lines from dataclasses: values, help, and errors of one line."""
 
 import dataclasses
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,6 +173,31 @@ def test_what_a_subcommand_raises_is_not_taken_for_a_wrong_command_line(app):
         app("fry --eggs 0")
     with pytest.raises(SystemExit):
         app("fry --eggs 10")
+
+
+@pytest.mark.parametrize("columns", ["1", "5", "0", "-3", "some", "300"])
+def test_help_in_a_terminal_of_any_width(parsed, capsys, monkeypatch, columns):
+    """In a few columns tyro alone would never end."""
+    monkeypatch.setenv("COLUMNS", columns)
+    with pytest.raises(SystemExit):
+        parsed("--help")
+    assert "--sugar-g FLOAT" in capsys.readouterr().out
+    assert os.environ["COLUMNS"] == columns
+
+
+@pytest.mark.parametrize(("variables", "plain"), [({}, False), ({"NO_COLOR": "1"}, True)])
+def test_help_and_errors_in_a_terminal(parsed, capsys, monkeypatch, variables, plain):
+    for name, value in {"TERM": "xterm", **variables}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    error_of(parsed, "--cups many")  # no escape code in it
+    with pytest.raises(UserError) as error:
+        parsed("--cups many")
+    assert "\x1b" not in str(error.value)
+    with pytest.raises(SystemExit):
+        parsed("--help")
+    assert ("\x1b" not in capsys.readouterr().out) == plain
+    assert os.environ["TERM"] == "xterm"
 
 
 def test_nothing_is_printed_beside_the_error(parsed, capfd):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -31,7 +32,8 @@ _DASHES: tuple[Dash, ...] = ("-", "--", ":", "-.")
 
 
 def new_figure(height: float = 4.8) -> Figure:
-    """An empty figure, 11 inches wide and `height` high."""
+    """An empty figure, 11 inches wide and `height` high, whatever a matplotlibrc says."""
+    matplotlib.rcdefaults()
     figure = Figure(figsize=(11, height), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     return figure

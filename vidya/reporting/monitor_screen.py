@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from vidya.reporting.run_history import RunHistory
 from vidya.storage.find_model import newest_run
 from vidya.storage.run_files import RunFiles
 from vidya.terminal.key_reader import pressed_keys
+from vidya.terminal.streams import can_move_cursor
 
 SECONDS = 2.0
 """Time between two looks at the run."""
@@ -37,7 +39,7 @@ def show_run(run: Path | None, *, once: bool) -> None:
             "`python -m vidya.train`"
         )
     history, console = RunHistory(metrics), Console()
-    if once or not console.is_terminal:
+    if once or not can_move_cursor(sys.stdout):
         history.update()
         size = console.width, max(24, console.height)
         for line in frame(history, glance(folder, history), *size):

@@ -38,7 +38,7 @@ def _outcome(main: Callable[[], int | None]) -> int:
     try:
         return main() or 0
     except UserError as error:
-        say(f"error: {error}")
+        say(f"error: {error}{_where_we_are()}")
         return 2
     except OSError as error:
         return _failed(error)
@@ -53,5 +53,14 @@ def _failed(error: OSError) -> int:
     if isinstance(error, BrokenPipeError):  # its reader went away (`| head`): no error of ours
         return 1
     where = f": {os.fsdecode(error.filename)}" if error.filename else ""
-    say(f"error: {error.strerror or error}{where}")
+    say(f"error: {error.strerror or error}{where}{_where_we_are()}")
     return 2
+
+
+def _where_we_are() -> str:
+    """What may explain an error: a current folder that is no more."""
+    try:
+        os.getcwd()
+    except OSError:
+        return " (the current folder has been deleted: cd to another)"
+    return ""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dataclasses
 import functools
+import inspect
 import io
+import os
+import re
+import shutil
 import sys
+import textwrap
 import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +23,9 @@ from vidya.terminal.common_options import flag, option_names
 from vidya.terminal.streams import output_is_not_essential
 
 T = TypeVar("T")
+
+LEAST_COLUMNS = 40
+"""Columns that --help takes at least; a narrower terminal breaks its lines."""
 
 
 def parse(
@@ -41,11 +50,12 @@ def parse(
     """
     import tyro
 
+    _restore_docstring(target)
     if positional:  # the class cannot say so: tyro is imported when it is needed
         marked: Any = tyro.conf.Positional
         target.__annotations__[positional] = marked[target.__annotations__[positional]]
     _refuse_repeated(target, command, sys.argv[1:])
-    with _errors_in_one_line(command), _own_options_first(target):
+    with _errors_in_one_line(command), _fit_to_terminal(), _own_options_first(target):
         return tyro.cli(
             target,
             prog=f"python -m vidya.{command}",
@@ -73,6 +83,7 @@ class Subcommands:
 
     def command(self, function: Callable[..., None]) -> Callable[..., None]:
         """Decorator: `function` is a subcommand of its own name."""
+        _restore_docstring(function)
 
         # Parsing and running are kept apart: only the parser's words are shortened.
         @functools.wraps(function)
@@ -88,7 +99,7 @@ class Subcommands:
         Raises:
             UserError: as `parse`, or what the subcommand raises.
         """
-        with _errors_in_one_line(self._command):
+        with _errors_in_one_line(self._command), _fit_to_terminal():
             chosen = self._app.cli(
                 prog=f"python -m vidya.{self._command}",
                 description=self._description,
@@ -109,6 +120,14 @@ def _refuse_repeated(target: Any, command: str, arguments: Sequence[str]) -> Non
                 f"{flag(field.name)} is given {times} times: give it once, with all its values "
                 f"after it (python -m vidya.{command} --help lists all)"
             )
+
+
+def _restore_docstring(target: Any) -> None:
+    """Read a docstring, which --help shows, from the source where `python -OO` has dropped it."""
+    if sys.flags.optimize >= 2:
+        source = ast.parse(textwrap.dedent(inspect.getsource(target))).body[0]
+        assert isinstance(source, (ast.ClassDef, ast.FunctionDef))
+        target.__doc__ = ast.get_docstring(source)
 
 
 @contextlib.contextmanager
@@ -137,10 +156,32 @@ def _errors_in_one_line(command: str) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def _fit_to_terminal() -> Iterator[None]:
+    """Let tyro draw what any terminal shows.
+
+    In a few columns it would look for ever for a place to break a line, and it does not know
+    of NO_COLOR.
+    """
+    changes = {"COLUMNS": str(max(LEAST_COLUMNS, shutil.get_terminal_size().columns))}
+    if os.environ.get("NO_COLOR"):
+        changes["TERM"] = "dumb"
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def _reason(box: str) -> str:
     """What a box of text says in its first part, and the options it suggests, in one line."""
     parts: list[list[str]] = [[]]
-    for row in box.splitlines():
+    for row in re.sub("\x1b\\[[0-9;]*m", "", box).splitlines():
         line = row.strip("│ ")
         if line.startswith("──"):
             parts.append([])

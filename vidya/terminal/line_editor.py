@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import termios
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+from vidya.terminal.streams import can_move_cursor
 
 LONG_PASTE = 2000
 """Characters (or a hundredth as many lines) from which a pasted text is shown by its size."""
@@ -20,8 +21,7 @@ def is_command(message: str) -> bool:
 
 def can_edit() -> bool:
     """Whether the terminal can move its cursor, and both its ends are ours."""
-    capable = os.environ.get("TERM", "dumb").lower() not in ("", "dumb", "unknown")
-    return capable and sys.stdin.isatty() and sys.stdout.isatty()
+    return sys.stdin.isatty() and can_move_cursor(sys.stdout)
 
 
 def read_line(prompt: str, default: str = "") -> str:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from vidya.terminal.formatting import byte_size, duration, fitting
-from vidya.terminal.streams import say
+from vidya.terminal.streams import can_move_cursor, say
 
 LINE_SECONDS = 10.0
 """Between two plain lines."""
@@ -59,7 +59,7 @@ def counted_progress(
     if not show:
         yield lambda count, words: None
         return
-    if sys.stderr.isatty():
+    if can_move_cursor(sys.stderr):
         from rich import console, progress
 
         bytes_done = (progress.DownloadColumn(), progress.TransferSpeedColumn()) if in_bytes else ()
@@ -92,7 +92,7 @@ def counted_progress(
 def waiting(note: str) -> Iterator[None]:
     """Show that something goes on, and in the end how long it took."""
     start = time.monotonic()
-    if sys.stderr.isatty():
+    if can_move_cursor(sys.stderr):
         from rich.console import Console
 
         with Console(stderr=True).status(f"{note} …"):
@@ -130,7 +130,7 @@ class ProgressDisplay:
         self._held_out: list[str] = []
         self._clock = _LineClock()
         self._bar: Any = None
-        if sys.stderr.isatty():
+        if can_move_cursor(sys.stderr):
             self._bar, self._task, self._beside_status = _make_bar(total, done)
 
     def __enter__(self) -> ProgressDisplay:

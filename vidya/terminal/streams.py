@@ -23,7 +23,7 @@ from typing import Any
 _NEAR = {
     "─": "-", "━": "-", "│": "|", "┃": "|", "→": "->", "↵": "/", "…": "...", "·": "-", "•": "*",
     "×": "x", "≥": ">=", "≤": "<=", "−": "-", "–": "-", "—": "-", "✓": "ok", "✗": "x",
-    "‘": "'", "’": "'", "“": '"', "”": '"', "█": "#", "▌": "#", "╸": "-", "╺": "-",
+    "‘": "'", "’": "'", "“": '"', "”": '"', "█": "#", "▌": "#", "╸": "-", "╺": "-", "\u2800": " ",
 }  # fmt: skip
 _BOX = range(0x2500, 0x2580)
 _BRAILLE = range(0x2801, 0x2900)
@@ -76,6 +76,8 @@ def open_standard_streams() -> None:
     number, and with it what is printed. A stream that a notebook or a test has put there stays.
     """
     codecs.register_error(_NEAREST, _nearest)
+    if "TERM" not in os.environ:
+        os.environ["TERM"] = "dumb"  # the libraries that draw do not agree on what that means
     for number in range(3):
         try:
             os.fstat(number)
@@ -145,6 +147,12 @@ def _nearest(error: UnicodeError) -> tuple[str | bytes, int]:
             if near:
                 return near, error.start + 1
     return "?", error.start + 1
+
+
+def can_move_cursor(stream: Any) -> bool:
+    """Whether a stream is a terminal on which what was shown can be changed afterwards."""
+    capable = os.environ.get("TERM", "dumb").lower() not in ("", "dumb", "unknown")
+    return capable and bool(stream.isatty())
 
 
 def say(text: str) -> None:

@@ -15,6 +15,7 @@ from vidya.storage import file_stamp_cache
 from vidya.storage.pretrained import require_own_tokenizer
 from vidya.storage.run_folder import RunFolder
 from vidya.terminal.formatting import plural
+from vidya.terminal.streams import can_move_cursor
 from vidya.text import chitchat, corpus_file, held_out_split
 from vidya.text.corpus_summary import CorpusSummary, Summing, summarize
 from vidya.text.layout_check import LayoutCheck
@@ -227,7 +228,7 @@ def prepare(
     """
     sources = sources or survey(options, run)
     train, summary = sources.train.documents, sources.train.summary
-    show = sys.stderr.isatty()
+    show = can_move_cursor(sys.stderr)
 
     def make_tokenizer() -> Tokenizer:
         say(f"training a tokenizer with {options.n_merges():,} merges")

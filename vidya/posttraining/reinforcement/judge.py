@@ -133,8 +133,11 @@ def _imported(module_name: str) -> ModuleType:
     That folder comes first for this import alone, and last for what the module imports later: a
     file there must not take the place of something that vidya needs.
     """
-    here = os.getcwd()
-    if here in sys.path:
+    try:
+        here = os.getcwd()
+    except OSError:  # it has been deleted
+        here = ""
+    if not here or here in sys.path:
         return importlib.import_module(module_name)
     sys.path.insert(0, here)
     try:

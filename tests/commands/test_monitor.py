@@ -18,6 +18,7 @@ from vidya.reporting.run_history import RunHistory
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_folder import checkpoint_name
 from vidya.storage.run_folder import RunFolder, training_process
+from vidya.training.run_changes import change_line
 from vidya.training.samples import append_samples
 
 BASE = "microgpt_chat_nano_v5"
@@ -68,6 +69,18 @@ def test_the_figures(run):
     assert f"loss {sum(losses) / 100:.4f}" in shown
     assert "loss, training" in shown and "bits per byte, held-out" in shown
     assert "replies at step 200\n  'a'" in shown
+
+
+def test_what_a_run_was_told_anew(run):
+    changed = [{"lr": [1e-3, 5e-4]}, {"steps": [300, 400], "keep": [3, 5]}, {"clip": [1.0, 2.0]}]
+    lines = [change_line(60 * n, 9, 1.0, one) for n, one in enumerate([*changed, {"eps": [1, 2]}])]
+    write(run / "metrics.jsonl", lines, "a")
+    shown = text(frame(*seen(run), 120, 30)).splitlines()
+    at = shown.index("changed 1 time before")
+    assert shown[at + 1 : at + 3] == [
+        "changed at step 60: --steps 300 → 400, --keep 3 → 5",
+        "changed at step 120: --clip 1 → 2",
+    ]
 
 
 def test_a_run_that_ended_says_how(run, tmp_path):

@@ -14,6 +14,7 @@ from vidya.errors import UserError
 from vidya.reporting.figure_style import save_figure
 from vidya.reporting.loss_curves import draw_curves, read_curves
 from vidya.storage.metrics_log import MetricsWriter
+from vidya.training.run_changes import change_line
 
 
 def fake_run(folder: Path, steps: int = 300, final: float = 2.0, evaluations: bool = True) -> Path:
@@ -99,6 +100,22 @@ def test_the_legend_names_runs_and_kinds_of_line(tmp_path):
     ]
     colours = {line.get_color() for line in draw_curves(runs).axes[0].get_lines()}
     assert len(colours) == 2
+
+
+def test_where_a_run_was_changed_is_marked_and_named(tmp_path):
+    run = fake_run(tmp_path / "10m")
+    with MetricsWriter(run / "metrics.jsonl") as writer:
+        for step, changed in ((100, {"lr": [1e-3, 5e-4]}), (200, {"keep": [3, 5]})):
+            writer.write(change_line(step, 512 * step, 6.0 * step, changed))
+        writer.write({"kind": "change", "changes": "of something else"})
+    figure = draw_curves([read_curves(run)])
+    texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert texts[1] == "step 100: --lr 0.001 → 0.0005" and len(texts) == 4
+    marks = [
+        [line.get_xdata()[0] for line in panel.get_lines() if line.get_linestyle() == ":"]
+        for panel in figure.axes
+    ]
+    assert marks == [[51.2], [10.0]]  # thousands of tokens, minutes
 
 
 def test_bits_per_byte(tmp_path):

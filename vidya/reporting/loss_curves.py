@@ -26,7 +26,7 @@ from vidya.reporting.figure_style import (
 from vidya.storage.metrics_log import each_line
 from vidya.storage.run_files import RunFiles
 from vidya.terminal.streams import say
-from vidya.training.run_changes import OF_NUMBERS, in_words
+from vidya.training.run_changes import OF_NUMBERS, in_words, is_change
 
 What: TypeAlias = Literal["loss", "bpb", "speed"]
 _LABELS: dict[What, str] = {
@@ -91,7 +91,7 @@ def read_curves(path: Path, what: What = "loss") -> CurvesOfRun:
     for line in each_line(
         file, on_damaged=lambda number: say(f"{file}: skipped line {number}, which is damaged")
     ):
-        if line.get("kind") == "change" and line["changes"].keys() & OF_NUMBERS:
+        if is_change(line) and line["changes"].keys() & OF_NUMBERS:
             changes.append(_mark(line))
         for field, values in zip(_FIELDS[what], rows, strict=True):
             if field and (numbers := numbers_of(line, ("tokens", "time_s", field))):

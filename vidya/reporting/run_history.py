@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vidya.storage.metrics_log import parse_line
+from vidya.training.run_changes import is_change
 
 RECENT = 512
 """Training lines that are kept as they are, the last."""
@@ -104,7 +105,7 @@ class RunHistory:
             return
         if line.get("kind") == "run":
             self.description = line
-        elif line.get("kind") == "change":
+        elif is_change(line):
             self.changes.append(line)
         elif _number(line.get("step")) and _number(line.get("loss")):
             self._add_to_curve(int(line["step"]), float(line["loss"]))

@@ -58,6 +58,8 @@ def resumed(given: TrainOptions, saved: TrainOptions, explicit: Iterable[str] = 
     Raises:
         UserError: an option was given that would make it another run.
     """
+    if given.precision == "auto":  # which the run has decided
+        given = dataclasses.replace(given, precision=saved.precision)
     asked, known = given.plain(), saved.plain()
     for name, value in asked.items():
         if name not in CHANGES and name not in OF_SESSION and value != known[name]:
@@ -103,6 +105,17 @@ def change_line(
     }  # fmt: skip
 
 
+def is_change(line: Mapping[str, Any]) -> bool:
+    """Whether a line of metrics is one that `change_line` makes."""
+    changed = line.get("changes")
+    return (
+        line.get("kind") == "change"
+        and isinstance(changed, dict)
+        and all(isinstance(pair, list) and len(pair) == 2 for pair in changed.values())
+        and all(isinstance(line.get(name), (int, float)) for name in ("step", "tokens", "time_s"))
+    )
+
+
 def changed_at(lines: Iterable[Mapping[str, Any]], step: int, saved: TrainOptions) -> TrainOptions:
     """The options of a checkpoint with the changes that were made in its own step since.
 
@@ -112,7 +125,7 @@ def changed_at(lines: Iterable[Mapping[str, Any]], step: int, saved: TrainOption
         saved: what the checkpoint says.
     """
     for line in lines:
-        if line.get("kind") == "change" and line.get("step") == step:
+        if is_change(line) and line["step"] == step:
             after = {name: values[1] for name, values in line["changes"].items()}
             if after.get("tokens_per_step", 0) is None:
                 del after["tokens_per_step"]

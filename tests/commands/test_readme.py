@@ -51,7 +51,7 @@ def folder(tmp_path):
 
 
 def done(folder, name, *arguments, stdin=""):
-    found = run_command_process(name, *arguments, cwd=folder, stdin=stdin)
+    found = run_command_process(name, *arguments, cwd=folder, stdin=stdin, timing_seconds=0.02)
     assert found.returncode == 0, (name, arguments, found.stderr)
     return found.stdout + found.stderr
 

@@ -49,9 +49,8 @@ class ConversationFile:
         turns = turns_of(documents[-1]) if documents else []
         if turns is None:
             raise UserError(
-                f"the last line of {path} is no conversation (<|user|> … <|assistant|> …); "
-                "python -m vidya.data chat makes such a file of other layouts: "
-                "name another file"
+                f"the last line of {path} is no conversation (<|user|> … <|assistant|> …): "
+                "name another file, or make one of it with python -m vidya.data chat"
             )
         for number, document in enumerate(documents[:-1], 1):
             if turns_of(document) is None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from support.chat_files import CONTAINERS, as_lines, as_table
 
 from vidya.errors import UserError
+from vidya.text import corpus_file
 from vidya.text.corpus_file import Dropped
 from vidya.text.plain_text import TextLayout, text_documents
 
@@ -70,6 +71,11 @@ def test_encodings(book):
     raw = "Привет\nмир\n".encode("cp1251")
     assert documents(book, raw, encoding="cp1251") == ["Привет", "мир"]
     assert documents(book, raw, encoding="cp1251", by="file") == ["Привет мир"]
+    for encoding in ("utf-16", "utf-16-le"):
+        assert documents(book, "мир\nи мир".encode("utf-16-le"), encoding=encoding) == [
+            "мир",
+            "и мир",
+        ]
     with pytest.raises(UserError, match="there is no encoding cp9"):
         documents(book, raw, encoding="cp9")
     with pytest.raises(UserError, match="is not gb18030 past line 1"):
@@ -113,8 +119,9 @@ def test_as_is_stays_as_it_is(book, raw):
     found = documents(book, raw, as_is=True)
     lines = [line for line in raw.decode().splitlines() if line.strip()]
     assert [line.removeprefix(" ") for line in found] == [line.removeprefix(" ") for line in lines]
-    # and is text for whoever reads it next
+    # and is text for whoever reads it next, or replaces it
     assert documents(book, "".join(f"{line}\n" for line in found).encode()) == found
+    corpus_file.prepare_output(book)
 
 
 @pytest.mark.parametrize(

@@ -50,9 +50,6 @@ def test_what_may_be_one_is_told(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("User: hi\nBot: hello\n", "python -m vidya.data chat "),
-        ("<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n", "python -m vidya.data chat "),
-        ("<|user|> hi\n<|assistant|> hello\n" * 2, "python -m vidya.data chat "),
         ("<!DOCTYPE html>\n<p>", "its tags are taken as text"),
         ("<|user|> hi <|assistant|> hello\n" * 2, ""),
         ("A fox: it ran.\nA dog: it slept.\n", ""),

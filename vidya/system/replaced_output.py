@@ -18,7 +18,8 @@ _PROGRAMS = frozenset(
     ".tex .html .css .json .jsonl .toml .yaml .yml .ini .cfg .xml".split()
 )
 """Ends of names of what people write, and programs, but no corpus."""
-_JSON = re.compile(rb"\s*[\[{]\s*[\"\[{\]}0-9]")
+# `data text --as-is` writes a space before it
+_JSON = re.compile(rb"[\r\n]*[\[{]\s*[\"\[{\]}0-9]")
 
 
 def require_replaceable(path: Path, is_own_kind: Callable[[bytes], bool], kind: str) -> None:

@@ -7,8 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 
 from vidya.errors import UserError
-from vidya.text.chat_transcripts import transcript_messages
-from vidya.text.conversation_format import ASSISTANT, USER, on_one_line
+from vidya.text.conversation_format import on_one_line
 
 COMMON = ("<|endoftext|>", "<|end_of_text|>", "<|eos|>", "<eos>", "</s>", "[EOS]")
 """Separators that are recognised on lines of their own."""
@@ -29,13 +28,6 @@ def hint(text: str, name: str) -> str | None:
     if re.match(r"\s*<(!doctype html|html|\?xml)\b", text, re.I):
         return f"{name} looks like HTML or XML: its tags are taken as text"
     lines = [line.rstrip() for line in text.split("\n")]
-    written = transcript_messages(text)
-    turns = sum(line.startswith(ASSISTANT) for line in lines)
-    if turns > 1 or (written is not None and written[0] != USER):
-        return (
-            f"{name} looks like conversations of a turn a line or more: python -m vidya.data chat "
-            f"{shlex.quote(name)} --out corpus.txt makes one document of each"
-        )
     command = f"python -m vidya.data text {shlex.quote(name)} --out corpus.txt --separator="
     for separator in COMMON:
         if separator.startswith("<|") and text.count(separator) > 1:

@@ -15,7 +15,7 @@ from vidya.system.atomic_file import StrPath
 from vidya.text.file_kind import HEAD, FileKind, kind_of
 from vidya.text.refusals import refusal
 from vidya.text.text_lines import tell
-from vidya.text.unpacked_input import recoded, unpacked
+from vidya.text.unpacked_input import ENCODINGS, recoded, unpacked
 
 _WRITTEN_AS_TEXT = {
     FileKind.JSON, FileKind.JSON_LINES, FileKind.TABLE, FileKind.TOKENIZER, FileKind.METRICS,
@@ -46,10 +46,15 @@ def open_text(
     Raises:
         UserError: as `open_any`; it is no plain text.
     """
-    file, kind = open_any(path)
     name = os.fspath(path)
-    if encoding is not None and kind in (FileKind.TEXT, FileKind.BINARY):
-        return recoded(file, encoding, name)
+    if encoding is not None:
+        file, kind = unpacked(read_once.open_file(path, tell), name, tell, decode=False)
+        if kind in (FileKind.TEXT, FileKind.BINARY, *ENCODINGS) and not (
+            kind in ENCODINGS and encoding.lower().startswith("utf")
+        ):
+            return recoded(file, encoding, name)
+        file.close()
+    file, kind = open_any(path)
     allowed = _WRITTEN_AS_TEXT if as_is else {FileKind.TABLE} if tables else set()
     if kind is not FileKind.TEXT and kind not in allowed:
         head = file.peek(HEAD)[:HEAD]

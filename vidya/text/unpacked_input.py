@@ -29,7 +29,11 @@ ENCODINGS = {
 
 
 def unpacked(
-    file: io.BufferedReader, name: str, say: Callable[[str], None] | None = None
+    file: io.BufferedReader,
+    name: str,
+    say: Callable[[str], None] | None = None,
+    *,
+    decode: bool = True,
 ) -> tuple[io.BufferedReader, FileKind]:
     """Undo what packs and encodes a file; the file as it then reads, and its kind.
 
@@ -37,6 +41,7 @@ def unpacked(
         file: open at its beginning; closed with the result.
         name: what errors call it.
         say: takes a line that tells of an encoding that was guessed.
+        decode: whether encodings are undone, too.
 
     Raises:
         UserError: no library to unpack with; later, while reading: it is damaged.
@@ -50,7 +55,7 @@ def unpacked(
             inner: _Source = _Unpacked(_MacLines(stream), stream, name)
         elif kind in _UNPACKERS:
             inner = _Unpacked(_UNPACKERS[kind](stream, name), stream, name)
-        elif kind in ENCODINGS:
+        elif kind in ENCODINGS and decode:
             if say is not None:
                 say(f"{name} is {kind.value}: read as that")
             inner = _Recoded(stream, ENCODINGS[kind], name)

@@ -179,6 +179,8 @@ class _Assembly:
         """Markers and the lines of their texts of a conversation that may go on."""
         self._from: list[tuple[int, str]] = []
         """Numbers and texts of the lines that it was made of."""
+        self._whole = (0, "")
+        """The last line that was given whole, as it stands."""
         self._ended = False
         """Whether a mark has ended its last turn."""
         self._skipping = False
@@ -205,6 +207,7 @@ class _Assembly:
         self._tell(f"{BOS} around documents, left out", number)
         for part in line.split(BOS):
             yield from self._finished()
+            self._whole = (0, "")
             if part.strip():
                 yield from self._line(number, part.strip(), blank=True)
         yield from self._finished()
@@ -298,7 +301,9 @@ class _Assembly:
                 yield LaidOut(number, whole, fault)
                 return
             for one, text in came_from:
-                yield LaidOut(one, text, why_never_asked(text))
+                if (one, text) != self._whole:  # once, whatever its marks
+                    yield LaidOut(one, text, why_never_asked(text))
+                self._whole = one, text
             return
         if self._style is OURS:
             texts = [text.replace(LINE_BREAK, "\n") for text in texts]

@@ -231,6 +231,13 @@ def test_what_is_longer_than_the_context_is_told(tmp_path, tokenizer):
                for told in persona.about)  # fmt: skip
 
 
+def test_answers_longer_than_what_a_score_hears_are_told(tmp_path, tokenizer):
+    line = f"<|user|> hi <|assistant|> {'tea ' * 210}"
+    persona = persona_of(tmp_path, tokenizer, LINES[0], line)
+    assert any("1 question with an answer of more than 200 tokens" in told
+               for told in persona.about)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("text", "saying"),
     [

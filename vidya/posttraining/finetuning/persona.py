@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidya.errors import UserError
-from vidya.measuring.taught_recall import Question, questions_of
+from vidya.measuring.taught_recall import MOST_TOKENS, Question, questions_of
 from vidya.model.transformer import Model
 from vidya.posttraining.finetuning.persona_files import PersonaDocument, read_persona_file
 from vidya.terminal.formatting import plural
@@ -118,6 +118,11 @@ def read_persona(
     )
     if context is not None:
         about += _too_long(parts[False], taught, context)
+    if unheard := sum(_is_unheard(question, tokenizer) for question in questions):
+        about.append(
+            f"{plural(unheard, 'question')} with an answer of more than {MOST_TOKENS} tokens, of "
+            "which a score hears no more: they may not count as answered"
+        )
     if not held_out.documents and val_fraction:
         about.append(f"none of the documents falls into the --val-fraction of {fraction:g}")
     elif small and val_fraction is None:
@@ -199,6 +204,14 @@ def _counted(ids: NDArray[np.uint16], tokenizer: Tokenizer, loss: Loss) -> NDArr
     latest = np.maximum.accumulate(np.where(marked, np.arange(len(ids)), 0))
     speaking = ids[latest] == tokenizer.assistant_id
     return np.concatenate([[False], speaking[:-1]])
+
+
+def _is_unheard(question: Question, tokenizer: Tokenizer) -> bool:
+    """Whether all answers to a question are longer than what is heard of a reply to it."""
+    return all(
+        len(answer.encode("utf-8")) > MOST_TOKENS < len(tokenizer.encode_text(f" {answer}"))
+        for answer in question.answers
+    )
 
 
 def _counts(taught: TokenDocuments, held_out: TokenDocuments, questions: list[Question]) -> str:

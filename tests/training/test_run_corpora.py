@@ -254,6 +254,7 @@ def test_a_tokenizer_that_is_there_already(run, options, tmp_path):
     again, said = said_while_preparing(run, given)
     assert again.tokenizer.hash == first.hash and run.tokenizer.exists()
     assert not any("training a tokenizer" in line for line in said)
+    assert named_tokenizer(run.path).hash == first.hash  # a run folder has one
 
 
 def test_a_tokenizer_that_somebody_put_there_is_kept(run, options):

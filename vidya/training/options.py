@@ -84,7 +84,7 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
     merges: int | None = None
     """BPE merges of the tokenizer. Default: the preset's."""
     tokenizer: Path | None = None
-    """A tokenizer.json to use instead of training one: of vidya.tokenizer, or of another run."""
+    """A tokenizer.json of vidya.tokenizer, or another run's folder: use that one and train none."""
     n_embd: int | None = None
     """Width of the model. Default: the preset's, as for the three that follow."""
     n_layer: int | None = None

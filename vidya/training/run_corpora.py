@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from vidya.errors import UserError
 from vidya.storage import file_stamp_cache
 from vidya.storage.pretrained import require_own_tokenizer
+from vidya.storage.run_files import RunFiles
 from vidya.storage.run_folder import RunFolder
 from vidya.terminal.formatting import plural
 from vidya.terminal.streams import can_move_cursor
@@ -235,7 +236,7 @@ def prepare(
         return train_tokenizer(train(), options.n_merges(), progress=show, say=say)
 
     if given_tokenizer is None and tokenizer_hash is None and options.tokenizer is not None:
-        given_tokenizer = Tokenizer.load(options.tokenizer)
+        given_tokenizer = named_tokenizer(options.tokenizer)
     if tokenizer_hash is None:
         _set_tokenizer_aside(run, given_tokenizer, say)
     if given_tokenizer is not None:
@@ -274,6 +275,15 @@ def prepare(
     else:  # what is there is of another run
         run.held_out_tokens.unlink(missing_ok=True)
     return RunCorpora(tokenizer, train_cache, held_out_cache, summary.hash)
+
+
+def named_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer that `--tokenizer` names: a file, or the run folder that it lies in.
+
+    Raises:
+        UserError: there is none, or it is not one that vidya can use.
+    """
+    return Tokenizer.load(RunFiles(path).tokenizer if path.is_dir() else path)
 
 
 def _set_tokenizer_aside(

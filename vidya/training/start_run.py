@@ -18,7 +18,6 @@ from vidya.storage.checkpoint_folder import training_checkpoints
 from vidya.storage.pretrained import require_own_tokenizer
 from vidya.storage.run_folder import RunFolder
 from vidya.terminal.formatting import plural
-from vidya.text.tokenizer import Tokenizer
 from vidya.text.tokenizer_training import check_merges
 from vidya.training import run_changes, thread_choice
 from vidya.training.initial_weights import InitialWeights, load_initial_weights
@@ -26,7 +25,7 @@ from vidya.training.options import TrainOptions, from_plain
 from vidya.training.other_machine import tell_what_differs_here
 from vidya.training.resumed_corpora import corpora_to_resume, located
 from vidya.training.run_checkpoints import require_room_for_checkpoints
-from vidya.training.run_corpora import prepare, remember, survey
+from vidya.training.run_corpora import named_tokenizer, prepare, remember, survey
 from vidya.training.run_length import measure_length
 from vidya.training.samples import truncate_samples
 from vidya.training.tensorboard import summary_writer
@@ -78,7 +77,7 @@ def _fresh_run(
         )
     check_merges(options.n_merges())
     # before anything is deleted; the folder to be replaced may hold it
-    own_tokenizer = None if options.tokenizer is None else Tokenizer.load(options.tokenizer)
+    own_tokenizer = None if options.tokenizer is None else named_tokenizer(options.tokenizer)
     if initial is not None and own_tokenizer is not None:
         initial.require_tokenizer(own_tokenizer, options.tokenizer)
     resolve_precision(options.precision)
@@ -142,7 +141,7 @@ def _resumed_run(
     options, explicit = _options_to_resume(folder, before, read_options)
     if options.tokenizer is not None and "tokenizer" in explicit:
         require_own_tokenizer(
-            Tokenizer.load(options.tokenizer), options.tokenizer, meta["tokenizer_hash"], path.name
+            named_tokenizer(options.tokenizer), options.tokenizer, meta["tokenizer_hash"], path.name
         )
     for name in sorted(explicit & {"minutes", "passes"}):
         say(f"--{name} chooses the length when a run begins and changes nothing now: give --steps")

@@ -488,7 +488,7 @@ def test_a_learning_rate_that_destroys_the_weights(tmp_path):
     given = [*TINY, "--data", "small.txt", "--out", "run", "--steps", 6, "--lr", "1e30"]
     line = refused(*given, cwd=tmp_path)
     assert re.search(r"error: stopped at step 2: the (loss|gradient norm) is (nan|inf); ", line)
-    assert "no checkpoint had been written yet; start again with a lower --lr" in line
+    assert "had been written yet; start again with --overwrite and a lower --lr" in line
     # the weights after step 1 are finite, but no step can be made with them
     assert checkpoints(tmp_path / "run") == set()
 

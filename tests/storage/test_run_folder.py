@@ -395,10 +395,11 @@ def test_what_was_made_of_a_checkpoint_in_the_middle_is_newer_than_the_run(tmp_p
     assert resolve_model(tmp_path, tell=pytest.fail)[0] == trained
 
 
-@pytest.mark.parametrize("newer", [True, False])
-def test_files_that_do_not_say_how_far_the_run_was(tmp_path, newer):
+@pytest.mark.parametrize(("time", "newer"), [(1, False), (9, False), (900, True)])
+def test_files_that_do_not_say_how_far_the_run_was(tmp_path, time, newer):
+    """Their dates tell, but not those that copying the folder gave them."""
     further = model(tmp_path, f"{BASE}.bin", 120, 5)
-    trained = touch(derived(tmp_path, 60), 9 if newer else 1)
+    trained = touch(derived(tmp_path, 60), time)
     assert resolved(tmp_path) == (trained if newer else further)
 
 
@@ -414,6 +415,8 @@ def test_files_of_other_programs_are_no_checkpoints(tmp_path):
         touch(tmp_path / "runs" / "data" / name, 99).write_bytes(b"\1\2" * 99)
     with pytest.raises(UserError, match="no trained model in"):
         resolve_model(None, root=tmp_path / "runs")
+    with pytest.raises(UserError, match=r"foo\.bin is not a checkpoint"):
+        resolve_model(tmp_path / "runs" / "data" / "foo.bin")
     final = model(tmp_path / "runs" / "data", f"{BASE}.bin", 60, 0)
     assert resolved(None, root=tmp_path / "runs") == final
     final.write_bytes(b"\1\2" * 99)

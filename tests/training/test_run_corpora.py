@@ -16,7 +16,7 @@ from vidya.text.held_out_split import is_held_out
 from vidya.text.tokenizer_training import train_tokenizer
 from vidya.training import run_corpora
 from vidya.training.options import TrainOptions
-from vidya.training.run_corpora import prepare, remember, survey
+from vidya.training.run_corpora import named_tokenizer, prepare, remember, survey
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from vidya.storage.checkpoint_folder import (
 )
 from vidya.storage.checkpoint_format import CheckpointError, read_digest, read_meta
 from vidya.storage.own_files import is_checkpoint
-from vidya.storage.run_activity import file_date, last_activity, written_at
+from vidya.storage.run_activity import last_activity, written_at
 from vidya.storage.run_files import RunFiles
 from vidya.storage.run_folder import training_process
 from vidya.system.atomic_file import StrPath
@@ -31,6 +31,8 @@ RUNS = "runs"
 """Where runs go by default, relative to the current folder."""
 Say = Callable[[str], None]
 _HOW = {"finetuned": "fine-tuned", "taught": "taught", "rl": "trained by reinforcement"}
+_COPIED_WITHIN = 60.0
+"""Seconds in which a folder is copied."""
 _said: set[str] = set()
 
 
@@ -112,6 +114,7 @@ def _find_checkpoint(path: Path | None, root: Path, tell: Say) -> Path:
         return _best_checkpoint(path, tell)
     if not path.exists():
         raise UserError(f"there is no {path}: name a checkpoint or a run folder")
+    read_meta(path)  # says of a file of another program that it is none
     return path
 
 
@@ -144,8 +147,10 @@ def _moved_on(about: dict[str, Any], finetuned: Path, furthest: Path, steps: int
     run_step = about.get("run_step")
     if isinstance(run_step, int):
         return steps > run_step
-    # of an earlier version, which did not record how far the run was then
-    return steps > int(about.get("step") or 0) and file_date(furthest) > file_date(finetuned)
+    # Of an earlier version, which did not record how far the run was then. Made of a checkpoint
+    # in the middle it is later than the run's end, by more than what copying a folder makes.
+    later = written_at(finetuned) - written_at(furthest)
+    return steps > int(about.get("step") or 0) and later < _COPIED_WITHIN
 
 
 def _progress(path: Path, base: str) -> tuple[int, float]:

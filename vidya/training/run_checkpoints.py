@@ -78,15 +78,11 @@ class RunCheckpoints:
         self.writer.finish()  # what is good and on its way; the model of this step is not
         what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient norm is {norm}"
         saved = checkpoint_folder.training_checkpoints(self.run.folder.path, self.run.base)
-        then = (
-            f"the last good checkpoint is {saved[0]}"
-            if saved
-            else "no checkpoint had been written yet"
-        )
-        raise UserError(
-            f"stopped at step {step}: {what}; {then}; start again with a lower --lr, and with "
-            "--overwrite or another --out"
-        )
+        if saved:
+            then = f"the last good checkpoint is {saved[0]}; go on from it with --resume and"
+        else:
+            then = "no checkpoint had been written yet; start again with --overwrite and"
+        raise UserError(f"stopped at step {step}: {what}; {then} a lower --lr")
 
     def _require_trainable(self) -> None:
         """Refuse weights that the next step fails on: they would push out a good checkpoint.

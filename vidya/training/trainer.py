@@ -134,7 +134,7 @@ class Trainer:
             self.checkpoints.save_last(self.log)
             raise UserError(
                 f"stopped before step {step}: {spike}; saved as {self.checkpoints.path()}: go on "
-                "past it with --resume --on-spike skip, or start again with a lower --lr"
+                "past it with --resume --on-spike skip, or with --resume and a lower --lr"
             )
         if step - self._shown_spike >= SPIKE_LINES:
             self._shown_spike = step

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from vidya.errors import UserError, place_chosen_with
+from vidya.errors import place_chosen_with
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import Subcommands
 from vidya.terminal.formatting import read_as_utf8
@@ -80,15 +80,12 @@ def main() -> int | None:
             text: the text; - reads it from standard input.
             plain: take turn markers in it for ordinary text.
         """
+        from vidya.text.text_input import text_of
         from vidya.text.tokenizer import Tokenizer
 
         loaded = Tokenizer.load(tokenizer)
         if text == "-":
-            try:
-                text = sys.stdin.buffer.read().decode("utf-8")
-            except UnicodeDecodeError as error:
-                reason = f"standard input is not UTF-8 at byte {error.start}"
-                raise UserError(f"{reason}: convert it") from error
+            text = text_of(sys.stdin.buffer.read(), "standard input")
         text = read_as_utf8(text)
         ids = loaded.encode_text(text) if plain else loaded.encode_marked(text)
         print(*ids)

@@ -317,7 +317,7 @@ def test_a_list_that_was_cut(tmp_path):
 
 
 def test_no_pyarrow(tmp_path, monkeypatch):
-    (tmp_path / "c.parquet").write_bytes(b"PAR1 and so on")
+    (tmp_path / "c.parquet").write_bytes(b"PAR1\x15\0 and so on")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     message = refusal(tmp_path / "c.parquet")
     assert message.endswith("is parquet, which needs: python -m pip install pyarrow")

@@ -1,5 +1,6 @@
 """What a file is, by its first bytes; and that ordinary text is never taken for more."""
 
+import bz2
 import gzip
 import io
 import json
@@ -60,7 +61,7 @@ def safetensors(metadata):
         ("Привет, мир\n".encode("utf-16-be") * 50, "UTF16_BE"), ("hi".encode("utf-16"), "UTF16"),
         (TEXT.encode("utf-32"), "UTF32"), (TEXT.encode("utf-32-le"), "UTF32_LE"),
         (TEXT.encode("utf-32-be"), "UTF32_BE"),
-        (gzip.compress(b"x"), "GZIP"), (zstd(b"x"), "ZSTD"), (b"BZh91AY", "BZIP2"),
+        (gzip.compress(b"x"), "GZIP"), (zstd(b"x"), "ZSTD"), (bz2.compress(b"x"), "BZIP2"),
         (b"\xfd7zXZ\0\0", "XZ"), (CONTAINERS["parquet"](ROWS), "PARQUET"),
         (CONTAINERS["arrow"](ROWS), "ARROW"), (CONTAINERS["arrow stream"](ROWS), "ARROW_STREAM"),
         (zipped("a.txt"), "ZIP"), (zipped("[Content_Types].xml"), "DOCUMENT"),
@@ -116,7 +117,8 @@ def test_a_database(tmp_path):
         "The prompt, the response, and the rest\nof the story\n",
         "text\nis a word\n",
         "{}\n[]\n",
-        "BM is a word, and MZ, PAR1 not.\n",
+        "BM is a word, and MZ, PAR1 not.\n", "BZhou went home.\n", "PAR1 is no parquet\n",
+        "GIF89a is a format of pictures.\n", "GGUF is another\n", "RIFFRAFF, all of them\n",
     ],
 )  # fmt: skip
 def test_ordinary_text(text):

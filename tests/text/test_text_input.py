@@ -1,12 +1,13 @@
 """Lines of a user's file, what is refused in them, and advice that does no harm."""
 
+import gzip
 import json
 
 import pytest
 from support.chat_files import CONTAINERS, as_lines, as_table, rows_and_documents
 
 from vidya.errors import UserError
-from vidya.text import text_lines
+from vidya.text import text_input, text_lines
 from vidya.text.corpus_file import check_input, read_documents, read_lines
 
 
@@ -79,7 +80,7 @@ PAIRS = rows_and_documents("question_answer", 30)[0]
         (b"PK\3\4", "is a zip archive: unpack it (python -m zipfile -e '"),
         (b"%PDF-1.4", "is a PDF: save it as plain text"),
         (b"\x89PNG\r\n\x1a\n", "is a picture: name a plain text file"),
-        (b"VIDYATOK", "is a token cache of a run folder and no text"),
+        (b"VIDYATOK\1\0", "is a token cache of a run folder and no text"),
     ],
     ids=lambda value: value if isinstance(value, str) else "of",
 )
@@ -96,3 +97,12 @@ def test_tables_where_they_are_asked_for(tmp_path):
     assert next(iter(read_lines(path, tables=True))) == "Question\tAnswer"
     with pytest.raises(UserError):
         check_input(written(tmp_path, json.dumps(ROWS).encode()), tables=True)
+
+
+@pytest.mark.parametrize("text", ["a b\r\nc\n", "a\rb\rc", "", '{"a": 1}\n', "\ufeffa"])
+def test_bytes_as_text(text, capsys):
+    assert text_input.text_of(text.encode(), "it") == text
+    assert not capsys.readouterr().err
+    assert text_input.text_of(gzip.compress(("a b\n" + text).encode("utf-16")), "it").endswith(text)
+    with pytest.raises(UserError, match="it is not UTF-8 at byte 2"):
+        text_input.text_of(b"a \xff\xff", "it")

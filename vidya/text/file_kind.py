@@ -123,7 +123,7 @@ _BOM = b"\xef\xbb\xbf"
 def kind_of(head: bytes) -> FileKind:
     """What a file is that begins with `head`, its first `HEAD` bytes or all that it has."""
     for magic, kind in _MAGIC:
-        if head.startswith(magic):
+        if head.startswith(magic) and not (magic.isalnum() and _is_printed(head)):
             return kind
     if head.startswith(b"PK\x03\x04") or head.startswith(b"PK\x05\x06"):
         return _kind_of_zip(head)
@@ -141,6 +141,16 @@ def kind_of(head: bytes) -> FileKind:
     return _kind_of_text(head.removeprefix(_BOM), len(head) < HEAD)
 
 
+def _is_printed(head: bytes) -> bool:
+    """Whether a file begins like text, as a word may that is a sign of other files, too."""
+    begin = head[:256]
+    try:
+        begin[: max(4, len(begin) - 4)].decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return len(begin.translate(None, _CONTROLS)) == len(begin)
+
+
 def _kind_of_zip(head: bytes) -> FileKind:
     if any(name in head[:4096] for name in _OFFICE):
         return FileKind.DOCUMENT
@@ -155,7 +165,7 @@ def _of_eight_bytes(head: bytes) -> FileKind | None:
     if 2 <= length < 1 << 30 and head[8:10] == b'{"':
         ours = b'"vidya"' in head or b'"format":"vidya' in head
         return FileKind.CHECKPOINT if ours else FileKind.SAFETENSORS
-    if head[4:8] == b"ftyp" or head[:4] == b"RIFF":
+    if (head[4:8] == b"ftyp" or head[:4] == b"RIFF") and not _is_printed(head):
         return FileKind.PICTURE if head[8:12] == b"WEBP" else FileKind.SOUND
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return FileKind.PICKLE

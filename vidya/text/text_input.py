@@ -63,6 +63,20 @@ def open_text(
     return file
 
 
+def text_of(raw: bytes, name: str) -> str:
+    """Bytes as text, whatever packs or encodes them; `name` is what an error calls them.
+
+    Raises:
+        UserError: they are damaged, or no text that can be recognised.
+    """
+    if kind_of(raw[:HEAD]) is not FileKind.MAC_LINES:  # its characters are not to change
+        raw = unpacked(io.BufferedReader(io.BytesIO(raw)), name, tell)[0].read()
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name} is not UTF-8 at byte {error.start}: convert it") from error
+
+
 def require_plain(path: StrPath) -> None:
     """`UserError` unless a file is plain UTF-8 text, which can be written as it was read."""
     name = os.fspath(path)

@@ -15,7 +15,7 @@ from vidya.storage import checkpoint
 from vidya.text import token_cache
 from vidya.text.tokenizer_training import train_tokenizer
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def persona_line():

@@ -8,6 +8,7 @@ A `MarkStyle` finds the marks of one such way.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -123,10 +124,13 @@ def spelt_as_ours(line: str, *, ours_known: bool) -> str:
 
 # ---------------------------------------------------------------- labels
 
+_NAME = re.compile(r"\s*([^\W\d][\w .'-]{0,30})[:：]\s*\S")
+
 _PAIRS = """
     user/assistant human/assistant human/ai user/ai user/bot human/bot user/model person/bot q/a
     question/answer prompt/response prompt/completion instruction/response instruction/output
-    input/output 用户/助手 人类/助手 问/答
+    input/output you/assistant you/ai you/bot you/chatgpt user/chatgpt customer/agent
+    用户/助手 人类/助手 问/答
     """.split()
 
 
@@ -146,6 +150,20 @@ def label_style(lines: Iterable[str]) -> MarkStyle | None:
                     count.look(line)
     best = max(counts, key=lambda count: (count.clear(filled), count.user + count.assistant))
     return best.style() if best.clear(filled) else None
+
+
+def names_before_lines(lines: Iterable[str]) -> tuple[str, str] | None:
+    """Two names with a colon that most lines begin with, as in a script; None without such."""
+    filled, names = 0, Counter[str]()
+    for line in lines:
+        if line and not line.isspace():
+            filled += 1
+            if found := _NAME.match(line):
+                names[found[1]] += 1
+    some = names.most_common(2)
+    if len(some) < 2 or 2 * sum(count for _, count in some) < filled:
+        return None
+    return some[0][0], some[1][0]
 
 
 class _LabelCount:

@@ -224,6 +224,15 @@ def test_a_layout_is_told(tmp_path, tokenizer):
     )
 
 
+def test_a_script_of_other_names_is_told(tmp_path, tokenizer):
+    lines = "Ann: hi", "Bob: hello", "Ann: who are you", "Bob: me", "They laugh."
+    persona = persona_of(tmp_path, tokenizer, *lines)
+    assert not persona.conversations
+    assert (
+        "most lines begin with Ann: or Bob:, and who of them is the assistant" in (persona.about[1])
+    )
+
+
 def test_what_is_longer_than_the_context_is_told(tmp_path, tokenizer):
     line = f"<|user|> hi <|assistant|> {'tea ' * 80}"
     persona = persona_of(tmp_path, tokenizer, LINES[0], line, context=64)

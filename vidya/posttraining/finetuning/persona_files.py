@@ -12,6 +12,7 @@ from vidya.text.conversation_format import ASSISTANT, USER
 from vidya.text.conversation_layouts import ENDS_WITH_USER, conversations_in, counted_things
 from vidya.text.corpus_file import read_lines, require_documents
 from vidya.text.plain_text import text_documents
+from vidya.text.speaker_marks import names_before_lines
 
 _SHOWN = 5
 """Line numbers that are shown for each reason."""
@@ -51,7 +52,13 @@ def read_persona_file(
             )
         passages = [PersonaDocument(1, text, None) for text in text_documents(path, "passage")]
         what = f"plain text, {plural(len(passages), 'passage')}; every token counts"
-        return passages, [f"{path}: {what}"]
+        about = [f"{path}: {what}"]
+        if names := names_before_lines(lines):
+            about.append(
+                f"{path}: most lines begin with {names[0]}: or {names[1]}:, and who of them is the "
+                f"assistant is not clear: write {USER} and {ASSISTANT} instead to teach replies"
+            )
+        return passages, about
     if not any(_says_something(one.text) for one in documents):
         raise UserError(
             f"{path} has no reply with words in it: write them behind {ASSISTANT}, as in "

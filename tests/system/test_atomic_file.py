@@ -114,7 +114,7 @@ def test_a_temporary_is_recognisable_while_it_is_written(tmp_path):
     ]
 
 
-def check_full_disk(path: Path, reason: str) -> None:
+def check_full_disk(path: Path, reason: str, mend: str = "free some space") -> None:
     atomic_write(path, put(b"old" * 100))
     content = os.urandom(4 << 20)
     with pytest.raises(UserError) as caught:
@@ -122,7 +122,7 @@ def check_full_disk(path: Path, reason: str) -> None:
     message = str(caught.value)
     assert message.startswith(reason)
     assert "4.2 MB needed" in message and "MB free" in message
-    assert f"previous {path.name} is untouched" in message and ": free some space;" in message
+    assert f"previous {path.name} is untouched" in message and f": {mend};" in message
     assert "\n" not in message
     assert path.read_bytes() == b"old" * 100
     assert os.listdir(path.parent) == [path.name]
@@ -135,7 +135,7 @@ def test_full_disk(tmp_path):
 
 def test_file_size_limit(tmp_path):
     with file_size_limit(1 << 20):
-        check_full_disk(tmp_path / "file", "file size limit")
+        check_full_disk(tmp_path / "file", "file size limit", "raise it")
 
 
 def test_full_disk_without_a_previous_file(tmp_path):
@@ -296,3 +296,13 @@ def test_what_a_link_points_to_stays(tmp_path):
     atomic_write(tmp_path / "link.txt", lambda file: file.write(b"text"))
     assert (tmp_path / "book.txt").read_text() == "a book"
     assert (tmp_path / "link.txt").read_text() == "text"
+
+
+def test_too_many_open_files(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(UserError, match=r"Too many open files: raise the limit \(ulimit -n\)$"):
+            atomic_write(tmp_path / "file", put(b"new"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -104,3 +104,27 @@ def test_an_ignored_signal_stays_ignored():
         "    return 5 if stop.signal is None else 6"
     )
     assert run(code, "sh", "-c", 'trap "" HUP INT; exec "$@"', "sh").returncode == 5
+
+
+def test_files_stay_usable_whatever_the_umask_says(capsys):
+    before = os.umask(0o777)
+    try:
+        assert run_command(lambda: None) == 0
+        assert os.umask(0o777) == 0o077
+        assert capsys.readouterr().err.startswith("umask 777 would make files that you cannot use")
+        for mask in (0o000, 0o022, 0o077):
+            os.umask(mask)
+            assert run_command(lambda: None) == 0
+            assert os.umask(mask) == mask
+        assert capsys.readouterr().err == ""
+    finally:
+        os.umask(before)
+
+
+def test_a_system_that_starts_no_threads_is_told(capsys):
+    def main():
+        raise RuntimeError("can't start new thread")
+
+    assert run_command(main) == 2
+    said = "error: the system starts no more threads: raise its limits (ulimit -u, ulimit -v)\n"
+    assert capsys.readouterr().err == said

@@ -90,6 +90,10 @@ def run_trial(options: TrainOptions, folder: Path, seconds: float | None) -> Tri
     with forgotten_in_children(), pool:
         try:
             return pool.submit(rehearse, options, folder, seconds).result()
+        except (KeyboardInterrupt, SystemExit):  # leaving: nobody waits for what it finds out
+            for process in multiprocessing.active_children():
+                process.kill()
+            raise
         except (BrokenProcessPool, MemoryError) as error:
             raise UserError(
                 "the trial step was killed or found no memory: choose a smaller --preset, "

@@ -27,7 +27,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from vidya.errors import PlaceError
+from vidya.errors import PlaceError, UserError
 
 StrPath = str | os.PathLike[str]
 _FULL = {
@@ -190,13 +190,16 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _cannot_write(target: Path, error: OSError, size: int | None) -> PlaceError:
+def _cannot_write(target: Path, error: OSError, size: int | None) -> UserError:
     reason = _FULL.get(error.errno or 0)
+    if error.errno in (errno.EMFILE, errno.ENFILE):  # no other place would help
+        return UserError(f"cannot write {target}: {error.strerror}: raise the limit (ulimit -n)")
     if reason is None:
         return PlaceError(f"cannot write {target}: {error.strerror}", "check the permissions")
+    mend = "raise it" if error.errno == errno.EFBIG else "free some space"
     with contextlib.suppress(OSError):
         free = shutil.disk_usage(target.parent).free
         need = f"{size / 1e6:.1f} MB needed, " if size else ""
         reason += f" ({need}{free / 1e6:.1f} MB free)"
     untouched = f"; the previous {target.name} is untouched" if target.exists() else ""
-    return PlaceError(f"{reason} writing {target}", "free some space", " or ", after=untouched)
+    return PlaceError(f"{reason} writing {target}", mend, " or ", after=untouched)

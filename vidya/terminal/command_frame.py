@@ -25,6 +25,7 @@ def run_command(main: Callable[[], int | None]) -> int:
     put in order.
     """
     open_standard_streams()
+    _keep_files_usable()
     with leaving_at_signals():
         status = _outcome(main)
         try:
@@ -42,6 +43,11 @@ def _outcome(main: Callable[[], int | None]) -> int:
         return 2
     except OSError as error:
         return _failed(error)
+    except RuntimeError as error:
+        if "start new thread" not in str(error):
+            raise
+        say("error: the system starts no more threads: raise its limits (ulimit -u, ulimit -v)")
+        return 2
     except KeyboardInterrupt:
         say("interrupted")
         return 130
@@ -55,6 +61,14 @@ def _failed(error: OSError) -> int:
     where = f": {os.fsdecode(error.filename)}" if error.filename else ""
     say(f"error: {error.strerror or error}{where}{_where_we_are()}")
     return 2
+
+
+def _keep_files_usable() -> None:
+    """Let files be ours to read and write, whatever else the umask takes away."""
+    mask = os.umask(0)
+    os.umask(mask & 0o077)
+    if mask & 0o700:
+        say(f"umask {mask:03o} would make files that you cannot use yourself: they stay yours")
 
 
 def _where_we_are() -> str:

@@ -434,6 +434,28 @@ def test_a_moved_run_and_a_moved_corpus(home, tmp_path):
     assert weights(tmp_path / "elsewhere/run") == weights(home / "run")
 
 
+def test_a_copied_run_goes_on_alone_and_otherwise(home, tmp_path):
+    """Without its corpus, from another folder; killed at once, it goes on with what was asked."""
+    (tmp_path / "begun").mkdir()
+    corpus = write_corpus(tmp_path / "begun")
+    given = [*TINY, "--data", corpus.name, "--out", tmp_path / "run", "--steps", 6]
+    train(*given, cwd=tmp_path / "begun")
+    corpus.unlink()
+    shutil.copytree(tmp_path / "run", tmp_path / "copy")
+    more = ["--steps", 9, "--lr", 5e-3, "--tokens-per-step", 32]
+    with running("--resume", "--out", "copy", *more, cwd=tmp_path) as process:
+        wait_for_step(process, tmp_path / "copy", 7)
+        process.kill()
+    train("--resume", "--out", "copy", cwd=tmp_path)
+    done = train("--resume", "--out", "run", *more, cwd=tmp_path)
+    said = done.stderr.splitlines()
+    assert f"corpus {corpus.name} is not here: going on with the tokens kept in run" in said
+    changed = "changed from step 6 on: --steps 6 → 9, --lr 0.001 → 0.005, --tokens-per-step 64 → 32"
+    assert changed in said
+    assert curve(tmp_path / "copy") == curve(tmp_path / "run")
+    assert weights(tmp_path / "copy") == weights(tmp_path / "run")
+
+
 def test_the_length_of_a_bare_run_can_be_repeated(tmp_path):
     write_corpus(tmp_path)
     given = [*TINY, "--data", "small.txt"]

@@ -230,6 +230,18 @@ def test_what_vidya_wrote_is_its_own_though_damaged(tmp_path):
         assert run.foreign() == []
 
 
+def test_a_folder_in_which_nothing_came_of_it_goes_again(tmp_path):
+    for name, content in (("empty", None), ("kept", "text")):
+        with pytest.raises(UserError), RunFolder(tmp_path / name) as run:
+            if content:
+                run.samples.write_bytes(OURS["samples.txt"])
+            raise UserError("refused")
+    assert {path.name for path in tmp_path.iterdir()} == {"kept"}
+    with pytest.raises(UserError), RunFolder(tmp_path / "kept"):
+        raise UserError("refused")
+    assert {path.name for path in (tmp_path / "kept").iterdir()} == {".lock", "samples.txt"}
+
+
 def test_a_folder_a_fifo_and_a_dangling_link_are_not_ours(tmp_path):
     (tmp_path / "samples.txt").mkdir()
     os.mkfifo(tmp_path / "metrics.jsonl")

@@ -44,6 +44,7 @@ class RunFolder(RunFiles):
 
     def __init__(self, path: StrPath) -> None:
         super().__init__(path)
+        self._is_new = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
@@ -144,6 +145,11 @@ class RunFolder(RunFiles):
 
     def __exit__(self, *error: object) -> None:
         self.release()
+        if error[0] is not None and self._is_new:
+            with contextlib.suppress(OSError):  # what came of it stays
+                if [one.name for one in self.path.iterdir()] == [self.lock.name]:
+                    self.lock.unlink()
+                    self.path.rmdir()
 
 
 def _lock_patiently(descriptor: int) -> None:

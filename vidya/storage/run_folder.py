@@ -144,12 +144,12 @@ class RunFolder(RunFiles):
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.release()
         if error[0] is not None and self._is_new:
             with contextlib.suppress(OSError):  # what came of it stays
                 if [one.name for one in self.path.iterdir()] == [self.lock.name]:
                     self.lock.unlink()
                     self.path.rmdir()
+        self.release()
 
 
 def _lock_patiently(descriptor: int) -> None:

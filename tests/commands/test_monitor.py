@@ -164,6 +164,15 @@ def test_one_frame_of_the_newest_run(run, tmp_path):
         assert max(map(len, done.stdout.splitlines())) <= 80
 
 
+def test_metrics_of_another_program(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 3}\n')
+    done = monitor(".", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: metrics.jsonl is of another program: name a run folder of vidya\n"
+    )
+
+
 def test_nothing_to_show(tmp_path):
     assert "no run in runs/: start one with" in monitor(cwd=tmp_path).stderr
     (tmp_path / "empty").mkdir()

@@ -91,5 +91,5 @@ def test_sizes_of_steps_as_a_checkpoint_has_them(options):
 def test_changes_in_words():
     changed = {"lr": [1e-3, 5e-4], "docs_per_step": [None, 4], "on_spike": ["warn", "skip"]}
     assert in_words(changed) == (
-        "--lr 0.001 → 0.0005, --docs-per-step default → 4, --on-spike warn → skip"
+        "--lr 0.001 → 0.0005, --docs-per-step none → 4, --on-spike warn → skip"
     )

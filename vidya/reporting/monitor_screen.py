@@ -38,6 +38,8 @@ def show_run(run: Path | None, *, once: bool) -> None:
             f"no metrics in {folder}/: name a run folder, or start a run with "
             "`python -m vidya.train`"
         )
+    if not RunFiles(folder).has_metrics():
+        raise UserError(f"{metrics} is of another program: name a run folder of vidya")
     history, console = RunHistory(metrics), Console()
     if once or not can_move_cursor(sys.stdout):
         history.update()

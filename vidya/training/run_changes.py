@@ -173,10 +173,12 @@ def tell_changes(
 def in_words(changed: Mapping[str, Sequence[Any]]) -> str:
     """Changes as one reads them: `--lr 0.001 → 0.0005, --steps 60 → 120`."""
     return ", ".join(
-        f"{flag(name)} {_word(before)} → {_word(after)}"
+        f"{flag(name)} {_word(name, before)} → {_word(name, after)}"
         for name, (before, after) in changed.items()
     )
 
 
-def _word(value: Any) -> str:
-    return "default" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+def _word(name: str, value: Any) -> str:
+    if value is None:
+        return "none" if name in ("tokens_per_step", "docs_per_step") else "default"
+    return f"{value:g}" if isinstance(value, float) else str(value)

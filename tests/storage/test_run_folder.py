@@ -222,12 +222,14 @@ def test_what_vidya_wrote_is_its_own_though_damaged(tmp_path):
         file.write(b"#")  # a damaged line before the one that tells
         file.seek(0, os.SEEK_END)
         file.write(OURS["metrics.jsonl"])
+    step = {"step": 1, "tokens": 9, "loss": 2.0, "lr": 1e-3, "rss_bytes": 5}
+    (tmp_path / "metrics.jsonl").write_text("#damaged\n" + json.dumps(step) + "\n")
     path = model(tmp_path, f"{BASE}.bin", 3, 0)
     path.write_bytes(path.read_bytes()[:-3])
     (tmp_path / f"{BASE}_2.bin").write_bytes(bytes(999))  # as a power cut leaves them
     (tmp_path / f"{BASE}_1.bin").write_bytes(b"")
     with RunFolder(tmp_path) as run:
-        assert run.foreign() == []
+        assert run.foreign() == [] and run.has_metrics()
 
 
 def test_a_folder_in_which_nothing_came_of_it_goes_again(tmp_path):

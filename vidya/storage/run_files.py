@@ -73,6 +73,8 @@ def _set_aside(folder: Path, name: str) -> list[Path]:
     return [path for path in sorted(folder.iterdir()) if number.fullmatch(path.name)]
 
 
+_OF_RUN = rb'^\{"kind": ?"run"|^\{"step": \d+, "tokens": \d+, "loss": [^\n]*"rss_bytes": '
+"""A line that describes a run, or one of a step, should that be damaged."""
 _is_token_cache = begins(b"VIDYATOK")
 _is_board = holds(b"train/grad_norm")
 
@@ -99,7 +101,7 @@ class RunFiles:
     """A corpus that fine-tuning was told to replay in place of the training documents."""
     replay_held_out_tokens = _File("replay_val.tokens", _is_token_cache, of_model=False)
     """What was held out of that corpus."""
-    metrics = _File("metrics.jsonl", has_line(rb'^\{"kind": ?"run"'), of_model=True)
+    metrics = _File("metrics.jsonl", has_line(_OF_RUN), of_model=True)
     """One JSON object a line (`vidya.storage.metrics_log`)."""
     samples = _File(
         "samples.txt",

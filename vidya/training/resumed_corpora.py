@@ -68,7 +68,7 @@ def corpora_to_resume(
         if other and named and other != options.val:
             raise UserError(
                 f"{run.path} was trained on another corpus than the one given: give the same "
-                "--data, or leave it out to go on with the tokens kept in the run folder"
+                f"--data, or leave it out; a run on other text begins with --init {run.path}"
             )
         if other and not named:
             problem = f"{other} is another text than it was when the run began:"

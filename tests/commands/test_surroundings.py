@@ -2,6 +2,7 @@
 
 import os
 import pty
+import shutil
 import subprocess
 import sys
 
@@ -168,6 +169,14 @@ def test_names_that_are_no_text(tmp_path):
         status, shown, errors = run("plot", missing, **env)
         assert (status, shown) == (2, b"") and errors.count(b"\n") == 1
         assert missing in errors
+
+
+def test_a_picture_of_runs_of_any_name(logged, tmp_path):
+    for name in (b"caf\xe9", b"_$a$b", "日本".encode()):
+        other = tmp_path / os.fsdecode(name)
+        shutil.copytree(logged, other)
+        status, _, errors = run("plot", other, PYTHONWARNINGS="error")
+        assert (status, errors) == (0, b"") and (other / "loss.png").exists()
 
 
 def test_a_current_folder_that_is_gone(tmp_path):

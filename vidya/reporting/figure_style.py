@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from vidya.errors import UserError
 from vidya.system.atomic_file import atomic_write
 from vidya.system.replaced_output import require_replaceable
+from vidya.terminal.formatting import plain_text
 
 Floats: TypeAlias = NDArray[np.float64]
 Dash: TypeAlias = Literal["-", "--", ":", "-."]
@@ -37,6 +39,16 @@ def new_figure(height: float = 4.8) -> Figure:
     figure = Figure(figsize=(11, height), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def drawn(text: str) -> str:
+    """Words of somebody's own, such as the name of a folder, as a picture shows them.
+
+    Bytes that are no text are replaced; dollars begin no formula, and an underscore at the
+    front hides no line from the legend.
+    """
+    text = plain_text(text).replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
 
 
 def style(number: int) -> tuple[str, Dash]:
@@ -87,4 +99,6 @@ def save_figure(figure: Figure, path: Path, *, named: bool = True) -> None:
         f"a {suffix.upper()} picture" + ("" if named else " that vidya drew"),
     )
     words = {about: _DRAWN_HERE.decode()}
-    atomic_write(path, lambda file: figure.savefig(file, format=suffix, metadata=words))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # letters that the font lacks are drawn as boxes
+        atomic_write(path, lambda file: figure.savefig(file, format=suffix, metadata=words))

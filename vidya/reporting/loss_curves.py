@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from vidya.errors import UserError
 from vidya.reporting.figure_style import (
     Floats,
+    drawn,
     new_figure,
     numbers_of,
     plain_panel,
@@ -203,10 +204,10 @@ def _add_legend(panel: Axes, runs: list[CurvesOfRun], *, kinds: bool) -> None:
     for number, run in enumerate(runs):
         colour, dash = style(number)
         last = run.held_out.values[-1:]
-        label = run.label + (f"  (held-out {last[0]:.3f})" if len(last) else "")
+        label = drawn(run.label) + (f"  (held-out {last[0]:.3f})" if len(last) else "")
         handles.append(Line2D([], [], color=colour, linestyle=dash, linewidth=2.5, label=label))
         handles += [
-            Line2D([], [], color=colour, linestyle=":", linewidth=1.0, label=change.text)
+            Line2D([], [], color=colour, linestyle=":", linewidth=1.0, label=drawn(change.text))
             for change in run.changes[-_MARKS_NAMED:]
         ]
     if kinds:

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from vidya.errors import UserError
 from vidya.reporting.figure_style import (
     Floats,
+    drawn,
     new_figure,
     numbers_of,
     plain_panel,
@@ -93,7 +94,7 @@ def _target(about: dict[str, Any], given: list[str]) -> float | None:
 def draw_rl(curve: RlCurve) -> Figure:
     """The figure of a run."""
     figure = new_figure(height=6.6)
-    figure.suptitle(curve.title, fontsize=11)
+    figure.suptitle(drawn(curve.title), fontsize=11)
     (length, reward), (divergence, forgetting) = figure.subplots(2, 2, sharex=True)
     _course(length, curve.steps, curve.tokens, 0)
     length.set_ylabel("length of replies (tokens)")

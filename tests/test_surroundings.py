@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from support.chat_runs import NAME
+from support.chat_runs import NAME, run_folder, tokenizer  # noqa: F401
 from support.commands import TIMEOUT, command_line, environment
 from support.run_logs import run_lines, write
 
@@ -144,7 +144,7 @@ def test_a_picture_is_drawn_whatever_is_set_for_other_programs(logged, tmp_path,
     assert (tmp_path / "set.png").read_bytes() == (tmp_path / "plain.png").read_bytes()
 
 
-def test_a_prompt_in_a_locale_that_cannot_read_it(run_folder):
+def test_a_prompt_in_a_locale_that_cannot_read_it(run_folder):  # noqa: F811
     """It comes as bytes, and is UTF-8."""
     ask = (
         "chat",

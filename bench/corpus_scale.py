@@ -72,7 +72,7 @@ BARS = {
 
 def messages_of_chitchat() -> list[str]:
     """What people said, a message a string."""
-    from vidya.text.chitchat import chitchat_documents
+    from vidya.corpora.chitchat import chitchat_documents
     from vidya.text.conversation_format import MARKERS
 
     texts = []

@@ -13,14 +13,14 @@
 from pathlib import Path
 from typing import Annotated
 
+from vidya.corpora.chitchat import chitchat_documents
+from vidya.corpora.conversation_turns import System
+from vidya.corpora.dailydialog import dailydialog_documents
+from vidya.corpora.plain_text import TextLayout
 from vidya.errors import place_chosen_with
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import Subcommands
-from vidya.text.chitchat import chitchat_documents
-from vidya.text.conversation_turns import System
 from vidya.text.corpus_file import Dropped, convert, write_corpus
-from vidya.text.dailydialog import dailydialog_documents
-from vidya.text.plain_text import TextLayout
 
 
 @place_chosen_with("--out")
@@ -70,7 +70,7 @@ def main() -> int | None:
             max_bad: rows of a file that may be bad, as a share (of which 10 are always allowed)
                 or a number; they are skipped, told and counted.
         """
-        from vidya.text.chat_file import convert_chat
+        from vidya.corpora.chat_file import convert_chat
 
         print(convert_chat(paths, out, system=system, max_bad=max_bad))
 
@@ -131,7 +131,7 @@ def main() -> int | None:
             seed: another seed gives another order, and a weight leaves other documents out.
             tokenizer: a tokenizer.json, to count the tokens of the result.
         """
-        from vidya.text.combine import combine_corpora
+        from vidya.corpora.combine import combine_corpora
         from vidya.text.tokenizer import Tokenizer
 
         counting = None if tokenizer is None else Tokenizer.load(tokenizer)

@@ -80,8 +80,8 @@ def main() -> int | None:
             text: the text; - reads it from standard input.
             plain: take turn markers in it for ordinary text.
         """
-        from vidya.text.text_input import text_of
         from vidya.text.tokenizer import Tokenizer
+        from vidya.user_files.text_input import text_of
 
         loaded = Tokenizer.load(tokenizer)
         if text == "-":

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.commands import run_command_process
 
+from vidya.corpora import chitchat
+from vidya.corpora.combine import combine_corpora
 from vidya.errors import UserError
-from vidya.text import chitchat, corpus_file
-from vidya.text.combine import combine_corpora
+from vidya.text import corpus_file
 
 DIALOGUES = "Hi . __eou__ Hello . __eou__\nAlone . __eou__\nA __eou__ B __eou__ C __eou__\n"
 

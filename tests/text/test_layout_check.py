@@ -3,7 +3,7 @@
 import pytest
 from support.layouts import LAYOUTS, TWO
 
-from vidya.text.chitchat import chitchat_documents
+from vidya.corpora.chitchat import chitchat_documents
 from vidya.text.layout_check import LayoutCheck, layout_fault
 
 

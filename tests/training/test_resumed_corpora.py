@@ -9,9 +9,9 @@ import pytest
 from support.small_runs import session
 from support.training_runs import conversations, curve, snapshot, weights
 
+from vidya.corpora import chitchat
 from vidya.errors import UserError
 from vidya.storage import metrics_log
-from vidya.text import chitchat
 from vidya.training import other_machine
 from vidya.training.options import TrainOptions
 from vidya.training.resumed_corpora import located

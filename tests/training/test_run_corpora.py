@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from support.training_runs import conversations, write_corpus
 
+from vidya.corpora.chitchat import chitchat_documents
 from vidya.errors import UserError
 from vidya.storage.run_folder import RunFolder
-from vidya.text.chitchat import chitchat_documents
 from vidya.text.corpus_summary import corpus_hash
 from vidya.text.held_out_split import is_held_out
 from vidya.text.tokenizer_training import train_tokenizer

@@ -14,7 +14,7 @@ from vidya.errors import UserError
 from vidya.system.atomic_file import write_bytes
 from vidya.text.conversation_format import long_conversation, turns_of
 from vidya.text.corpus_file import prepare_output, read_lines
-from vidya.text.text_input import require_plain
+from vidya.user_files.text_input import require_plain
 
 
 @dataclass

@@ -12,9 +12,10 @@ from typing import IO, Any
 from vidya.errors import UserError
 from vidya.system.atomic_file import StrPath, atomic_write, is_special
 from vidya.system.replaced_output import require_replaceable_text
-from vidya.text import separators, text_input
-from vidya.text.file_kind import HEAD
-from vidya.text.text_lines import lines_of, tell
+from vidya.text import separators
+from vidya.user_files import text_input
+from vidya.user_files.file_kind import HEAD
+from vidya.user_files.text_lines import lines_of, tell
 
 Dropped = Counter[str]
 """How many documents a converter dropped, by reason."""

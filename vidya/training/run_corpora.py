@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from vidya.corpora import chitchat
 from vidya.errors import UserError
 from vidya.storage import file_stamp_cache
 from vidya.storage.pretrained import require_own_tokenizer
@@ -17,7 +18,7 @@ from vidya.storage.run_files import RunFiles
 from vidya.storage.run_folder import RunFolder
 from vidya.terminal.formatting import plural
 from vidya.terminal.streams import can_move_cursor
-from vidya.text import chitchat, corpus_file, held_out_split
+from vidya.text import corpus_file, held_out_split
 from vidya.text.corpus_summary import CorpusSummary, Summing, summarize
 from vidya.text.layout_check import LayoutCheck
 from vidya.text.shared_documents import SharedDocuments, SharedDocumentsCounter

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from vidya.corpora.plain_text import text_documents
 from vidya.errors import UserError
 from vidya.terminal.formatting import plural
 from vidya.text.conversation_format import ASSISTANT, USER
 from vidya.text.conversation_layouts import ENDS_WITH_USER, conversations_in, counted_things
 from vidya.text.corpus_file import read_lines, require_documents
-from vidya.text.plain_text import text_documents
 from vidya.text.speaker_marks import names_before_lines
 
 _SHOWN = 5

@@ -17,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.commands import run_command_process
 
+from vidya.corpora import combine
+from vidya.corpora.combine import combine_corpora
 from vidya.errors import UserError
-from vidya.text import combine, corpus_file, held_out_split
+from vidya.text import corpus_file, held_out_split
 from vidya.text.batch_plan import permutation
-from vidya.text.combine import combine_corpora
 from vidya.text.tokenizer_training import train_tokenizer
 
 words = st.sampled_from([f"document {i} äöü" for i in range(40)])
@@ -188,7 +189,7 @@ MEASURE = """
 import sys
 from pathlib import Path
 from vidya.system.process_memory import peak_bytes
-from vidya.text import combine
+from vidya.corpora import combine
 combine.PART_BYTES = 1_000_000
 combine.combine_corpora([Path(sys.argv[1])], Path(sys.argv[2]), val_out=Path(sys.argv[3]))
 print(peak_bytes())
@@ -228,7 +229,7 @@ def test_a_killed_process_leaves_no_parts(tmp_path):
     code = f"""
 import sys
 from pathlib import Path
-from vidya.text.combine import combine_corpora
+from vidya.corpora.combine import combine_corpora
 combine_corpora([Path({str(path)!r})], Path({str(tmp_path / "out" / "o.txt")!r}))
 """
     process = subprocess.Popen([sys.executable, "-c", code])

@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator
 
 from vidya.errors import UserError
-from vidya.text.chat_rows import has_conversation
-from vidya.text.located_row import BadRow, Row
-from vidya.text.text_lines import lines_of
+from vidya.user_files.chat_rows import has_conversation
+from vidya.user_files.located_row import BadRow, Row
+from vidya.user_files.text_lines import lines_of
 
 _SEPARATORS = ",\t;|"
 _NAME = re.compile(r"[A-Za-z_][\w .-]{0,40}|")

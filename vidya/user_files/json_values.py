@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from typing import IO, Any, Literal
 
 from vidya.errors import UserError
-from vidya.text.located_row import BadRow, Row
-from vidya.text.message_fields import is_message
+from vidya.user_files.located_row import BadRow, Row
+from vidya.user_files.message_fields import is_message
 
 Form = Literal["lines", "values"]
 """A row a line, or any other layout."""

@@ -3,8 +3,8 @@ from collections import Counter
 
 import pytest
 
+from vidya.corpora import chitchat
 from vidya.errors import UserError
-from vidya.text import chitchat
 
 
 def message(sender: str, text: str) -> dict[str, str]:

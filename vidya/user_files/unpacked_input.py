@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import IO, Any
 
 from vidya.errors import UserError
-from vidya.text.file_kind import HEAD, FileKind, kind_of
+from vidya.user_files.file_kind import HEAD, FileKind, kind_of
 
 _DEEPEST = 4
 """Packings and encodings one inside the other that are undone."""

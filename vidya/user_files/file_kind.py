@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import re
 
-from vidya.text import json_values, separated_values
+from vidya.user_files import json_values, separated_values
 
 HEAD = 1 << 16
 """First bytes of a file that are looked at."""

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from vidya.text.chat_transcripts import transcript_messages
-from vidya.text.message_fields import (
+from vidya.user_files.chat_transcripts import transcript_messages
+from vidya.user_files.message_fields import (
     ASSISTANT,
     SYSTEM,
     USER,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from vidya.text.message_fields import ASSISTANT, SYSTEM, USER, Messages, role_of
+from vidya.user_files.message_fields import ASSISTANT, SYSTEM, USER, Messages, role_of
 
 _TAGGED = {
     "ChatML": re.compile(

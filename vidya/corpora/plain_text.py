@@ -12,14 +12,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from vidya.corpora.text_rows import COLUMN, column_documents
 from vidya.errors import UserError
 from vidya.system.atomic_file import StrPath
-from vidya.text import conversation_format, corpus_file, separators, text_input
+from vidya.text import conversation_format, corpus_file, separators
 from vidya.text.corpus_file import Dropped
-from vidya.text.file_kind import HEAD, FileKind
-from vidya.text.file_rows import ROW_KINDS
-from vidya.text.refusals import first_row
-from vidya.text.text_rows import COLUMN, column_documents
+from vidya.user_files import text_input
+from vidya.user_files.file_kind import HEAD, FileKind
+from vidya.user_files.file_rows import ROW_KINDS
+from vidya.user_files.refusals import first_row
 
 By = Literal["line", "paragraph", "passage", "file"]
 PASSAGE = 4000

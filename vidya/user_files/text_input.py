@@ -12,10 +12,10 @@ import os
 from vidya.errors import UserError
 from vidya.system import read_once
 from vidya.system.atomic_file import StrPath
-from vidya.text.file_kind import HEAD, FileKind, kind_of
-from vidya.text.refusals import refusal
-from vidya.text.text_lines import tell
-from vidya.text.unpacked_input import ENCODINGS, recoded, unpacked
+from vidya.user_files.file_kind import HEAD, FileKind, kind_of
+from vidya.user_files.refusals import refusal
+from vidya.user_files.text_lines import tell
+from vidya.user_files.unpacked_input import ENCODINGS, recoded, unpacked
 
 _WRITTEN_AS_TEXT = {
     FileKind.JSON, FileKind.JSON_LINES, FileKind.TABLE, FileKind.TOKENIZER, FileKind.METRICS,

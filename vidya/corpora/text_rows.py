@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 
-from vidya.text.bad_rows import BadRows, MostBad
+from vidya.corpora.bad_rows import BadRows, MostBad
 from vidya.text.conversation_format import on_one_line
 from vidya.text.corpus_file import Dropped
-from vidya.text.file_kind import FileKind
-from vidya.text.file_rows import rows_of
-from vidya.text.located_row import BadRow
+from vidya.user_files.file_kind import FileKind
+from vidya.user_files.file_rows import rows_of
+from vidya.user_files.located_row import BadRow
 
 COLUMN = "text"
 """Where texts stand, if no other column is named."""

@@ -27,11 +27,11 @@ from support.chat_files import (
 from support.chat_runs import stream_text
 from support.commands import run_command_process
 
+from vidya.corpora.bad_rows import MostBad
+from vidya.corpora.chat_file import ChatReader, convert_chat
 from vidya.errors import UserError
 from vidya.generation.chat_tokens import chat_prompt
 from vidya.text import conversation_format, corpus_file
-from vidya.text.bad_rows import MostBad
-from vidya.text.chat_file import ChatReader, convert_chat
 from vidya.text.conversation_format import LINE_BREAK
 from vidya.text.corpus_file import Dropped
 from vidya.text.tokenizer_training import train_tokenizer

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.chat_files import CONTAINERS, as_lines, as_table
 
+from vidya.corpora.plain_text import TextLayout, text_documents
 from vidya.errors import UserError
 from vidya.text import corpus_file
 from vidya.text.corpus_file import Dropped
-from vidya.text.plain_text import TextLayout, text_documents
 
 BOOK = (
     "CHAPTER 1\n\nIt was a dark\nand stormy night.\n \n\n  It rained.\r\n\r\nAt last\tit stopped.\n"

@@ -6,7 +6,7 @@ import itertools
 from typing import Literal
 
 from vidya.text.conversation_format import long_conversation, on_one_line, without_markers
-from vidya.text.message_fields import ASSISTANT, SYSTEM, TOOL, USER, Messages
+from vidya.user_files.message_fields import ASSISTANT, SYSTEM, TOOL, USER, Messages
 
 System = Literal["drop", "merge", "keep"]
 """What becomes of a system message: nothing, the beginning of what the user says next, or text

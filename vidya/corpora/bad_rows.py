@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from vidya.errors import UserError
-from vidya.text.located_row import BadRow
+from vidya.user_files.located_row import BadRow
 
 _ALWAYS = 10
 """Bad rows that a share allows, however short the file, if half of its rows are good."""

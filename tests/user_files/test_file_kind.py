@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.chat_files import CONTAINERS, as_lines, as_table, rows_and_documents, zstd
 
-from vidya.text.file_kind import HEAD, FileKind, kind_of
+from vidya.user_files.file_kind import HEAD, FileKind, kind_of
 
 TEXT = "".join(f"Zeile {number}: schön, said the fox.\n" for number in range(3000))
 ROWS, _ = rows_and_documents("messages", 30)

@@ -7,8 +7,8 @@ import pytest
 from support.chat_files import CONTAINERS, as_lines, as_table, rows_and_documents
 
 from vidya.errors import UserError
-from vidya.text import text_input, text_lines
 from vidya.text.corpus_file import check_input, read_documents, read_lines
+from vidya.user_files import text_input, text_lines
 
 
 def written(tmp_path, raw):

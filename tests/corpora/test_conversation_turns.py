@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidya.text.conversation_turns import conversation_document, usable_turns
+from vidya.corpora.conversation_turns import conversation_document, usable_turns
 from vidya.text.corpus_file import Dropped
 
 texts = st.text(st.characters(codec="utf-8"))

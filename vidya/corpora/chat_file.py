@@ -16,23 +16,23 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from vidya.corpora.bad_rows import BadRows, MostBad
+from vidya.corpora.conversation_turns import System, conversation_document
 from vidya.errors import UserError
 from vidya.system.atomic_file import StrPath
 from vidya.terminal.formatting import plural
 from vidya.text import separators
-from vidya.text.bad_rows import BadRows, MostBad
-from vidya.text.chat_rows import KNOWN, messages_of
-from vidya.text.chat_transcripts import transcript_messages
 from vidya.text.conversation_format import LINE_BREAK
 from vidya.text.conversation_layouts import ENDS_WITH_USER, conversations_in
-from vidya.text.conversation_turns import System, conversation_document
 from vidya.text.corpus_file import Dropped, convert, read_lines
-from vidya.text.file_kind import HEAD, FileKind
-from vidya.text.file_rows import ROW_KINDS, rows_of
-from vidya.text.located_row import BadRow, Row
-from vidya.text.refusals import refusal
-from vidya.text.text_input import open_any
-from vidya.text.text_lines import lines_of
+from vidya.user_files.chat_rows import KNOWN, messages_of
+from vidya.user_files.chat_transcripts import transcript_messages
+from vidya.user_files.file_kind import HEAD, FileKind
+from vidya.user_files.file_rows import ROW_KINDS, rows_of
+from vidya.user_files.located_row import BadRow, Row
+from vidya.user_files.refusals import refusal
+from vidya.user_files.text_input import open_any
+from vidya.user_files.text_lines import lines_of
 
 _LINES = (FileKind.JSON, FileKind.JSON_LINES, FileKind.TABLE, FileKind.TEXT)
 _LONGEST = 1 << 28

@@ -7,10 +7,10 @@ import shlex
 from collections import Counter
 
 from vidya.errors import UserError
-from vidya.text.chat_rows import messages_of
-from vidya.text.file_kind import FileKind
-from vidya.text.file_rows import rows_of
-from vidya.text.located_row import Row
+from vidya.user_files.chat_rows import messages_of
+from vidya.user_files.file_kind import FileKind
+from vidya.user_files.file_rows import rows_of
+from vidya.user_files.located_row import Row
 
 _ARCHIVES = {
     FileKind.ZIP: "python -m zipfile -e {file} FOLDER",

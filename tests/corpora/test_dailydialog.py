@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from support.chat_files import CONTAINERS, as_table
 
+from vidya.corpora import dailydialog
 from vidya.errors import UserError
-from vidya.text import dailydialog
 
 
 def written(tmp_path: Path, raw: bytes, name: str = "c.txt") -> Path:

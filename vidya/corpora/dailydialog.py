@@ -12,14 +12,14 @@ from typing import IO
 
 from vidya.errors import UserError
 from vidya.system.atomic_file import StrPath
-from vidya.text.chat_rows import utterances
 from vidya.text.conversation_format import conversation
 from vidya.text.corpus_file import Dropped, documents_of_file
-from vidya.text.file_kind import HEAD, FileKind
-from vidya.text.file_rows import ROW_KINDS, rows_of
-from vidya.text.located_row import BadRow, Row
-from vidya.text.refusals import refusal
-from vidya.text.text_input import open_any
+from vidya.user_files.chat_rows import utterances
+from vidya.user_files.file_kind import HEAD, FileKind
+from vidya.user_files.file_rows import ROW_KINDS, rows_of
+from vidya.user_files.located_row import BadRow, Row
+from vidya.user_files.refusals import refusal
+from vidya.user_files.text_input import open_any
 
 _EOU = "__eou__"
 _COLUMNS = ("dialog", "dialogue", "utterances", "turns")

@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterator
 from typing import IO, Any
 
 from vidya.errors import UserError
-from vidya.text import json_values, separated_values
-from vidya.text.file_kind import FileKind
-from vidya.text.located_row import BadRow, Row
+from vidya.user_files import json_values, separated_values
+from vidya.user_files.file_kind import FileKind
+from vidya.user_files.located_row import BadRow, Row
 
 _ROWS = 256
 """Rows of a columnar file that become Python objects at a time."""

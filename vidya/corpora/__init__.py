@@ -1,0 +1,1 @@
+"""Corpora: converted from other sources, and mixed."""

@@ -86,8 +86,10 @@ def run_trial(options: TrainOptions, folder: Path, seconds: float | None) -> Tri
     """
     context = multiprocessing.get_context("spawn")
     adopted = (read_once.copies(),)  # the child has other pipes under the same names
-    pool = concurrent.futures.ProcessPoolExecutor(1, context, read_once.adopt, adopted)
-    with forgotten_in_children(), pool:
+    with (
+        forgotten_in_children(),
+        concurrent.futures.ProcessPoolExecutor(1, context, read_once.adopt, adopted) as pool,
+    ):
         try:
             return pool.submit(rehearse, options, folder, seconds).result()
         except (KeyboardInterrupt, SystemExit):  # leaving: nobody waits for what it finds out

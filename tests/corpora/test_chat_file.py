@@ -423,3 +423,57 @@ def test_lines_come_back_in_a_chat():
     # Where the corpus had no line breaks, the model does not know them.
     other = train_tokenizer(["<|user|> a b <|assistant|> c d"] * 3, 5)
     assert "a b <" in other.decode(chat_prompt(other, ["a\nb"], 200))
+
+
+# ---------------------------------------------------------------- whose words they are
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (  # Claude's export
+            {"uuid": "x", "chat_messages": [{"sender": "human", "text": "a"},
+                                            {"sender": "assistant", "text": "b"}]},
+            AB,
+        ),
+        (  # Gemini's
+            {"contents": [{"role": "user", "parts": [{"text": "a"}]},
+                          {"role": "model", "parts": [{"text": "b"}]}]},
+            AB,
+        ),
+        ({"Messages": [{"Role": "User", "Content": "a"}, {"Role": "Bot", "Content": "b"}]}, AB),
+        ({"human": "a", "gpt": "b"}, AB),
+        (  # SODA: who speaks stands beside what is said
+            {"dialogue": ["a", "b", "c"], "speakers": ["Ann", "Ann", "Ben"]},
+            "<|user|> a↵↵b <|assistant|> c",
+        ),
+        ({"questions": ["a", "c"], "answers": ["b", "d"]}, f"{AB} <|user|> c <|assistant|> d"),
+        ({"prompt": "a", "completion": "b", "label": True}, AB),
+    ],
+)  # fmt: skip
+def test_who_speaks(tmp_path, row, expected):
+    documents, dropped, *_ = converted_bytes(tmp_path, as_lines([row]))
+    assert documents == [expected]
+    assert not dropped
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"prompt": ["a", "c"], "completion": ["b", "d"]}, "with whole columns of prompt and"),
+        ({"prompt": "a", "completion": "b", "label": False}, "labelled as bad"),
+        ({"dialogue": ["a", "b", "c"], "speakers": ["x", "y", "z"]}, "more than two speakers"),
+        ({"dialogue": ["a", "b"], "speakers": ["x"]}, "more or fewer speakers"),
+        (
+            {"messages": [{"role": "user", "content": "a"},
+                          {"role": "assistant", "content": [{"type": "text", "text": "b"},
+                                                            {"type": "tool_use", "name": "f"}]}]},
+            "with calls of tools",
+        ),
+    ],
+)  # fmt: skip
+def test_words_that_are_nobodys_reply_are_not_taught(tmp_path, row, reason):
+    documents, dropped, *_ = converted_bytes(tmp_path, as_lines([row]))
+    assert not documents
+    assert dropped.total() == 1
+    assert reason in next(iter(dropped))

@@ -74,3 +74,12 @@ def test_chunks_hold_everything_in_order(documents, size):
     chunks = list(corpus_file.in_chunks(documents, size))
     assert [d for chunk in chunks for d in chunk] == documents
     assert all(sum(map(len, chunk[:-1])) < size for chunk in chunks)
+
+
+def test_what_no_corpus_can_hold_is_left_out_and_counted(tmp_path):
+    said = corpus_file.write_corpus(
+        ["a\0b", "c\ud83dd"], tmp_path / "out", [], corpus_file.Dropped()
+    )
+    assert (tmp_path / "out").read_bytes() == b"ab\ncd\n"
+    assert "left out of them: 1 NUL character, 1 half of a surrogate pair" in said
+    assert list(corpus_file.read_documents(tmp_path / "out")) == ["ab", "cd"]

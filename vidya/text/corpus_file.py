@@ -160,21 +160,37 @@ def write_corpus(
         UserError: `out` is an input or a folder, or there is no document.
     """
     prepare_output(out, inputs)
+    left_out = Dropped() if left_out is None else left_out
     count = size = 0
 
     def write(file: IO[bytes]) -> None:
         nonlocal count, size
         for document in documents:
-            size += file.write(document.encode("utf-8") + b"\n")
+            size += file.write(_encoded(document, left_out) + b"\n")
             count += 1
         if not count:
             name = ", ".join(map(str, inputs)) or "the source"
-            because = f" ({_reasons(dropped)} dropped)" if dropped.total() else ""
-            raise UserError(f"{name} holds no document{because}: put text into it")
+            if dropped.total():
+                why = f"{_reasons(dropped)} dropped"
+                raise UserError(f"{name}: nothing in it can be used: {why}")
+            raise UserError(f"{name} holds no document: put text into it")
 
     atomic_write(out, write)
-    parts = f"; left out of them: {_reasons(left_out)}" if left_out and left_out.total() else ""
+    parts = f"; left out of them: {_reasons(left_out)}" if left_out.total() else ""
     return f"{out}: {count:,} documents, {size:,} bytes; dropped: {_reasons(dropped)}{parts}"
+
+
+def _encoded(document: str, left_out: Dropped) -> bytes:
+    """A document without what no corpus can hold, which JSON can spell; that is counted."""
+    if "\0" in document:
+        left_out["NUL character"] += document.count("\0")
+        document = document.replace("\0", "")
+    try:
+        return document.encode("utf-8")
+    except UnicodeEncodeError:
+        kept = document.encode("utf-8", "ignore")
+        left_out["half of a surrogate pair"] += len(document) - len(kept.decode("utf-8"))
+        return kept
 
 
 def _reasons(counts: Dropped) -> str:

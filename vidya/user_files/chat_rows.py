@@ -7,6 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 from vidya.user_files.chat_transcripts import transcript_messages
@@ -22,7 +23,7 @@ from vidya.user_files.message_fields import (
 Counts = dict[str, int]
 LISTS = (
     "messages", "conversations", "conversation", "dialog", "dialogue", "dialogs", "dialogues",
-    "utterances", "turns", "chat", "data", "items", "chosen",
+    "utterances", "turns", "chat", "data", "items", "chosen", "chat_messages", "contents",
 )  # fmt: skip
 """Names under which a row has the list of its messages."""
 PAIRS = (
@@ -31,6 +32,7 @@ PAIRS = (
     ("prompt", "answer"), ("question", "answer"), ("question", "response"), ("query", "response"),
     ("query", "answer"), ("input", "output"), ("input", "response"), ("inputs", "targets"),
     ("user", "assistant"), ("human", "assistant"), ("human", "bot"), ("user", "bot"),
+    ("human", "gpt"), ("human", "ai"), ("user", "ai"), ("user", "model"), ("user", "gpt"),
     ("questions", "answers"), ("problem", "solution"), ("q", "a"), ("request", "response"),
 )  # fmt: skip
 """Names under which a row has a question and its answer."""
@@ -39,8 +41,10 @@ TEXTS = ("text", "chosen", "content", "prompt")
 _MORE = ("input", "context")
 """What an instruction is about (Alpaca, Dolly)."""
 _SYSTEMS = ("system", "system_prompt", "system_message")
+_SPEAKERS = "speakers"
+"""The name under which who says each text of a list is told (SODA)."""
 KNOWN = frozenset([*LISTS, *(name for pair in PAIRS for name in pair), *TEXTS, *_MORE, *_SYSTEMS,
-                   "history", "mapping", "current_node"])  # fmt: skip
+                   "history", "mapping", "current_node", "label", _SPEAKERS])  # fmt: skip
 """All names of fields that are looked at."""
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 
@@ -90,8 +94,24 @@ def _list_of_messages(fields: dict[str, Any], left_out: Counts) -> _Found:
             what = "ShareGPT"
         elif name == "data" and value and isinstance(value[0], str):
             what = "UltraChat"
+        if (spoken := _by_speakers(value, fields.get(_SPEAKERS))) is not None:
+            return what, system + spoken
         return what, system + _listed(value, left_out)
     return None
+
+
+def _by_speakers(texts: list[Any], speakers: object) -> Messages | None:
+    """Texts whose speakers another list names; who speaks first is the user."""
+    speakers = utterances(speakers)
+    if not isinstance(speakers, list) or not texts or not all(isinstance(t, str) for t in texts):
+        return None
+    if len(speakers) != len(texts):
+        raise ValueError("with more or fewer speakers than texts")
+    names = list(dict.fromkeys(map(str, speakers)))
+    if len(names) > 2:
+        raise ValueError("with more than two speakers")
+    roles = dict(zip(names, (USER, ASSISTANT), strict=False))
+    return [(roles[str(name)], text) for name, text in zip(speakers, texts, strict=True)]
 
 
 def utterances(value: object) -> object:
@@ -123,6 +143,13 @@ def _question_and_answer(fields: dict[str, Any], left_out: Counts) -> _Found:
         if question not in fields or answer not in fields:
             continue
         asked, said = fields[question], fields[answer]
+        if answer == "completion" and fields.get("label") is False:  # KTO: what not to say
+            raise ValueError("with a completion that is labelled as bad")
+        if _is_column(asked) and _is_column(said):
+            if question == "questions" and len(asked) == len(said):
+                both = zip(asked, said, strict=True)
+                return f"{question} and {answer}", _listed(list(chain(*both)), left_out)
+            raise ValueError(f"with whole columns of {question} and {answer} and not a row each")
         if isinstance(asked, list) and isinstance(said, (list, str)):
             reply = said if isinstance(said, list) else [{"role": ASSISTANT, "content": said}]
             return f"{question} and {answer}", _listed([*asked, *reply], left_out)
@@ -138,6 +165,11 @@ def _question_and_answer(fields: dict[str, Any], left_out: Counts) -> _Found:
         messages += [(USER, "\n\n".join([asked, *more])), (ASSISTANT, said)]
         return name or f"{question} and {answer}", messages
     return None
+
+
+def _is_column(value: object) -> bool:
+    """Whether a value is a list of plain texts: of two such, nothing says whose turn is when."""
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def _of(fields: dict[str, Any], names: tuple[str, ...]) -> list[str]:

@@ -6,6 +6,9 @@ from typing import Any
 
 _ROLE_KEYS = ("role", "from", "author", "speaker", "sender")
 _TEXT_KEYS = ("content", "value", "text", "message", "body", "parts")
+_TOOL_PARTS = ("tool_use", "tool_result", "server_tool_use", "function_call", "functioncall",
+               "functionresponse")  # fmt: skip
+"""Kinds of parts of a message that call a tool or give its result."""
 USER, ASSISTANT, SYSTEM, TOOL = "user", "assistant", "system", "tool"
 _ROLES = {
     **dict.fromkeys(["user", "human", "prompter", "person", "customer", "client"], USER),
@@ -29,7 +32,8 @@ def is_message(value: object) -> bool:
     """Whether a value looks like one message of a conversation."""
     if not isinstance(value, dict):
         return False
-    return any(key in value for key in _ROLE_KEYS) and any(key in value for key in _TEXT_KEYS)
+    keys = {str(key).strip().lower() for key in value}
+    return not keys.isdisjoint(_ROLE_KEYS) and not keys.isdisjoint(_TEXT_KEYS)
 
 
 def role_of(name: str) -> str:
@@ -51,6 +55,7 @@ def role_and_text(message: object, left_out: dict[str, int]) -> tuple[str, str]:
         known, said = _ROLES.get(str(message.get("role"))), message.get("content")
         if known is not None and isinstance(said, str):
             return known, said
+    message = {str(key).strip().lower(): value for key, value in message.items()}
     role = next((message[key] for key in _ROLE_KEYS if key in message), None)
     if isinstance(role, dict):  # as ChatGPT exports it
         role = role.get("role")
@@ -60,9 +65,20 @@ def role_and_text(message: object, left_out: dict[str, int]) -> tuple[str, str]:
     content = next((message[key] for key in _TEXT_KEYS if message.get(key) is not None), None)
     if role == ASSISTANT and (message.get("tool_calls") or message.get("function_call")):
         role = TOOL
+    if isinstance(content, list) and any(map(_is_of_tool, content)):
+        role = TOOL
     if content is None and role == TOOL:
         return role, ""
     return role, _text_of(content, left_out)
+
+
+def _is_of_tool(part: object) -> bool:
+    """Whether a part of a message calls a tool or gives its result (Anthropic, Gemini)."""
+    if not isinstance(part, dict):
+        return False
+    return str(part.get("type")).lower() in _TOOL_PARTS or any(
+        key.lower() in _TOOL_PARTS for key in part if isinstance(key, str)
+    )
 
 
 def _text_of(content: Any, left_out: dict[str, int]) -> str:

@@ -292,6 +292,23 @@ def test_numbers_that_max_bad_does_not_take(written):
         MostBad.of(written)
 
 
+def test_what_people_do_to_rows_of_json(tmp_path):
+    good, printed = b'{"prompt": "a", "completion": "b"}\n', b"{'prompt': 'a', 'completion': 'b'}\n"
+    for raw, bad in ((good + b'{"prompt": "c", "comp', 1), (b"// mine\n" + good + good, 1),
+                     (printed + printed, 0)):  # fmt: skip
+        documents, dropped, _, told = converted_bytes(tmp_path, raw)
+        assert set(documents) == {AB}
+        assert not dropped
+        assert len(told) == 1 + bad
+
+
+def test_tables_as_spreadsheets_write_them(tmp_path):
+    for raw in (b"sep=;\nquestion;answer\na;b\n", b" question , answer \r\na,b\r\n"):
+        assert converted_bytes(tmp_path, raw)[0] == [AB]
+    told = converted_bytes(tmp_path, b"sep=;\nquestion;answer\n" + b"a;b\n" * 9 + b"a;b;c\n")[-1]
+    assert "line 12: 3 cells where there are 2 columns" in told[1]
+
+
 def test_damage_in_a_list_is_passed_over(tmp_path):
     rows, expected = rows_and_documents("messages", 50)
     lines = CONTAINERS["an item a line"](rows).splitlines(keepends=True)

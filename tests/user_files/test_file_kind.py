@@ -85,7 +85,12 @@ def safetensors(metadata):
         (CONTAINERS["indented objects"](ROWS), "JSON"), (b'{"text": "%s' % (b"x" * HEAD), "JSON"),
         (b'["one text",\n"another"]', "JSON"),
         (as_table(PAIRS), "TABLE"), (as_table(PAIRS, "\t"), "TABLE"),
-        (b"id,text\n1,a b\n", "TABLE"),
+        (b"id,text\n1,a b\n", "TABLE"), (b"sep=;\nid;text\n1;a b\n", "TABLE"),
+        (b" question , answer \na,b\n", "TABLE"),
+        # cut in its last row, with notes between rows, and as Python prints it
+        (b'{"text": "a"}\n{"text": "b', "JSON_LINES"),
+        (b'// mine\n{"text": "a"}\n# more\n{"text": "b"}\n', "JSON_LINES"),
+        (b"{'text': 'it\\'s'}\n{'text': None}\n", "JSON_LINES"),
     ],
     ids=lambda value: value if isinstance(value, str) else "of",
 )  # fmt: skip
@@ -116,7 +121,7 @@ def test_a_database(tmp_path):
         "question, answer\nA play in one act, or two\nNo commas here\nNone\n",
         "The prompt, the response, and the rest\nof the story\n",
         "text\nis a word\n",
-        "{}\n[]\n",
+        "{}\n[]\n", "{'tis true\n{'twas so\n", '"a"\n"b"\n', "# a\n# b\n// c\n",
         "BM is a word, and MZ, PAR1 not.\n", "BZhou went home.\n", "PAR1 is no parquet\n",
         "GIF89a is a format of pictures.\n", "GGUF is another\n", "RIFFRAFF, all of them\n",
     ],

@@ -6,6 +6,7 @@ told and passed over where the next one can be found: at the next line that begi
 
 from __future__ import annotations
 
+import ast
 import codecs
 import json
 import re
@@ -25,6 +26,12 @@ _LINES = 20
 """Lines that are looked at to tell whether a row stands on each."""
 _DECODER = json.JSONDecoder()
 _OBJECT = re.compile(r'\{\s*"(?:[^"\\\n]|\\.)*"\s*:')
+_CUT = re.compile(r'\s*[\[{]+\s*["\']')
+"""How a row begins, whole or not."""
+_PYTHON = re.compile(r"\s*(?:\[\s*)?\{\s*'")
+"""How Python prints an object, or a list of them."""
+_COMMENTS = ("//", "# ")
+"""How lines begin that people put between rows of JSON."""
 _LIST = re.compile(r'\[\s*(?:\{\s*"(?:[^"\\\n]|\\.)*"\s*:|\[\s*[{\["])')
 _SPACE = " \t\n\r"
 _BESIDE = ("history", "sources", "metadata", "tools", "functions", "tags", "choices", "annotations")
@@ -43,8 +50,13 @@ def form_of(text: str, whole: bool) -> Form | None:
     """
     text = text.replace("\ufeff", "").lstrip("\r\n")
     lines = text.split("\n")
-    complete = [line for line in (lines if whole else lines[:-1]) if line.strip()][:_LINES]
+    complete = [line for line in (lines if whole else lines[:-1]) if line.strip()]
+    if whole and complete[1:] and _CUT.match(complete[-1]) and not is_row(complete[-1]):
+        complete.pop()  # a file that was cut in its last row is still one of rows
+    complete = [line for line in complete if not line.startswith(_COMMENTS)][:_LINES]
     rows = sum(map(is_row, complete))
+    if rows == 1 == len(complete) and whole and len(list(filter(str.strip, lines))) > 1:
+        return "lines"
     if 2 * rows > len(complete) > 1:
         return "lines"
     if text[:1] == "[":
@@ -60,10 +72,30 @@ def is_row(line: str) -> bool:
     if line[:1] not in ("{", "["):
         return False
     try:
-        value = json.loads(line)
+        value = row_in(line)
     except _NO_JSON:
         return False
     return bool(value) and (isinstance(value, dict) or isinstance(value[0], (dict, list, str)))
+
+
+def row_in(line: str) -> Any:
+    """The value of a line: JSON, or an object or list as Python prints it (`{'text': …}`).
+
+    Raises:
+        ValueError, RecursionError: it is neither; of JSON with an error, what JSON says.
+    """
+    try:
+        return json.loads(line, strict=False)
+    except _NO_JSON:
+        if not _PYTHON.match(line):
+            raise
+        try:
+            value = ast.literal_eval(line.strip())
+        except (SyntaxError, MemoryError):
+            value = None
+        if not isinstance(value, (dict, list)):
+            raise
+        return value
 
 
 def _is_list_of_texts(text: str, whole: bool) -> bool:
@@ -81,7 +113,7 @@ def rows_of_lines(file: IO[bytes]) -> Iterator[Row | BadRow]:
         if not raw.strip():
             continue
         try:
-            yield Row(number, json.loads(raw.decode("utf-8"), strict=False))
+            yield Row(number, row_in(raw.decode("utf-8")))
         except _NO_JSON as error:
             yield BadRow(number, _reason(error))
 

@@ -14,6 +14,8 @@ from vidya.user_files.text_lines import lines_of
 
 _SEPARATORS = ",\t;|"
 _NAME = re.compile(r"[A-Za-z_][\w .-]{0,40}|")
+_SEPARATOR_LINE = re.compile(r'"?sep=.\s*"?\s*', re.IGNORECASE)
+"""The line by which spreadsheets are told what stands between cells; the names follow it."""
 _ROWS = 10
 MOST = 1 << 28
 """Characters of a cell."""
@@ -29,6 +31,9 @@ def is_table(text: str, whole: bool) -> bool:
         text: the first characters.
         whole: whether there are no others.
     """
+    first, _, rest_of_it = text.partition("\n")
+    if _SEPARATOR_LINE.fullmatch(first):
+        text = rest_of_it
     separator = _separator(text)
     if separator is None:
         return False
@@ -51,7 +56,7 @@ def _separator(text: str) -> str | None:
         if separator not in line and separator != ",":
             continue
         try:
-            names = next(csv.reader([line], delimiter=separator), [])
+            names = [name.strip() for name in next(csv.reader([line], delimiter=separator), [])]
         except csv.Error:
             continue
         if all(_NAME.fullmatch(name) for name in names) and any(names):
@@ -72,20 +77,22 @@ def rows_of_table(file: io.BufferedReader | io.BytesIO, name: str) -> Iterator[R
         UserError: it cannot be read as a table, or is not UTF-8.
     """
     lines = (f"{line}\n" for line in lines_of(file, name))
-    first = next(lines, "")
+    first, begin = next(lines, ""), 2
+    if _SEPARATOR_LINE.fullmatch(first):
+        first, begin = next(lines, ""), 3
     separator = _separator(first) or max(_SEPARATORS, key=first.count)
     csv.field_size_limit(MOST)
-    names = next(csv.reader([first], delimiter=separator), [])
+    names = [name.strip() for name in next(csv.reader([first], delimiter=separator), [])]
     reader = csv.reader(lines, delimiter=separator)
-    begin = 2
+    before = begin
     try:
         for row in reader:
             if len(row) == len(names):
                 yield Row(begin, dict(zip(names, row, strict=True)))
             elif row:
                 yield BadRow(begin, f"{len(row)} cells where there are {len(names)} columns")
-            begin = reader.line_num + 2
+            begin = reader.line_num + before
     except csv.Error as error:
         raise UserError(
-            f"{name}, line {reader.line_num + 1}: {error}: it cannot be read as a table"
+            f"{name}, line {reader.line_num + before - 1}: {error}: it cannot be read as a table"
         ) from error

@@ -22,6 +22,9 @@ from vidya.terminal.command_frame import run_command
         (OSError(2, "No such file", b"xy"), 2, "error: No such file: xy\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
         (BrokenPipeError(), 1, ""),
+        (SystemExit(), 0, ""),
+        (SystemExit(4), 4, ""),
+        (SystemExit("no"), 1, "no\n"),
     ],
 )
 def test_the_outcome_of_a_command_is_its_exit_status(outcome, status, said, capsys):
@@ -45,9 +48,7 @@ def test_a_signal_leaves_a_command_as_an_exception_does(number):
             os.kill(os.getpid(), number)  # a second one changes nothing
             cleaned.append(True)
 
-    with pytest.raises(SystemExit) as leaving:
-        run_command(main)
-    assert leaving.value.code == 128 + number and cleaned
+    assert run_command(main) == 128 + number and cleaned
     assert signal.getsignal(number) is before
 
 
@@ -67,6 +68,16 @@ def full():
         yield file
 
 
+def run_without_reader(code):
+    """`run` with an output that nobody reads."""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        return run(code, stdout=write)
+    finally:
+        os.close(write)
+
+
 def test_a_result_that_cannot_be_written_is_an_error(full):
     """Also one that is held back until the end."""
     done = run("    print('result')", stdout=full)
@@ -76,10 +87,13 @@ def test_a_result_that_cannot_be_written_is_an_error(full):
 @pytest.mark.parametrize("lines", [1, 100_000])
 def test_a_reader_that_has_enough_ends_a_command_quietly(lines):
     """Whether it is noticed on the way or at the end."""
-    read, write = os.pipe()
-    os.close(read)
-    done = run(f"    for n in range({lines}):\n        print(n)", stdout=write)
-    os.close(write)
+    done = run_without_reader(f"    for n in range({lines}):\n        print(n)")
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_reader_that_has_enough_of_help_ends_it_quietly():
+    """What prints --help leaves the process by itself."""
+    done = run_without_reader("    print('usage')\n    raise SystemExit(0)")
     assert (done.returncode, done.stderr) == (1, "")
 
 

@@ -51,6 +51,11 @@ def _outcome(main: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         say("interrupted")
         return 130
+    except SystemExit as leaving:  # after --help, or at a signal: output is still held back
+        if isinstance(leaving.code, str):
+            say(leaving.code)
+            return 1
+        return leaving.code or 0
 
 
 def _failed(error: OSError) -> int:

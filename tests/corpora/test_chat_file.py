@@ -303,7 +303,7 @@ def test_what_people_do_to_rows_of_json(tmp_path):
 
 
 def test_tables_as_spreadsheets_write_them(tmp_path):
-    for raw in (b"sep=;\nquestion;answer\na;b\n", b" question , answer \r\na,b\r\n"):
+    for raw in (b"sep=;\nquestion;answer\na;b\n", b"question , answer \r\na,b\r\n"):
         assert converted_bytes(tmp_path, raw)[0] == [AB]
     told = converted_bytes(tmp_path, b"sep=;\nquestion;answer\n" + b"a;b\n" * 9 + b"a;b;c\n")[-1]
     assert "line 12: 3 cells where there are 2 columns" in told[1]
@@ -494,3 +494,10 @@ def test_words_that_are_nobodys_reply_are_not_taught(tmp_path, row, reason):
     assert not documents
     assert dropped.total() == 1
     assert reason in next(iter(dropped))
+
+
+def test_what_was_done_to_turns_written_out_is_told(tmp_path):
+    raw = b"Human: a\n\nAssistant: b\n\nHuman: a\n\nAssistant: b\n"
+    documents, _, _, told = converted_bytes(tmp_path, raw)
+    assert documents == [AB, AB]
+    assert told[1].endswith("each question beginning a conversation (2)")

@@ -35,8 +35,19 @@ LAYOUTS = {
     "capitals": ("<|USER|> hi <|Assistant|> hello\n<|User|> who are you <|ASSISTANT|> me", TWO),
     "spaces inside": ("< |user| > hi < |assistant| > hello", TWO[:1]),
     "full-width signs": ("<｜User｜>hi<｜Assistant｜>hello", TWO[:1]),
+    "one bar": ("<|user> hi <|assistant> hello\n<user|> who are you <assistant|> me", TWO),
+    "signs as HTML has them": ("&lt;|user|&gt; hi &lt;|assistant|&gt; hello", TWO[:1]),
+    "signs as Markdown has them": ("\\<|user|\\> hi <\\|assistant\\|> hello", TWO[:1]),
+    "colons behind markers": ("<|user|>: hi <|assistant|>: hello", TWO[:1]),
+    "in quotes": (f'"{TWO[0]}",\n“{TWO[1]}”', TWO),
+    "characters without width": (
+        "\u200e<|user|>\u200b hi \u2060<|assistant|> hello\n"
+        "<|user|> who are you <|assistant|> me", TWO,
+    ),
+    "a marker at the end": (f"{TWO[0]} <|user|>\n{TWO[1]}<|user|>", TWO),
     "a list": (f"- {TWO[0]}\n- {TWO[1]}", TWO),
     "numbers": (f"1. {TWO[0]}\n2) {TWO[1]}", TWO),
+    "numbers alone": (f"1 {TWO[0]}\n#2 {TWO[1]}", TWO),
     "<|bos|> around": (f"<|bos|>{TWO[0]}<|bos|>\n<|bos|>{TWO[1]}", TWO),
     "<|bos|> between": (f"{TWO[0]}<|bos|>{TWO[1]}", TWO),
     "labels": ("User: hi\nAssistant: hello\nUser: who are you\nAssistant: me", TWO),
@@ -48,6 +59,18 @@ LAYOUTS = {
     "numbered questions": ("Q1: hi\nA1: hello\nQ2: who are you\nA2: me", TWO),
     "labels in bold": ("**User:** hi\n**Assistant:** hello", TWO[:1]),
     "labels in a line": ("Q: hi A: hello\nQ: who are you A: me", TWO),
+    "labels after what has no width": ("\u200eUser: hi\n\ufeffAssistant: hello", TWO[:1]),
+    "labels in German": ("Frage: hi\nAntwort: hello", TWO[:1]),
+    "labels in French": ("Question : hi\nRéponse : hello", TWO[:1]),
+    "labels in Japanese": ("ユーザー：hi\nアシスタント：hello", TWO[:1]),
+    "copied from a web page": ("You said:\nhi\nChatGPT said:\nhello", TWO[:1]),
+    "headings": (
+        "## User\n\nhi\n\n## Assistant\n\nhello\n\n## User\nwho are you\n## Assistant\nme", TWO,
+    ),
+    "bold lines": ("**User**\n\nhi\n\n**Assistant**\n\nhello", TWO[:1]),
+    "blank lines between all turns": (
+        "Human: hi\n\nAI: hello\n\nHuman: who are you\n\nAI: me", TWO,
+    ),
     "labels in Chinese": ("用户：你好\n助手：您好", ["<|user|> 你好 <|assistant|> 您好"]),
     "Vicuna": ("USER: hi ASSISTANT: hello</s>USER: who are you ASSISTANT: me</s>", LONG),
     "Alpaca": (
@@ -79,6 +102,7 @@ LAYOUTS = {
     "Zephyr": (
         "<|system|>\nbe kind</s>\n<|user|>\nhi</s>\n<|assistant|>\nhello</s>", TWO[:1],
     ),
+    "tags with colons": ("[USER]: hi\n[ASSISTANT]: hello", TWO[:1]),
     "tags": ("<user>hi</user>\n<assistant>hello</assistant>", TWO[:1]),
     "a tab between": ("hi\thello\nwho are you\tme", TWO),
     "a table with a head": ("question\tanswer\nhi\thello\nwho are you\tme", TWO),

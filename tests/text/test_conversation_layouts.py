@@ -63,6 +63,24 @@ def test_a_marker_that_a_converter_took_away_stays_away():
 
 
 @pytest.mark.parametrize(
+    "said", ["<|USER|>", "<| bot |>", "<｜User｜>", "<|user>", ": a", "&lt;|user|&gt;"]
+)
+def test_what_looks_like_a_marker_in_converted_words_is_none(said):
+    lines = long_conversation([f"{said} what", f"a {said}"])
+    documents, faults, done = read(lines)
+    assert documents == [lines] and faults == [None] and not done
+    assert long_conversation(turns_of(lines)) == lines
+
+
+def test_what_goes_on_from_turn_to_turn_is_told():
+    done = read("<|user|> a\n<|assistant|> b\n# mine\n<|user|> c\n<|assistant|> d")[-1]
+    assert done["lines without a marker, part of the turn above"] == 1
+    assert any(
+        "each question beginning" in what for what in read("Q: a\n\nA: b\n\nQ: c\n\nA: d")[-1]
+    )
+
+
+@pytest.mark.parametrize(
     ("line", "fault"),
     [
         (TWO[0], None),

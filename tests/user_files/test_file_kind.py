@@ -86,7 +86,7 @@ def safetensors(metadata):
         (b'["one text",\n"another"]', "JSON"),
         (as_table(PAIRS), "TABLE"), (as_table(PAIRS, "\t"), "TABLE"),
         (b"id,text\n1,a b\n", "TABLE"), (b"sep=;\nid;text\n1;a b\n", "TABLE"),
-        (b" question , answer \na,b\n", "TABLE"),
+        (b"question , answer \na,b\n", "TABLE"),
         # cut in its last row, with notes between rows, and as Python prints it
         (b'{"text": "a"}\n{"text": "b', "JSON_LINES"),
         (b'// mine\n{"text": "a"}\n# more\n{"text": "b"}\n', "JSON_LINES"),

@@ -23,7 +23,12 @@ from vidya.system.atomic_file import StrPath
 from vidya.terminal.formatting import plural
 from vidya.text import separators
 from vidya.text.conversation_format import LINE_BREAK
-from vidya.text.conversation_layouts import ENDS_WITH_USER, conversations_in
+from vidya.text.conversation_layouts import (
+    ENDS_WITH_USER,
+    LEFT_OUT,
+    conversations_in,
+    counted_things,
+)
 from vidya.text.corpus_file import Dropped, convert, read_lines
 from vidya.user_files.chat_rows import KNOWN, messages_of
 from vidya.user_files.chat_transcripts import transcript_messages
@@ -87,9 +92,10 @@ class ChatReader:
         name = os.fspath(path)
         file, kind = open_any(path)
         layouts: Counter[str] = Counter()
+        done: Counter[str] = Counter()
         with file:
             if kind is FileKind.TEXT:
-                rows = _written_out(file, path, name, self._system, self.left_out)
+                rows = _written_out(file, path, name, self._system, done)
             elif kind in ROW_KINDS:
                 rows = rows_of(file, kind, name, KNOWN)
             else:
@@ -104,6 +110,9 @@ class ChatReader:
         bad.check()
         self.bad += bad.bad
         self.told.append(_found(name, layouts, bad))
+        self.left_out["system message"] += done.pop(LEFT_OUT, 0)
+        if done:
+            self.told.append(f"{name}: {counted_things(done)}")
         self.told += bad.shown
 
     def _document(
@@ -138,12 +147,13 @@ def _found(name: str, layouts: Counter[str], bad: BadRows) -> str:
 
 
 def _written_out(
-    file: io.BufferedReader, path: StrPath, name: str, system: System, left_out: Dropped
+    file: io.BufferedReader, path: StrPath, name: str, system: System, done: Counter[str]
 ) -> Iterator[Row | BadRow]:
     """The conversations of a text file whose turns are written out, as rows with a `text`.
 
     What stands between common separators, or lines of `---`, is one; where there are none,
-    `conversation_layouts` decides, which has no place for what a system says.
+    `conversation_layouts` decides, which has no place for what a system says. What that did to
+    turns is added to `done`.
     """
     beginning = file.peek(HEAD)[:HEAD].decode("utf-8", "replace").lstrip("\ufeff")
     separator = separators.common_separator(beginning) or separators.rule_of(beginning)
@@ -155,7 +165,7 @@ def _written_out(
             else:
                 yield BadRow(one.line, one.fault)
         if laid_out is not None:
-            left_out["system message"] += laid_out.done["system messages, left out"]
+            done.update(laid_out.done)
             return
     found = False
     for number, block in _blocks(lines_of(file, name), separator or ""):

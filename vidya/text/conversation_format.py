@@ -21,7 +21,10 @@ MARKERS = (BOS, USER, ASSISTANT)
 MARKER = re.compile("(" + "|".join(map(re.escape, MARKERS)) + ")")
 LINE_BREAK = "↵"
 """Stands in a document for the end of a line, since a document is one line of a corpus."""
-_OPENING = re.compile(r"<(?=\|(?:bos|user|assistant)\|>)")
+_OPENING = re.compile(
+    r"<(?=[|｜]\s*(?:bos|user|assistant|human|prompter|bot|model)\s*[|｜]\s*>)", re.IGNORECASE
+)
+"""Begins a marker, or what a person's file may have for one (vidya/text/speaker_marks.py)."""
 
 
 def conversation(turns: Iterable[str]) -> str:

@@ -35,6 +35,7 @@ from vidya.text.speaker_marks import (
     spelt_as_ours,
     styles_found,
     tabbed_pairs,
+    without_unseen,
 )
 
 ENDS_WITH_USER = "ends with the user"
@@ -45,6 +46,9 @@ _SPEAKERS = {"user": USER, "assistant": ASSISTANT}
 _SEPARATOR = re.compile(r"\s*(?:([-=*_#~])\1{2,}|(?:\* ){2,}\*|<\|endoftext\|>)\s*")
 """A line between conversations."""
 _BULLET = re.compile(BULLET)
+LEFT_OUT = "system messages, left out"
+"""What is done to what a system says."""
+_EACH = ", each {} beginning a conversation"
 
 
 class LaidOut(NamedTuple):
@@ -101,16 +105,20 @@ def conversations_in(lines: Lines) -> Conversations | None:
 
     Reads it some times over, a line at a time.
     """
+
+    def seen() -> Iterable[str]:
+        return map(without_unseen, lines())
+
     marked = [False, False]
     ours_known = any(USER in line or ASSISTANT in line for line in lines())
-    for line in lines():
+    for line in seen():
         line = spelt_as_ours(line, ours_known=ours_known)
         marked[0] |= USER in line
         marked[1] |= ASSISTANT in line
     if any(marked):
         style: MarkStyle | None = OURS
     else:
-        style = next(styles_found(lines()), None) or label_style(lines())
+        style = next(styles_found(seen()), None) or label_style(seen())
         if style is None and not tabbed_pairs(lines()):
             return None
     divided = style is not None and _divided(lines(), style, ours_known)
@@ -123,25 +131,31 @@ def counted_things(done: Counter[str]) -> str:
 
 
 def _divided(lines: Iterable[str], style: MarkStyle, ours_known: bool) -> bool:
-    """Whether something ever stands between a reply and the next line of the user."""
-    replied = blank = False
+    """Whether something ever stands between a reply and the next line of the user.
+
+    Blank lines that stand between all turns say nothing.
+    """
+    replied = blank = separated = apart = joined = False
     beginnings = 0
     for line in lines:
         if not line.strip() or _SEPARATOR.fullmatch(line):
-            blank = True
+            blank, separated = True, separated or bool(line.strip())
             continue
         _, pieces = style.pieces(_readable(line, style, ours_known))
         beginnings += any(piece.mark in ("begin", "system") for piece in pieces)
         speakers = [piece.mark for piece in pieces if piece.mark in _SPEAKERS]
-        if beginnings > 1 or (speakers == ["user"] and replied and blank):
+        if beginnings > 1 or (speakers == ["user"] and replied and separated):
             return True
+        apart |= speakers == ["user"] and replied and blank
+        joined |= speakers == ["assistant"] and not blank
         if speakers:
             replied = speakers == ["assistant"]
-        blank = False
-    return False
+        blank = separated = False
+    return apart and joined
 
 
 def _readable(line: str, style: MarkStyle, ours_known: bool) -> str:
+    line = without_unseen(line)
     return spelt_as_ours(line, ours_known=ours_known) if style is OURS else line
 
 
@@ -163,6 +177,10 @@ def why_never_asked(document: str) -> str | None:
     if not all(turns[1::2]):
         return "no answer"
     return ENDS_WITH_USER if len(texts) % 2 and BOS not in markers else None
+
+
+def _is_empty(turn: tuple[str, list[str]]) -> bool:
+    return not any(map(str.strip, turn[1]))
 
 
 class _Assembly:
@@ -255,6 +273,8 @@ class _Assembly:
     def _text(self, number: int, raw: str, text: str) -> None:
         """Another line of the turn that is open."""
         if not self._skipping:
+            if not self._style.closed and any(self._turns[-1][1]):
+                self._tell("lines without a marker, part of the turn above", number)
             self._turns[-1][1].append(text)
             self._from.append((number, raw))
 
@@ -265,7 +285,7 @@ class _Assembly:
                 yield from self._finished()
             self._ended, self._skipping = True, mark == "system"
             if self._skipping:
-                self._done["system messages, left out"] += 1
+                self._done[LEFT_OUT] += 1
             elif piece.text.strip():
                 yield from self._finished()
                 yield LaidOut(number, piece.text.strip(), "no markers")
@@ -289,6 +309,8 @@ class _Assembly:
         if not turns:
             return
         number, raw = came_from[0]
+        if any(map(_is_empty, turns)):
+            turns = self._without_empty_end(turns, number)
         texts = ["\n".join(lines).strip("\n") for _, lines in turns]
         markers = [marker for marker, _ in turns]
         whole = " ".join(
@@ -309,16 +331,28 @@ class _Assembly:
             texts = [text.replace(LINE_BREAK, "\n") for text in texts]
         document = long_conversation(texts)
         if self._style is not OURS:
-            self._tell(self._style.name, number)
+            several = len(came_from) > 1 and not self._is_divided
+            self._tell(self._style.name + _EACH.format("question") * several, number)
         elif len(came_from) > 1:
-            each = "" if self._is_divided else f", each {USER} beginning a conversation"
-            self._tell(f"a turn a line{each}", number)
+            self._tell("a turn a line" + _EACH.format(USER) * (not self._is_divided), number)
         elif raw.strip() != document:
             unspaced = re.search(r"\|>(?=[^\s<])|(?<=\S)<\|", raw)
-            self._tell(
-                "no spaces around markers" if unspaced else "more than single spaces", number
-            )
+            spaces = " ".join(raw.split()) == document
+            other = "more than single spaces" if spaces else "signs around turns, left out"
+            self._tell("no spaces around markers" if unspaced else other, number)
         yield LaidOut(number, document, fault)
+
+    def _without_empty_end(
+        self, turns: list[tuple[str, list[str]]], number: int
+    ) -> list[tuple[str, list[str]]]:
+        """Turns without those at the end in which nothing is said, if a reply is before them."""
+        kept = len(turns)
+        while kept and _is_empty(turns[kept - 1]):
+            kept -= 1
+        if kept == len(turns) or kept < 2:
+            return turns
+        self._tell("markers with nothing behind them, left out", number)
+        return turns[:kept]
 
     def _tell(self, what: str, number: int) -> None:
         """Count what was done to a line, one thing at most."""

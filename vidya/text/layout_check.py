@@ -13,8 +13,14 @@ from collections.abc import Iterable, Iterator
 from vidya.text.conversation_format import ASSISTANT, USER
 
 _UNSPACED = re.compile(r"<\|(?:user|assistant)\|>[^ ]")  # without (?<= ), which would be slow
-_SPELT = re.compile(r"[|｜]\s*(?:user|assistant)\s*[|｜]", re.IGNORECASE)
-_LABEL = re.compile(r"\s*(?:user|human|assistant|ai|bot|q|a|question|answer)\s?\d*\s*[:：]", re.I)
+_SPELT = re.compile(
+    r"[|｜]\s*(?:user|assistant)\s*\\?[|｜>]|<\s*(?:user|assistant)\s*[|｜]", re.IGNORECASE
+)
+_LABEL = re.compile(
+    r"[\s\u200b-\u200f\ufeff*]*(?:user|human|assistant|ai|bot|q|a|question|answer|frage|antwort|réponse"
+    r"|pregunta|respuesta|вопрос|ответ|(?:you|chatgpt) said|用户|助手|问|答|ユーザー|アシスタント)"
+    r"\s?\d*(?:\*\*)?\s*[:：]", re.I,
+)  # fmt: skip
 _OTHERS = "<|im_start|>", "<|start_header_id|>", "[/INST]", "<start_of_turn>"
 MENDED_BY = "python -m vidya.data chat FILE --out FILE"
 

@@ -59,14 +59,28 @@ def _style(name: str, user: str, assistant: str, more: str = "", *, closed: bool
     return MarkStyle(name, re.compile(pattern, re.IGNORECASE), closed)
 
 
-_OPEN, _CLOSE = r"[<＜]\s*[|｜]\s*", r"\s*[|｜]\s*[>＞]"
-_SPELT = re.compile(rf"{_OPEN}(?:(user|human|prompter)|(assistant|bot|model)|(bos)){_CLOSE}", re.I)
-_TAKEN_AWAY = ("< |user|>", "< |assistant|>", "< |bos|>")
-"""How our converters write a marker that stands in somebody's text, so that it is none."""
+_WHO = r"\s*(?:(?P<user>user|human|prompter)|(?P<assistant>assistant|bot|model)|bos)\s*"
+_SPELT = re.compile(rf"[<＜]\s*[|｜]{_WHO}[|｜]\s*[>＞]", re.I)
+"""A marker in capitals, with spaces or wide signs; our converters leave none in a text."""
+_MISSPELT = re.compile(
+    rf"(?:\\?[<＜]|&lt;)\s*(?:(?P<bar>\\?[|｜]))?{_WHO}(?(bar)\\?[|｜]?|\\?[|｜])\s*(?:\\?[>＞]|&gt;)",
+    re.I,
+)
+"""A marker like that, or with one bar alone, or as HTML or Markdown writes its signs."""
+_TAKEN_AWAY = "< |", "< ｜"
+"""How a marker begins that stands in somebody's text, after a converter made it none."""
+_COLON = r"(?:[:：](?=\s|$))?"
+_UNSEEN = "\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff"
+_UNSEEN_AROUND = re.compile(
+    rf"^[{_UNSEEN}]+(?=\s*(?:[<＜\[#*]|\w+(?:\s\w+)?\s*[:：]))|[{_UNSEEN}]+(?=<\|(?:user|assistant)\|>)"
+    rf"|(?:(?<=<\|user\|>)|(?<=<\|assistant\|>))[{_UNSEEN}]+"
+)
+"""Characters without a width, which web pages and messengers leave, where nothing is said."""
+_IN_QUOTES = re.compile(r"\s*(?:\"(<\|user\|>.*)\"|'(<\|user\|>.*)'|“(<\|user\|>.*)”)\s*,?\s*")
 OURS = MarkStyle(
     "",
     re.compile(
-        r"(?P<user><\|user\|>)|(?P<assistant><\|assistant\|>)"
+        rf"(?P<user><\|user\|>{_COLON})|(?P<assistant><\|assistant\|>{_COLON})"
         r"|(?P<system><\|system\|>)"
         r"|(?P<end>(?:</s>|<\|end\|>|<\|endoftext\|>)(?=\s*(?:$|<\|(?:user|assistant|system)\|>)))"
     ),
@@ -93,19 +107,19 @@ TEMPLATES = (
         r"(?P<end><end_of_turn>|<eos>)|(?P<begin><bos>)", closed=True,
     ),
     _style(
-        "tags before turns", r"<(?:user|human)>|\[(?:user|human)\]",
-        r"<(?:assistant|bot)>|\[(?:assistant|bot)\]",
+        "tags before turns", rf"(?:<(?:user|human)>|\[(?:user|human)\]){_COLON}",
+        rf"(?:<(?:assistant|bot)>|\[(?:assistant|bot)\]){_COLON}",
         r"(?P<system><system>|\[system\])|(?P<end></(?:user|human|assistant|bot|system)>)",
         closed=False,
     ),
 )  # fmt: skip
 """The marks of other programs."""
-BULLET = r"\s*(?:(?:[-*•–·>]|\(?\d{1,6}[.):、])\s+)?"
+BULLET = r"\s*(?:(?:[-*•–·>]|[#(\[]?\d{1,6}[.):、\]]{0,2})\s+)?"
 """What people put before the items of a list."""
 
 
 def spelt_as_ours(line: str, *, ours_known: bool) -> str:
-    """A line whose markers in capitals, with spaces or full-width signs are as we write them.
+    """A line whose markers in other spellings are as we write them, with nothing around them.
 
     Args:
         line: as it stands in a file.
@@ -115,11 +129,18 @@ def spelt_as_ours(line: str, *, ours_known: bool) -> str:
         return line
 
     def spelt(match: re.Match[str]) -> str:
-        if ours_known and match[0] in _TAKEN_AWAY:
+        if ours_known and match[0].startswith(_TAKEN_AWAY):
             return match[0]
-        return USER if match[1] else ASSISTANT if match[2] else "<|bos|>"
+        return USER if match["user"] else ASSISTANT if match["assistant"] else "<|bos|>"
 
-    return _SPELT.sub(spelt, line)
+    line = (_SPELT if ours_known else _MISSPELT).sub(spelt, line)
+    quoted = _IN_QUOTES.fullmatch(line)
+    return next(filter(None, quoted.groups())) if quoted else line
+
+
+def without_unseen(line: str) -> str:
+    """A line without characters of no width at its beginning and around markers."""
+    return line if line.isascii() else _UNSEEN_AROUND.sub("", line)
 
 
 # ---------------------------------------------------------------- labels
@@ -130,7 +151,12 @@ _PAIRS = """
     user/assistant human/assistant human/ai user/ai user/bot human/bot user/model person/bot q/a
     question/answer prompt/response prompt/completion instruction/response instruction/output
     input/output you/assistant you/ai you/bot you/chatgpt user/chatgpt customer/agent
-    用户/助手 人类/助手 问/答
+    human/gpt me/bot me/ai me/assistant person/assistant
+    frage/antwort benutzer/assistent nutzer/assistent question/réponse utilisateur/assistant
+    pregunta/respuesta usuario/asistente pergunta/resposta usuário/assistente domanda/risposta
+    utente/assistente вопрос/ответ пользователь/ассистент
+    用户/助手 人类/助手 问/答 问题/回答 問題/回答 使用者/助理 質問/回答 ユーザー/アシスタント
+    질문/답변 사용자/어시스턴트 you_said/chatgpt_said
     """.split()
 
 
@@ -138,14 +164,14 @@ def label_style(lines: Iterable[str]) -> MarkStyle | None:
     """The style of lines that begin with labels such as `User:`; None where that is not clear.
 
     It is clear where half of the lines that are not blank begin with one of a pair, or the
-    labels are headings (`### Response:`).
+    labels are headings (`### Response:`, `## User`, `**User**`).
     """
-    counts = [_LabelCount(*pair.split("/")) for pair in _PAIRS]
+    counts = [_LabelCount(*pair.replace("_", " ").split("/")) for pair in _PAIRS]
     filled = 0
     for line in lines:
         if not line.isspace() and line:
             filled += 1
-            if ":" in line or "：" in line:
+            if any(sign in line for sign in ":：#*_"):
                 for count in counts:
                     count.look(line)
     best = max(counts, key=lambda count: (count.clear(filled), count.user + count.assistant))
@@ -180,7 +206,8 @@ class _LabelCount:
         user, assistant = (pattern.match(line) for pattern in self._first)
         self.user += user is not None
         self.assistant += assistant is not None
-        self._headings += "#" in ((user or assistant or [""])[0])
+        if found := user or assistant:
+            self._headings += "#" in found[0] or not set(":：") & set(found[0])
         self._answered_inside += bool(user and self._inside.search(line))
 
     def clear(self, filled: int) -> bool:
@@ -205,6 +232,7 @@ def _label(name: str, also: str = "") -> str:
     return (
         rf"(?:^{BULLET}{also})(?:\#{{1,4}}\s*)?(?:\*\*|__)?{re.escape(name)}\s?\d{{0,4}}"
         r"(?:\*\*|__)?\s*[:：](?:\*\*|__)?"
+        rf"|^\s*(?:\#{{1,4}}\s*(?:\*\*|__)?|\*\*|__){re.escape(name)}(?:\*\*|__)?\s*$"
     )
 
 

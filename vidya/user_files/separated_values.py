@@ -16,6 +16,7 @@ _SEPARATORS = ",\t;|"
 _NAME = re.compile(r"[A-Za-z_][\w .-]{0,40}|")
 _SEPARATOR_LINE = re.compile(r'"?sep=.\s*"?\s*', re.IGNORECASE)
 """The line by which spreadsheets are told what stands between cells; the names follow it."""
+_RULE = re.compile(r"\s*:?-*:?\s*")
 _ROWS = 10
 MOST = 1 << 28
 """Characters of a cell."""
@@ -52,6 +53,8 @@ def is_table(text: str, whole: bool) -> bool:
 def _separator(text: str) -> str | None:
     """What separates the names in the first line; None if it names nothing that we know."""
     line = text.partition("\n")[0].rstrip("\r")
+    if line[:1] == " ":  # so `data text --as-is` writes a line of names that is text
+        return None
     for separator in _SEPARATORS:
         if separator not in line and separator != ",":
             continue
@@ -87,9 +90,10 @@ def rows_of_table(file: io.BufferedReader | io.BytesIO, name: str) -> Iterator[R
     before = begin
     try:
         for row in reader:
-            if len(row) == len(names):
+            rule = separator == "|" and all(map(_RULE.fullmatch, row))  # as in Markdown
+            if len(row) == len(names) and not rule:
                 yield Row(begin, dict(zip(names, row, strict=True)))
-            elif row:
+            elif row and not rule:
                 yield BadRow(begin, f"{len(row)} cells where there are {len(names)} columns")
             begin = reader.line_num + before
     except csv.Error as error:

@@ -32,9 +32,9 @@ def test_the_line():
     for line in ["<|user|>hi<|assistant|>you", *TWO, "<|user|> hi", "<|assistant|> a"] * 700:
         check.look(line)
     assert check.line("mine.txt") == (
-        "of the 3,500 documents of mine.txt, chat would ask for some in other tokens (1,400 one "
-        "turn alone, 700 no spaces around markers): python -m vidya.data chat FILE --out FILE puts "
-        "them into the corpus form"
+        "2,100 of the 3,500 documents of mine.txt are not laid out as chat asks (1,400 one turn "
+        "alone, 700 no spaces around markers) and would be answered badly: python -m vidya.data "
+        "chat FILE --out FILE mends that"
     )
     check = LayoutCheck()
     for line in ["User: hi", "Assistant: hello", "more"]:

@@ -74,6 +74,6 @@ class LayoutCheck:
             return None
         found = ", ".join(f"{count:,} {fault}" for fault, count in self._faults.most_common())
         return (
-            f"of the {self._documents:,} documents of {name}, chat would ask for some in other "
-            f"tokens ({found}): {MENDED_BY} puts them into the corpus form"
+            f"{self._faults.total():,} of the {self._documents:,} documents of {name} are not "
+            f"laid out as chat asks ({found}) and would be answered badly: {MENDED_BY} mends that"
         )

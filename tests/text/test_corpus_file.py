@@ -83,3 +83,13 @@ def test_what_no_corpus_can_hold_is_left_out_and_counted(tmp_path):
     assert (tmp_path / "out").read_bytes() == b"ab\ncd\n"
     assert "left out of them: 1 NUL character, 1 half of a surrogate pair" in said
     assert list(corpus_file.read_documents(tmp_path / "out")) == ["ab", "cd"]
+
+
+def test_a_separator_past_the_beginning_is_told(tmp_path, capsys):
+    path = tmp_path / "books.txt"
+    path.write_text("a line\n" * 20000 + "<|endoftext|>\nb\n" * 2)
+    documents = list(corpus_file.read_documents(path))
+    assert documents.count("<|endoftext|>") == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert "a line of <|endoftext|> that is taken as text" in told
+    assert f"data text {path} --out corpus.txt --separator='<|endoftext|>'" in told

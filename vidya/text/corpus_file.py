@@ -38,7 +38,10 @@ def read_documents(path: StrPath, encoding: str | None = None) -> Iterator[str]:
         if separator is None:
             if found := separators.hint(beginning, name):
                 tell(found)
-            yield from documents_of_file(file, name)
+            for document in documents_of_file(file, name):
+                if document[0] in "<[" and document.rstrip() in separators.COMMON:
+                    tell(separators.late_hint(document.rstrip(), name))
+                yield document
         else:
             tell(f"{name}: its documents are what stands between {separator}")
             yield from separators.Separator(separator).documents(lines_of(file, name), name)

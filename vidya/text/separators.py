@@ -43,6 +43,15 @@ def hint(text: str, name: str) -> str | None:
     return None
 
 
+def late_hint(separator: str, name: str) -> str:
+    """A line about a file in which a common separator is a document."""
+    return (
+        f"{name} has a line of {separator} that is taken as text, since it is not often enough in "
+        f"the beginning of the file; if it separates documents: python -m vidya.data text "
+        f"{shlex.quote(name)} --out corpus.txt --separator={shlex.quote(separator)}"
+    )
+
+
 def rule_of(text: str) -> str | None:
     """The line, such as `---`, that stands between the lines of a text three times or more."""
     lines = [line.rstrip() for line in text.split("\n")]

@@ -276,3 +276,19 @@ def test_personas_of_all_kinds(tmp_path, tokenizer, line):
     persona = read_persona([write(tmp_path, line)], tokenizer)
     assert tokenizer.decode(persona.taught.document(0).tolist()) == f"<|bos|>{line}<|bos|>"
     assert len(persona.questions) == line.startswith("<|user|>")
+
+
+def test_what_stands_there_twice_is_told(tmp_path, tokenizer):
+    path = write(tmp_path, *LINES[:3])
+    about = read_persona([path, path], tokenizer, val_fraction=0).about
+    assert any(
+        line.startswith("3 documents of which the same words stood before") for line in about
+    )
+    assert not any("stood before" in line for line in read_persona([path], tokenizer).about)
+
+
+def test_passages_beside_conversations_are_no_answers(tmp_path, tokenizer):
+    talk, book = write(tmp_path, LINES[0]), tmp_path / "book"
+    book.write_text("the cat\nand the dog\n")
+    assert read_persona([talk, book], tokenizer).left_out(1) == "1 that cannot be asked"
+    assert read_persona([book], tokenizer).left_out(0) == ""

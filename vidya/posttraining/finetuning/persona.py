@@ -118,6 +118,11 @@ def read_persona(
     )
     if context is not None:
         about += _too_long(parts[False], taught, context)
+    if repeated := len(documents) - len({one.text for one in documents}):
+        about.append(
+            f"{plural(repeated, 'document')} of which the same words stood before, and which "
+            "count once more"
+        )
     if unheard := sum(_is_unheard(question, tokenizer) for question in questions):
         about.append(
             f"{plural(unheard, 'question')} with an answer of more than {MOST_TOKENS} tokens, of "

@@ -14,6 +14,8 @@ from vidya.text.conversation_layouts import ENDS_WITH_USER, conversations_in, co
 from vidya.text.corpus_file import read_lines, require_documents
 from vidya.text.speaker_marks import names_before_lines
 
+PLAIN_TEXT = "plain text"
+"""Why a passage can never be asked for."""
 _SHOWN = 5
 """Line numbers that are shown for each reason."""
 
@@ -50,7 +52,9 @@ def read_persona_file(
                 f"{path} has only the user's words, and no reply to learn: write {ASSISTANT} and "
                 "the reply behind each"
             )
-        passages = [PersonaDocument(1, text, None) for text in text_documents(path, "passage")]
+        passages = [
+            PersonaDocument(1, text, PLAIN_TEXT) for text in text_documents(path, "passage")
+        ]
         what = f"plain text, {plural(len(passages), 'passage')}; every token counts"
         about = [f"{path}: {what}"]
         if names := names_before_lines(lines):

@@ -501,3 +501,11 @@ def test_what_was_done_to_turns_written_out_is_told(tmp_path):
     documents, _, _, told = converted_bytes(tmp_path, raw)
     assert documents == [AB, AB]
     assert told[1].endswith("each question beginning a conversation (2)")
+
+
+def test_what_cannot_help_is_not_advised(tmp_path):
+    path = tmp_path / "c"
+    path.write_bytes(b'{"title": "x"}\n' * 3)
+    assert "raise it" not in refusal(path)
+    path.write_bytes(b'{"prompt": "a", "completion": "b"}\n' + b'{"title": "x"}\n' * 3)
+    assert "raise it" in refusal(path, most_bad=MostBad.of("2"))

@@ -108,3 +108,10 @@ def test_no_room_for_a_copy(fifo, monkeypatch):
     thread = feed(fifo, b"x")
     assert "No space left on device" in (message := refusal(fifo)) and "TMPDIR" in message
     thread.join()
+
+
+def test_damage_is_told_with_the_name(tmp_path):
+    link = tmp_path / "unreadable"
+    link.symlink_to("/proc/self/mem")
+    with pytest.raises(UserError, match=rf"cannot read on in {link}: .*: is its disk whole"):
+        read_once.open_file(link).read(1)

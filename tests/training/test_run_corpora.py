@@ -269,3 +269,12 @@ def test_a_tokenizer_that_somebody_put_there_is_kept(run, options):
         f"{run.tokenizer} was not made by a training there: it is kept as tokenizer.1.json; "
         f"--tokenizer {kept} begins a run with it"
     ]
+
+
+def test_an_empty_file_among_others_is_told(tmp_path, capsys):
+    full, empty = tmp_path / "full.txt", tmp_path / "empty.txt"
+    full.write_text("a\nb\n")
+    empty.write_text("\n")
+    both = run_corpora._all_documents(TrainOptions(data=(full, empty)))
+    assert list(both()) == ["a", "b"]
+    assert capsys.readouterr().err == f"{empty} holds no document\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from vidya.errors import UserError
+from vidya.terminal.formatting import plural
 from vidya.user_files.located_row import BadRow
 
 _ALWAYS = 10
@@ -55,6 +56,8 @@ class BadRows:
     rows: int = 0
     """Read so far, good and bad."""
     bad: int = 0
+    can_be_raised: bool = True
+    """Whether the user can allow more."""
     shown: list[str] = field(default_factory=list)
     """A line about each of the first."""
 
@@ -73,7 +76,7 @@ class BadRows:
             self._refuse("in all")
 
     def _refuse(self, when: str) -> None:
-        raise UserError(
-            f"{self.shown[0]} ({self.bad:,} bad of {self.rows:,} {self.unit}s {when}: more than "
-            "--max-bad allows: mend the file, or raise it)"
-        )
+        found = f"{self.shown[0]} ({self.bad:,} bad of {plural(self.rows, self.unit)} {when}"
+        if self.can_be_raised and self.bad < self.rows:
+            raise UserError(f"{found}: more than --max-bad allows: mend the file, or raise it)")
+        raise UserError(f"{found})")

@@ -31,7 +31,7 @@ def column_documents(
     Raises:
         UserError: the file has no such column, or is damaged.
     """
-    bad = BadRows(name, "line", MostBad())
+    bad = BadRows(name, "line", MostBad(), can_be_raised=False)
     for row in rows_of(file, kind, name, (column.lower(),)):
         bad.rows += 1
         if isinstance(row, BadRow):

@@ -15,7 +15,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable
-from typing import IO
+from typing import IO, Any
 
 from vidya.errors import UserError
 from vidya.system.atomic_file import StrPath
@@ -62,8 +62,21 @@ def open_file(path: StrPath, say: Callable[[str], None] | None = None) -> io.Buf
         raise UserError(f"{reason}: check the name and the permissions") from error
 
 
+class _NamedFile(io.FileIO):
+    """A file whose damage is told with its name."""
+
+    def readinto(self, buffer: Any) -> Any:
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            raise UserError(
+                f"cannot read on in {os.fspath(self.name)}: {error.strerror}: is its disk whole "
+                "and connected?"
+            ) from error
+
+
 def _reader(path: str) -> io.BufferedReader:
-    return io.BufferedReader(io.FileIO(path), BUFFER)
+    return io.BufferedReader(_NamedFile(path), BUFFER)
 
 
 def is_descriptor(path: StrPath) -> bool:

@@ -31,6 +31,7 @@ from vidya.text.tokenizer_training import (
     train_tokenizer,
 )
 from vidya.training.options import TrainOptions
+from vidya.user_files.text_lines import tell
 
 Documents = Callable[[], Iterator[str]]
 """Gives the documents of a corpus, anew at each call."""
@@ -50,8 +51,19 @@ class RunCorpora:
 
 def _all_documents(options: TrainOptions) -> Documents:
     if options.data:
-        return lambda: itertools.chain.from_iterable(map(corpus_file.read_documents, options.data))
+        read = corpus_file.read_documents if len(options.data) == 1 else _documents_of
+        return lambda: itertools.chain.from_iterable(map(read, options.data))
     return chitchat.chitchat_documents
+
+
+def _documents_of(path: Path) -> Iterator[str]:
+    """The documents of one of several files; that it has none is told."""
+    empty = True
+    for document in corpus_file.read_documents(path):
+        empty = False
+        yield document
+    if empty:
+        tell(f"{path} holds no document")
 
 
 def _split(options: TrainOptions) -> tuple[Documents, Documents | None]:

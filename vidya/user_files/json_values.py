@@ -295,8 +295,9 @@ class _Reader:
             self._text += self._decoder.decode(raw, self._ended)
         except UnicodeDecodeError as error:
             raise UserError(
-                f"{self._name}, about line {self._line_at(len(self._text))}: not UTF-8 ({error}): "
-                "convert it to UTF-8"
+                f"{self._name}, about line {self._line_at(len(self._text))}: not UTF-8 (byte "
+                f"{error.object[error.start]:#04x}): convert it: iconv -f NAME -t UTF-8, "
+                "with the name of its encoding (CP1252, CP1251, GB18030, …)"
             ) from error
         return not self._ended
 

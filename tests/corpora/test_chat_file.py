@@ -509,3 +509,28 @@ def test_what_cannot_help_is_not_advised(tmp_path):
     assert "raise it" not in refusal(path)
     path.write_bytes(b'{"prompt": "a", "completion": "b"}\n' + b'{"title": "x"}\n' * 3)
     assert "raise it" in refusal(path, most_bad=MostBad.of("2"))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer"),
+    [
+        ("\n\nHuman: a\n\nAssistant:", " b"),
+        ("<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n", "b<|im_end|>"),
+        ("<s>[INST] a [/INST]", " b </s>"),
+        ("### Instruction:\na\n\n### Response:\n", "b"),
+    ],
+)
+def test_a_prompt_that_is_a_transcript_is_read_as_its_turns(tmp_path, prompt, answer):
+    rows = [{"prompt": prompt, "chosen": answer, "rejected": " no"}]
+    documents, _, _, told = converted_bytes(tmp_path, as_lines(rows))
+    assert documents == [AB]
+    assert "turns and chosen" in told[0]
+
+
+def test_a_question_about_turns_is_a_question(tmp_path):
+    rows = [{"prompt": "Human: a\nAssistant: b", "completion": "polite"},
+            {"prompt": "Who says Assistant: and why?", "completion": "b"}]  # fmt: skip
+    assert converted_bytes(tmp_path, as_lines(rows))[0] == [
+        "<|user|> Human: a↵Assistant: b <|assistant|> polite",
+        "<|user|> Who says Assistant: and why? <|assistant|> b",
+    ]

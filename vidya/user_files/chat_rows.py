@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
-from vidya.user_files.chat_transcripts import transcript_messages
+from vidya.user_files.chat_transcripts import open_transcript, transcript_messages
 from vidya.user_files.message_fields import (
     ASSISTANT,
     SYSTEM,
@@ -155,6 +155,9 @@ def _question_and_answer(fields: dict[str, Any], left_out: Counts) -> _Found:
             return f"{question} and {answer}", _listed([*asked, *reply], left_out)
         if not isinstance(asked, str) or not isinstance(said, str):
             raise ValueError(f"with {question} or {answer} that is no text")
+        if (written := open_transcript(asked, said)) is not None:
+            system = [(SYSTEM, text) for text in _of(fields, _SYSTEMS)]
+            return f"{question} with {written[0]} turns and {answer}", system + written[1]
         more = [text for text in _of(fields, _MORE) if question not in _MORE]
         name = "Alpaca" if (question, answer) == ("instruction", "output") else ""
         earlier = fields.get("history")

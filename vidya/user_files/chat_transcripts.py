@@ -29,6 +29,9 @@ _LLAMA2 = re.compile(r"\[INST\](.*?)\[/INST\](.*?)(?=(?:<s>)?\s*\[INST\]|\Z)", r
 _LLAMA2_SYSTEM = re.compile(r"\s*<<SYS>>(.*?)<</SYS>>", re.S)
 _ENDS = re.compile(r"</s>|<s>|<\|endoftext\|>|<\|end_of_text\|>|<\|begin_of_text\|>|<\|end\|>"
                    r"|<\|bos\|>|<bos>|<eos>")  # fmt: skip
+_LAST_MARKS = (":", ":**", "]", ">", "assistant", "model", "response", "answer")
+"""How a text can end of which the assistant's turn is to follow."""
+_TURN_ENDS = re.compile(r"<\|im_end\|>|<\|eot_id\|>|<\|eom_id\|>|<end_of_turn>")
 _LABELS = {
     **dict.fromkeys(
         ["user", "human", "me", "you", "person", "customer", "question", "q", "instruction",
@@ -64,6 +67,25 @@ def transcript_messages(text: str) -> tuple[str, Messages] | None:
     if "[/INST]" in text and not _without_ends(text[: text.find("[INST]")]):
         return "[INST]", _llama2(text)
     return _labelled(text, _AT_LINES) or _labelled(text, _WITHIN_LINES)
+
+
+def open_transcript(text: str, answer: str) -> tuple[str, Messages] | None:
+    """`transcript_messages` of a text that ends where the assistant's `answer` begins.
+
+    None for any other text: what a person asks about turns is a question.
+    """
+    if not text.rstrip().lower().endswith(_LAST_MARKS):  # nearly all, at once
+        return None
+    found = transcript_messages(text)
+    if found is None or not found[1]:
+        return None
+    name, messages = found
+    role, said = messages[-1]
+    if role == ASSISTANT and not said:
+        messages = messages[:-1]
+    elif name != "[INST]" or role != USER:
+        return None
+    return name, [*messages, (ASSISTANT, _without_ends(_TURN_ENDS.sub("", answer)))]
 
 
 def _without_ends(text: str) -> str:

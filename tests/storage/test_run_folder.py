@@ -252,6 +252,14 @@ def test_a_folder_a_fifo_and_a_dangling_link_are_not_ours(tmp_path):
         RunFolder(tmp_path).acquire()
 
 
+@pytest.mark.parametrize("name", ["tokenizer.json", "train.tokens", "metrics.jsonl", "teach.jsonl"])
+def test_a_link_to_a_disk_that_is_not_mounted_stays(name, tmp_path):
+    (tmp_path / name).symlink_to("/not/mounted/file")
+    with pytest.raises(UserError, match=name):
+        RunFolder(tmp_path).acquire()
+    assert (tmp_path / name).is_symlink()
+
+
 def test_weights_and_lessons_are_set_aside_under_one_number(tmp_path):
     taught = model(tmp_path, f"{BASE}_train.bin", 3, 0)
     checkpoint.save(taught, {}, {"kind": "taught"})

@@ -133,6 +133,9 @@ def test_a_closed_stream_leads_nowhere(closed, tmp_path):
         "os.write(1, b'from C'); os.write(2, b'from C')\n"
         "file.close()\n"
         "assert sys.stdin.read() == ''\n"
+        "child = 'import sys; assert sys.stdin and sys.stdout and sys.stderr'\n"
+        "os.posix_spawn(sys.executable, [sys.executable, '-c', child], os.environ)\n"
+        "assert os.wait()[1] == 0\n"
     )
     done = shell(code, closed)
     assert done.returncode == 0, done.stderr

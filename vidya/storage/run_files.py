@@ -55,8 +55,11 @@ class _File:
         return run.path / self._name
 
     def found(self, folder: Path) -> list[Path]:
-        """Those of its files that are there, the ones that were set aside too."""
-        files = sorted(folder.glob(str(self._name)))
+        """Those of its files that are there, set aside ones and links that lead nowhere too."""
+        if self.is_pattern:
+            files = sorted(folder.glob(str(self._name)))
+        else:
+            files = [path for path in [folder / self._name] if path.is_symlink() or path.exists()]
         if self._set_aside:
             files += _set_aside(folder, self._name.name)
         return files

@@ -83,6 +83,7 @@ def open_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            os.set_inheritable(number, True)  # processes that are started here have it, too
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)
     if isinstance(sys.stdin, io.TextIOWrapper):  # `formatting.plain_text` reads what comes so

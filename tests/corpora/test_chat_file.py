@@ -402,7 +402,7 @@ def test_the_command(tmp_path):
     documents = ["<|user|> a <|assistant|> b↵c", "<|user|> d <|assistant|> e"]
     assert list(corpus_file.read_documents(out)) == documents
     assert done.stdout.splitlines() == [
-        f"{path}: messages, 3 conversations; 1 bad line skipped",
+        f"{path}: messages, 2 conversations; 1 bad line skipped",
         f"{path}, line 5: not JSON (Expecting value at column 1)",
         f"{out}: 2 documents, {out.stat().st_size} bytes; dropped: "
         "1 with a message without role and content as text, 1 without a reply to the user; "

@@ -93,6 +93,7 @@ class ChatReader:
         file, kind = open_any(path)
         layouts: Counter[str] = Counter()
         done: Counter[str] = Counter()
+        dropped_before = dropped.total()
         with file:
             if kind is FileKind.TEXT:
                 rows = _written_out(file, path, name, self._system, done)
@@ -105,7 +106,7 @@ class ChatReader:
                 bad.rows += 1
                 if (document := self._document(row, bad, layouts, dropped)) is not None:
                     yield document
-        if bad.bad and not layouts:
+        if bad.bad and not layouts and dropped.total() == dropped_before:
             bad.most = MostBad(None, 0)
         bad.check()
         self.bad += bad.bad
@@ -124,8 +125,8 @@ class ChatReader:
             if isinstance(row, BadRow):
                 raise LookupError(row.reason)
             layout, messages = messages_of(row.value, left_out)
-            layouts[layout] += 1
             document = conversation_document(messages, left_out, self._system)
+            layouts[layout] += 1
         except LookupError as error:
             bad.add(BadRow(row.line, str(error.args[0])))
             return None

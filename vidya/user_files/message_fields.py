@@ -55,7 +55,8 @@ def role_and_text(message: object, left_out: dict[str, int]) -> tuple[str, str]:
         known, said = _ROLES.get(str(message.get("role"))), message.get("content")
         if known is not None and isinstance(said, str):
             return known, said
-    message = {str(key).strip().lower(): value for key, value in message.items()}
+    if not any(key in message for key in _ROLE_KEYS):
+        message = {str(key).strip().lower(): value for key, value in message.items()}
     role = next((message[key] for key in _ROLE_KEYS if key in message), None)
     if isinstance(role, dict):  # as ChatGPT exports it
         role = role.get("role")

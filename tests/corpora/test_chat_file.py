@@ -534,3 +534,12 @@ def test_a_question_about_turns_is_a_question(tmp_path):
         "<|user|> Human: a↵Assistant: b <|assistant|> polite",
         "<|user|> Who says Assistant: and why? <|assistant|> b",
     ]
+
+
+def test_what_a_messenger_exports_is_known_by_its_names(tmp_path):
+    path = tmp_path / "chat.txt"
+    for when in ("[12/03/2024, 10:15:32] ", "12.03.24, 10:15 - ", "3/12/24, 9:05 PM - ", ""):
+        path.write_text(f"{when}Ann: hi\n\u200e{when}Bob L.: hello\n{when}Ann: bye\nall\n" * 3)
+        assert "begin with Ann: or Bob L.:, and who of them is the assistant" in refusal(path)
+    path.write_text("User: hi\nAssistant: hello\nUser: bye\nAssistant: ciao\n")
+    assert len(converted(path)[0]) == 2

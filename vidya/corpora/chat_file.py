@@ -30,6 +30,7 @@ from vidya.text.conversation_layouts import (
     counted_things,
 )
 from vidya.text.corpus_file import Dropped, convert, read_lines
+from vidya.text.speaker_marks import names_before_lines
 from vidya.user_files.chat_rows import KNOWN, messages_of
 from vidya.user_files.chat_transcripts import transcript_messages
 from vidya.user_files.file_kind import HEAD, FileKind
@@ -175,6 +176,12 @@ def _written_out(
         written = transcript_messages(block)
         found = found or written is not None
         if not found:
+            if names := names_before_lines(read_lines(path)):
+                raise UserError(
+                    f"most lines of {name} begin with {names[0]}: or {names[1]}:, and who of them "
+                    "is the assistant is not clear: write User: and Assistant: instead, with "
+                    "nothing before them"
+                )
             raise UserError(
                 f"{name} holds no conversations: they are JSON, JSONL, CSV or parquet with a row "
                 "each, or text such as “User: … Assistant: …”; python -m vidya.data text takes "

@@ -72,7 +72,7 @@ _TAKEN_AWAY = "< |", "< ｜"
 _COLON = r"(?:[:：](?=\s|$))?"
 _UNSEEN = "\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff"
 _UNSEEN_AROUND = re.compile(
-    rf"^[{_UNSEEN}]+(?=\s*(?:[<＜\[#*]|\w+(?:\s\w+)?\s*[:：]))|[{_UNSEEN}]+(?=<\|(?:user|assistant)\|>)"
+    rf"^[{_UNSEEN}]+|[{_UNSEEN}]+(?=<\|(?:user|assistant)\|>)"
     rf"|(?:(?<=<\|user\|>)|(?<=<\|assistant\|>))[{_UNSEEN}]+"
 )
 """Characters without a width, which web pages and messengers leave, where nothing is said."""
@@ -145,7 +145,12 @@ def without_unseen(line: str) -> str:
 
 # ---------------------------------------------------------------- labels
 
-_NAME = re.compile(r"\s*([^\W\d][\w .'-]{0,30})[:：]\s*\S")
+_WHEN = (
+    r"[\[(]?\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4},?\s\d{1,2}:\d\d(?::\d\d)?"
+    r"(?:\s?[AaPp]\.?[Mm]\.?)?[\])]?(?:\s-)?\s+"
+)
+"""What messengers write before each message of a chat that they export."""
+_NAME = re.compile(rf"\s*(?:{_WHEN})?([^\W\d][\w .'-]{{0,30}})[:：]\s*\S")
 
 _PAIRS = """
     user/assistant human/assistant human/ai user/ai user/bot human/bot user/model person/bot q/a
@@ -179,12 +184,12 @@ def label_style(lines: Iterable[str]) -> MarkStyle | None:
 
 
 def names_before_lines(lines: Iterable[str]) -> tuple[str, str] | None:
-    """Two names with a colon that most lines begin with, as in a script; None without such."""
+    """Two names before a colon that most lines begin with (a script, a chat), or None."""
     filled, names = 0, Counter[str]()
     for line in lines:
         if line and not line.isspace():
             filled += 1
-            if found := _NAME.match(line):
+            if found := _NAME.match(without_unseen(line)):
                 names[found[1]] += 1
     some = names.most_common(2)
     if len(some) < 2 or 2 * sum(count for _, count in some) < filled:

@@ -266,7 +266,7 @@ def test_a_disk_that_the_checkpoints_will_not_fit_on(work, tmpfs):
 @pytest.mark.parametrize(
     ("limit", "fill", "says"),
     [
-        (200_000, None, f"writing run/{BASE}_7.bin: free some space or use another --out"),
+        (200_000, None, f"writing run/{BASE}_7.bin: raise it or use another --out"),
         (300_000, "metrics.jsonl", "cannot write run/metrics.jsonl: File too large: free some"),
         (300_000, "samples.txt", "cannot write run/samples.txt: File too large: free some space"),
     ],
@@ -299,7 +299,7 @@ def test_a_file_that_cannot_grow(work, limit, fill, says):
 def test_a_fresh_run_that_has_no_room_at_all(work):
     given = [*TINY, "--data", "small.txt", "--out", "fresh", "--steps", 6]
     line = refused(*given, cwd=work, file_limit=2000)
-    assert "writing fresh/tokenizer.json: free some space or use another --out" in line
+    assert "writing fresh/tokenizer.json: raise it or use another --out" in line
     train(*given, cwd=work)
     assert curve(work / "fresh") == curve(work / "run")
 

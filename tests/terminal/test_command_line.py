@@ -68,6 +68,16 @@ def test_values(parsed, line, expected):
     assert parsed(line) == expected
 
 
+def test_a_path_has_a_name_and_a_home(monkeypatch):
+    """Bash leaves `~` in `--spoons=~/x`; a folder of that name is deleted at one's peril."""
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setattr(sys, "argv", ["vidya brew", "--spoons", "~/x", "./~", "a~"])
+    assert parse(Options, "brew").spoons == (Path("/home/me/x"), Path("~"), Path("a~"))
+    monkeypatch.setattr(sys, "argv", ["vidya brew", "--spoons", ""])
+    with pytest.raises(UserError, match="the name of a file or folder is empty"):
+        parse(Options, "brew")
+
+
 def test_help_shows_what_a_command_alone_has_before_what_it_shares(monkeypatch, capsys):
     @dataclass(frozen=True, kw_only=True)
     class Teapot(Options):

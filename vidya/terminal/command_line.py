@@ -16,6 +16,7 @@ import textwrap
 import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from vidya.errors import UserError
@@ -194,10 +195,11 @@ def _reason(box: str) -> str:
 
 
 def _registry() -> Any:
-    """Tyro's rules and two more.
+    """Tyro's rules and three more.
 
     `X | None` reads and shows as X: None is what leaving it out means. A number or one of
-    some words, `Literal["auto"] | int`, says in one sentence what it takes.
+    some words, `Literal["auto"] | int`, says in one sentence what it takes. A path is a name, and
+    `~` in it the home folder, which shells leave as it is in `--out=~/run`.
     """
     from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
@@ -227,7 +229,25 @@ def _registry() -> Any:
             str_from_instance=lambda value: [str(value)],
         )
 
+    @registry.primitive_rule
+    def path(info: PrimitiveTypeInfo) -> Any:
+        if info.type is not Path:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="PATH",
+            instance_from_str=lambda given: _path(given[0]),
+            is_instance=lambda value: isinstance(value, Path),
+            str_from_instance=lambda value: [str(value)],
+        )
+
     return registry
+
+
+def _path(given: str) -> Path:
+    if not given:  # a variable of the shell that is not set; to Python this is the current folder
+        raise ValueError("the name of a file or folder is empty: . is the current folder")
+    return Path(os.path.expanduser(given))  # not Path's own: `./~` is a file of that name
 
 
 def _words_beside_int(hint: Any) -> tuple[str, ...]:

@@ -454,6 +454,16 @@ def dated(folder: Path, second: int, **about) -> Path:
     return folder
 
 
+def test_a_model_without_metrics_is_passed_over_by_who_wants_some(tmp_path):
+    """As `vidya.expand` writes it."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "metrics.jsonl").write_text('{"kind": "run"}\n')
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "microgpt_chat_v5.bin").write_bytes(b"later")
+    assert newest_run(tmp_path) == tmp_path / "b"
+    assert newest_run(tmp_path, with_metrics=True) == tmp_path / "a"
+
+
 def test_a_copy_is_not_the_newest_run(tmp_path):
     old, newest = dated(tmp_path / "b_old", 1), dated(tmp_path / "c_new", 2)
     shutil.copytree(old, tmp_path / "a_copy", copy_function=shutil.copyfile)

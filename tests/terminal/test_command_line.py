@@ -94,8 +94,8 @@ def test_help_shows_what_a_command_alone_has_before_what_it_shares(monkeypatch, 
 def test_what_is_not_given_is_the_default_that_is_passed(parsed):
     default = Options("black", 5, 1.5, (Path("s"),), True)
     assert parsed("", default=default) == default
-    expected = Options("green", 5, 1.5, (), False)
-    assert parsed("--sort green --spoons --no-milk", default=default) == expected
+    expected = Options("green", 5, 1.5, (Path("s"),), False)
+    assert parsed("--sort green --no-milk", default=default) == expected
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,8 @@ def test_what_is_not_given_is_the_default_that_is_passed(parsed):
         ("stray", "stray"),
         ("--spoons a --cups 2 --spoons b", "--spoons is given 2 times: give it once, with all its"),
         ("--spoons=a --spoons=b --spoons=c", "--spoons is given 3 times"),
+        ("--spoons", "--spoons has no value: name one, or leave the option out"),
+        ("--spoons --cups 2", "--spoons has no value"),
     ],
 )
 def test_errors(parsed, line, says):

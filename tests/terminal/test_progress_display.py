@@ -199,6 +199,16 @@ def test_the_bar_shows_what_there_is_room_for(monkeypatch, columns, status):
     assert len(last) <= columns
 
 
+def test_the_bar_that_stays_has_the_last_evaluation(monkeypatch):
+    def use(display):
+        display.held_out(900, 3.0, 1.234)
+        display.step(1000, 2.5, 600, 0.5, 1_500_000_000)
+        display.held_out(1000, 2.0, 1.111)
+
+    last = shown_in_a_terminal(monkeypatch, 200, use, total=1000).splitlines()[-1]
+    assert last.endswith("1000/1000 loss 2.500 · 0s left · 1.111 bits/byte · 1,200 tok/s · 1.5 GB")
+
+
 @pytest.mark.parametrize(
     ("columns", "status"),
     [(20, ""), (40, "reward 0.5"), (60, "reward 0.5 · KL 0.01"), (80, "reward 0.5 · KL 0.01 · 4m")],

@@ -192,6 +192,17 @@ def test_a_corpus_too_small_to_be_split_trains_whole(run, options, lines):
     assert "nothing held out" in said[-2]
 
 
+def test_text_whose_held_out_part_is_elsewhere_is_not_called_too_small(run, options):
+    """As `data combine --val-out` leaves it: both choose by the same hash."""
+    some = [one for one in conversations(700) if not is_held_out(one, 0.02)]
+    options.data[0].write_text("\n".join(some))
+    _, said = said_while_preparing(run, dataclasses.replace(options, val_fraction=0.02))
+    assert said[-1] == (
+        f"of {len(some)} documents in {options.data[0]} not one falls into the held-out 0.02, as "
+        "where they were held out before: nothing is held out and measured; give --val FILE"
+    )
+
+
 def test_documents_that_chat_would_not_ask_for_are_told(run, options):
     odd = ["<|user|>hi<|assistant|>hello", "<|user|> hi", "<|assistant|> hello"]
     options.data[0].write_text("\n".join([*conversations(60), *odd]))

@@ -31,7 +31,7 @@ def show_run(run: Path | None, *, once: bool) -> None:
     Raises:
         UserError: there is no run.
     """
-    folder = run or newest_run()
+    folder = run or newest_run(with_metrics=True)
     metrics = RunFiles(folder).metrics
     if not metrics.is_file():
         raise UserError(

@@ -46,14 +46,23 @@ def say_once(text: str) -> None:
         say(text)
 
 
-def newest_run(root: StrPath = RUNS, *, tell: Say = say_once) -> Path:
+def newest_run(root: StrPath = RUNS, *, with_metrics: bool = False, tell: Say = say_once) -> Path:
     """The folder in `root` that is being trained in, or was last, by what is recorded there.
+
+    Args:
+        root: where runs are.
+        with_metrics: pass over folders without metrics, such as that of a model that was only
+            expanded, as long as there are others.
+        tell: as for `resolve_model`.
 
     Raises:
         UserError: there is no run in `root`.
     """
     folders = _folders(Path(root))
-    runs = [path for path in folders if _checkpoints(path) or RunFiles(path).has_metrics()]
+    measured = [path for path in folders if RunFiles(path).has_metrics()]
+    runs = [path for path in folders if path in measured or _checkpoints(path)]
+    if with_metrics:
+        runs = measured or runs
     if not runs:
         raise UserError(f"no run in {root}/: start one with `python -m vidya.train`")
     in_use = [path for path in runs if training_process(path) is not None]

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import inspect
 import io
+import itertools
 import os
 import re
 import shutil
@@ -112,15 +113,26 @@ class Subcommands:
 
 
 def _refuse_repeated(target: Any, command: str, arguments: Sequence[str]) -> None:
-    """Options that take several values may be given once: of two, tyro would drop the first."""
+    """Options that take several values: once, or tyro would drop the first, and not without any."""
     given = [word.partition("=")[0] for word in arguments]
     for field in dataclasses.fields(target):
         times = given.count(flag(field.name))
+        if isinstance(field.default, tuple) and _without_value(flag(field.name), arguments):
+            raise UserError(
+                f"{flag(field.name)} has no value: name one, or leave the option out "
+                f"(python -m vidya.{command} --help lists all)"
+            )
         if isinstance(field.default, tuple) and times > 1:
             raise UserError(
                 f"{flag(field.name)} is given {times} times: give it once, with all its values "
                 f"after it (python -m vidya.{command} --help lists all)"
             )
+
+
+def _without_value(option: str, arguments: Sequence[str]) -> bool:
+    """Whether an option has no value behind it, as an empty `$FILES` leaves it."""
+    following = [after for word, after in itertools.pairwise([*arguments, "--"]) if word == option]
+    return any(after.startswith("--") for after in following)
 
 
 def _restore_docstring(target: Any) -> None:

@@ -128,6 +128,7 @@ class ProgressDisplay:
         self._total = total
         self._loss, self._tokens, self._seconds = _Average(), _Average(), _Average()
         self._held_out: list[str] = []
+        self._last: tuple[int, list[str], list[str]] | None = None  # step, what stands around it
         self._clock = _LineClock()
         self._bar: Any = None
         if can_move_cursor(sys.stderr):
@@ -157,11 +158,15 @@ class ProgressDisplay:
         self._tokens.add(tokens)
         left = self._time_left(step, seconds)
         speed = f"{self._tokens.value / max(1e-9, self._seconds.value):,.0f} tok/s"
+        self._last = step, [f"loss {self._loss.value:.3f}", left], [speed, byte_size(rss)]
         self._show(
             step,
-            [f"loss {self._loss.value:.3f}", left, *self._held_out, speed, byte_size(rss)],
+            self._beside_bar(self._last),
             [f"loss {self._loss.value:.4f}", speed, left, byte_size(rss)],
         )
+
+    def _beside_bar(self, last: tuple[int, list[str], list[str]]) -> list[str]:
+        return [*last[1], *self._held_out, *last[2]]
 
     def show(self, step: int, parts: list[str], seconds: float) -> None:
         """Show that `step` steps are done, and in words what was measured in the last one.
@@ -178,6 +183,8 @@ class ProgressDisplay:
         """Show an evaluation."""
         self._held_out = [f"{bits_per_byte:.3f} bits/byte"]
         self.say(f"step {step}: held-out loss {loss:.4f}, {bits_per_byte:.4f} bits per byte")
+        if self._bar and self._last:  # after the last step no other shows it
+            self._show(step, self._beside_bar(self._last), [])
 
     def _time_left(self, step: int, seconds: float) -> str:
         self._seconds.add(seconds)

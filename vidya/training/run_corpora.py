@@ -86,6 +86,10 @@ def corpus_name(options: TrainOptions) -> str:
     return ", ".join(map(str, options.data)) if options.data else "chitchat"
 
 
+_EXPECTED = 10
+"""Documents that would be held out on average: chance leaves none of them in 1 of 20,000 cases."""
+
+
 @dataclass(frozen=True)
 class CorpusSource:
     """Documents that have been read once and found good."""
@@ -157,10 +161,16 @@ def _cannot_be_split(options: TrainOptions, train: CorpusSummary, held_out: Corp
 
 
 def _nothing_is_held_out(options: TrainOptions, documents: int) -> str:
+    name, fraction = corpus_name(options), f"{options.val_fraction:g}"
+    if documents * options.val_fraction >= _EXPECTED:
+        return (
+            f"of {documents:,} documents in {name} not one falls into the held-out {fraction}, as "
+            "where they were held out before: nothing is held out and measured; give --val FILE"
+        )
+    larger = " or a larger --val-fraction" if documents > 1 else ""
     return (
-        f"{corpus_name(options)} has {plural(documents, 'document')}, too few to hold "
-        f"{options.val_fraction:g} of them out: nothing is held out and measured; --val FILE or a "
-        "larger --val-fraction changes that"
+        f"{name} has {plural(documents, 'document')}, too few to hold {fraction} of them out: "
+        f"nothing is held out and measured; --val FILE{larger} changes that"
     )
 
 

@@ -61,7 +61,7 @@ def fine_tune(files: Sequence[Path], options: FinetuneOptions) -> int:
         early = f", stopping early with patience {options.patience}" if options.patience else ""
         passes = plural(options.epochs or 0, "epoch")
         say(
-            f"{passes}, {loop.total:,} steps of {options.tokens_per_step:,} "
+            f"{passes}, {loop.total:,} steps of at most {options.tokens_per_step:,} "
             f"tokens, {mixed}; rate {options.lr:g}, {options.schedule}{early}; "
             f"{plural(kernels.get_num_threads(), 'thread')}"
         )

@@ -73,9 +73,10 @@ def test_a_path_has_a_name_and_a_home(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.setattr(sys, "argv", ["vidya brew", "--spoons", "~/x", "./~", "a~"])
     assert parse(Options, "brew").spoons == (Path("/home/me/x"), Path("~"), Path("a~"))
-    monkeypatch.setattr(sys, "argv", ["vidya brew", "--spoons", ""])
-    with pytest.raises(UserError, match="the name of a file or folder is empty"):
-        parse(Options, "brew")
+    one = dataclasses.make_dataclass("One", [("pot", Path, Path("runs"))])
+    monkeypatch.setattr(sys, "argv", ["vidya brew", "--pot", ""])
+    with pytest.raises(UserError, match="--pot: the name of a file or folder is empty"):
+        parse(one, "brew")
 
 
 def test_help_shows_what_a_command_alone_has_before_what_it_shares(monkeypatch, capsys):

@@ -456,10 +456,10 @@ def dated(folder: Path, second: int, **about) -> Path:
 
 def test_a_model_without_metrics_is_passed_over_by_who_wants_some(tmp_path):
     """As `vidya.expand` writes it."""
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "metrics.jsonl").write_text('{"kind": "run"}\n')
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "microgpt_chat_v5.bin").write_bytes(b"later")
+    metrics = touch(tmp_path / "a" / "metrics.jsonl", 1)
+    metrics.write_text('{"kind": "run"}\n')
+    touch(metrics, 1)
+    dated(tmp_path / "b", 50)
     assert newest_run(tmp_path) == tmp_path / "b"
     assert newest_run(tmp_path, with_metrics=True) == tmp_path / "a"
 

@@ -9,6 +9,7 @@ import pytest
 
 import vidya
 from vidya.__main__ import COMMANDS
+from vidya.storage import checkpoint
 
 PACKAGE = Path(vidya.__file__).parent
 # Each takes longer to import than `--help` may take, or pulls in something that does.
@@ -107,7 +108,7 @@ def test_import_vidya_loads_only_the_package_itself():
 
 def test_chat_opens_its_model_before_numpy_is_imported(tmp_path):
     """Verifying the model takes as long as that import: they happen beside each other."""
-    (tmp_path / "m.bin").touch()
+    checkpoint.save(tmp_path / "m.bin", {}, {"kind": "model"})
     (tmp_path / "tokenizer.json").touch()
     code = (
         "import sys, vidya.chat, vidya.storage.checkpoint_format as file\n"

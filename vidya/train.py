@@ -28,7 +28,9 @@ def main() -> int | None:
     options = parse(TrainOptions, "train")
     options.check()
     if options.resume and not options.folder().is_dir():
-        raise UserError(f"there is no folder {options.folder()} to resume: name it with --out")
+        raise UserError(
+            f"there is no folder {options.folder()} to resume: name one with --out{_others(options)}"
+        )
     output_is_not_essential()
     # Loads NumPy and the kernels: not needed for --help.
     from vidya.training import start_run, trainer
@@ -43,6 +45,13 @@ def main() -> int | None:
             "not enough memory: choose a smaller --preset, --n-embd, --n-layer, --context or "
             "--tokens-per-step"
         ) from error
+
+
+def _others(options: TrainOptions) -> str:
+    """Where else there are folders, for one who has forgotten --out or --preset."""
+    parent = options.folder().parent
+    there = sorted(path for path in parent.glob("*") if path.is_dir()) if not options.out else []
+    return f", of which there are: {', '.join(map(str, there[:5]))}" if there else ""
 
 
 def _read_options(default: TrainOptions) -> TrainOptions:

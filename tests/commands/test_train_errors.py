@@ -378,6 +378,11 @@ def test_two_trainings_in_one_folder(work):
 def test_resume_with_nothing_there(tmp_path):
     assert "there is no folder run to resume" in refused("--resume", "--out", "run", cwd=tmp_path)
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "runs" / "nano").mkdir(parents=True)
+    line = refused("--resume", cwd=tmp_path)
+    assert (
+        "no folder runs/10m to resume: name one with --out, of which there are: runs/nano" in line
+    )
     (tmp_path / "run").mkdir()
     line = refused("--resume", "--out", "run", cwd=tmp_path)
     assert "no training checkpoint of microgpt_chat_10m_v5 in run: start without --resume" in line

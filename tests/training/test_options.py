@@ -182,6 +182,7 @@ def test_what_makes_a_run_cannot_change(name):
         message = str(error.value)
         was, now = getattr(saved, name), getattr(given_now, name)
         flag = "--" + name.replace("_", "-")
+        was = "the preset's" if was is None else was
         assert message.startswith(f"{flag} is {was} in the run to resume and cannot become {now}: ")
         assert message.endswith("; or leave it out, or start another run with --out")
     assert resumed(other, other) == other

@@ -49,8 +49,8 @@ def control_groups(controller: str) -> Iterator[Path]:
 def _groups(controller: str) -> Iterator[tuple[Path, Path]]:
     """Folders of mounted cgroup trees for `controller`, and of this process's groups there."""
     try:
-        groups = dict(_memberships((PROC / "cgroup").read_text()))
-        mounts = (PROC / "mountinfo").read_text().splitlines()
+        groups = dict(_memberships((PROC / "cgroup").read_text("utf-8", "replace")))
+        mounts = (PROC / "mountinfo").read_text("utf-8", "replace").splitlines()
     except (OSError, ValueError):
         return
     for line in mounts:
@@ -87,7 +87,7 @@ def _below(group: str, root: str) -> str:
 
 def _quota_v2(folder: Path) -> float | None:
     try:
-        quota, period = (folder / "cpu.max").read_text().split()
+        quota, period = (folder / "cpu.max").read_text("utf-8", "replace").split()
         return int(quota) / int(period)
     except (OSError, ValueError, ZeroDivisionError):  # absent, or "max"
         return None
@@ -95,8 +95,8 @@ def _quota_v2(folder: Path) -> float | None:
 
 def _quota_v1(folder: Path) -> float | None:
     try:
-        quota = int((folder / "cpu.cfs_quota_us").read_text())
-        period = int((folder / "cpu.cfs_period_us").read_text())
+        quota = int((folder / "cpu.cfs_quota_us").read_text("utf-8", "replace"))
+        period = int((folder / "cpu.cfs_period_us").read_text("utf-8", "replace"))
     except (OSError, ValueError):
         return None
     return quota / period if quota > 0 and period > 0 else None

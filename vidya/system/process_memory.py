@@ -25,7 +25,7 @@ def resident_bytes() -> int:
     Where `/proc` is missing, the largest that it has been.
     """
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        pages = int(Path("/proc/self/statm").read_text("utf-8", "replace").split()[1])
     except (OSError, ValueError, IndexError):
         return _peak_of_usage()
     return pages * os.sysconf("SC_PAGE_SIZE")
@@ -34,7 +34,7 @@ def resident_bytes() -> int:
 def reset_peak() -> None:
     """Let `peak_bytes` count from now on, where the system can."""
     with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", "utf-8")
 
 
 def available_bytes() -> int | None:
@@ -53,7 +53,10 @@ def _group_leaves(folder: Path) -> int | None:
         ("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"),
     ):  # fmt: skip
         try:
-            most, now = int((folder / limit).read_text()), int((folder / used).read_text())
+            most, now = (
+                int((folder / limit).read_text("utf-8", "replace")),
+                int((folder / used).read_text()),
+            )
         except (OSError, ValueError):  # absent, or "max"
             continue
         # pages of files in it can be given back
@@ -85,7 +88,7 @@ def _peak_of_usage() -> int:
 def _figure(path: Path, field: str) -> int | None:
     """The figure called `field` in a file of the system, in bytes: `Field: 12 kB`, `field 12`."""
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text("utf-8", "replace").splitlines()
     except OSError:
         return None
     for line in lines:

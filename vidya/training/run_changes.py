@@ -63,8 +63,9 @@ def resumed(given: TrainOptions, saved: TrainOptions, explicit: Iterable[str] = 
     asked, known = given.plain(), saved.plain()
     for name, value in asked.items():
         if name not in CHANGES and name not in OF_SESSION and value != known[name]:
+            was = "the preset's" if known[name] is None else known[name]
             raise UserError(
-                f"{flag(name)} is {known[name]} in the run to resume and cannot become {value}: "
+                f"{flag(name)} is {was} in the run to resume and cannot become {value}: "
                 f"{_REASONS[name]}; or leave it out, or start another run with --out"
             )
     if given.docs_per_step == saved.docs_per_step and (

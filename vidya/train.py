@@ -29,7 +29,8 @@ def main() -> int | None:
     options.check()
     if options.resume and not options.folder().is_dir():
         raise UserError(
-            f"there is no folder {options.folder()} to resume: name one with --out{_others(options)}"
+            f"there is no folder {options.folder()} to resume: name one with --out"
+            f"{_others(options)}"
         )
     output_is_not_essential()
     # Loads NumPy and the kernels: not needed for --help.

@@ -10,9 +10,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import hypothesis
 import pytest
 
-# A test runner started in the background ignores SIGINT, and so would every program
-# that the tests start and interrupt.
+# A test runner started in the background ignores SIGINT, one under nohup SIGHUP, and so would
+# every program that the tests start and signal.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 hypothesis.settings.register_profile("vidya", deadline=None, max_examples=25)
 hypothesis.settings.register_profile("ci", parent=hypothesis.settings.get_profile("vidya"),

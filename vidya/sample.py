@@ -41,8 +41,6 @@ class SampleOptions(SeedOption, ThreadsOption):
     def check(self) -> None:
         """`UserError` for a number that makes no sense."""
         require_at_least(1, self, "max_tokens")
-        if not self.temperature:
-            raise UserError("--temperature needs at least one number")
         super().check()
 
 

@@ -40,8 +40,6 @@ class ThreadComparisonOptions(Options):
         super().check()
         for name in ("preset", "threads", "precision"):
             values = getattr(self, name)
-            if not values:
-                raise UserError(f"--{name} needs at least one value")
             if len(set(values)) < len(values):
                 raise UserError(f"--{name} names a value twice: {' '.join(map(str, values))}")
         for each in self.preset:

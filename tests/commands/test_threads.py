@@ -74,7 +74,7 @@ def test_for_real(command):
     ("bad", "says"),
     [(("--preset", "26m"), "unknown preset"), (("--threads", "0"), "must be between 1 and 256"),
      (("--threads", "1", "1"), "names a value twice"), (("--tokens", "0"), "--tokens must be"),
-     (("--precision", "fp8"), "fp8"), (("--threads",), "at least one value")],
+     (("--precision", "fp8"), "fp8"), (("--threads",), "--threads has no value")],
 )  # fmt: skip
 def test_bad_options(command, bad, says):
     output = command(*bad, status=2)

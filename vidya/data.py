@@ -10,6 +10,7 @@
 # No `from __future__ import annotations` here: tyro reads the annotations of the
 # commands, which name things that are imported only when a command runs.
 
+import functools
 from pathlib import Path
 from typing import Annotated
 
@@ -41,14 +42,18 @@ def main() -> int | None:
         print(write_corpus(chitchat_documents(dropped), out, [], dropped))
 
     @app.command
-    def dailydialog(paths: Positional[tuple[Path, ...]], *, out: Path) -> None:
+    def dailydialog(
+        paths: Positional[tuple[Path, ...]], *, out: Path, as_is: bool = False
+    ) -> None:
         """Convert DailyDialog, from its text files or from zips with them in.
 
         Args:
             paths: dialogues_*.txt, or zips.
             out: corpus file to write.
+            as_is: keep the spaces that the corpus has around marks, as in `Hello , you .`;
+                by default text is as people write it.
         """
-        print(convert(paths, out, dailydialog_documents))
+        print(convert(paths, out, functools.partial(dailydialog_documents, as_is=as_is)))
 
     @app.command
     def chat(

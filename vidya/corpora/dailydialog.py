@@ -14,6 +14,7 @@ from vidya.errors import UserError
 from vidya.system.atomic_file import StrPath
 from vidya.text.conversation_format import conversation
 from vidya.text.corpus_file import Dropped, documents_of_file
+from vidya.text.natural_spacing import natural_spacing
 from vidya.user_files.chat_rows import utterances
 from vidya.user_files.file_kind import HEAD, FileKind
 from vidya.user_files.file_rows import ROW_KINDS, rows_of
@@ -26,7 +27,9 @@ _COLUMNS = ("dialog", "dialogue", "utterances", "turns")
 _MAX_ZIP_DEPTH = 3
 
 
-def dailydialog_documents(path: StrPath, dropped: Dropped | None = None) -> Iterator[str]:
+def dailydialog_documents(
+    path: StrPath, dropped: Dropped | None = None, *, as_is: bool = False
+) -> Iterator[str]:
     """The dialogues of DailyDialog: text, a zip with such files or zips in it, or a table.
 
     A line is a dialogue, `__eou__` ends an utterance, speakers alternate. Of a zip, the
@@ -36,11 +39,24 @@ def dailydialog_documents(path: StrPath, dropped: Dropped | None = None) -> Iter
     CSV stands as Python or NumPy writes it. Dialogues of fewer than two utterances are
     dropped, and counted in `dropped`, as are rows without such a list.
 
+    The corpus sets marks apart (`Hello , how are you ?`); unless `as_is`, the spaces that
+    people write come back (vidya/text/natural_spacing.py).
+
     Raises:
         UserError: not UTF-8, a damaged zip, no dialogues in it.
     """
-    name = os.fspath(path)
     dropped = Dropped() if dropped is None else dropped
+    for said in _dialogues_of(path, dropped):
+        turns = [text for text in said if text.strip()]
+        if len(turns) < 2:
+            dropped["fewer than two turns"] += 1
+        else:
+            yield conversation(turns if as_is else map(natural_spacing, turns))
+
+
+def _dialogues_of(path: StrPath, dropped: Dropped) -> Iterator[list[str]]:
+    """The utterances of each dialogue, empty ones among them."""
+    name = os.fspath(path)
     file, kind = open_any(path)
     with file:
         if kind in ROW_KINDS:
@@ -49,16 +65,18 @@ def dailydialog_documents(path: StrPath, dropped: Dropped | None = None) -> Iter
         if kind is not FileKind.ZIP:
             if kind is not FileKind.TEXT:
                 raise UserError(refusal(kind, name, file.peek(HEAD)[:HEAD]))
-            yield from _dialogues(file, name, dropped)
+            yield from _dialogues(file, name)
             return
         try:
-            yield from _zipped_dialogues(file, name, dropped, depth=1)
+            yield from _zipped_dialogues(file, name, depth=1)
         # What zipfile raises for damage, for a password, for an unknown compression.
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
             raise UserError(f"cannot unpack {name}: {error}: fetch it again") from error
 
 
-def _dialogues_in_rows(rows: Iterable[Row | BadRow], name: str, dropped: Dropped) -> Iterator[str]:
+def _dialogues_in_rows(
+    rows: Iterable[Row | BadRow], name: str, dropped: Dropped
+) -> Iterator[list[str]]:
     recognised = False
     for row in rows:
         fields = row.value if isinstance(row, Row) and isinstance(row.value, dict) else {}
@@ -68,13 +86,13 @@ def _dialogues_in_rows(rows: Iterable[Row | BadRow], name: str, dropped: Dropped
             dropped["bad" if isinstance(row, BadRow) else "without a list of utterances"] += 1
             continue
         recognised = True
-        yield from _dialogue(said, dropped)
+        yield said
     if not recognised:
         columns = ", ".join(_COLUMNS)
         raise UserError(f"{name} has no lists of texts in {columns}: it is not DailyDialog")
 
 
-def _zipped_dialogues(file: IO[bytes], name: str, dropped: Dropped, depth: int) -> Iterator[str]:
+def _zipped_dialogues(file: IO[bytes], name: str, depth: int) -> Iterator[list[str]]:
     with zipfile.ZipFile(file) as archive:
         members = _dialogue_members(archive.namelist())
         if not members:
@@ -82,9 +100,9 @@ def _zipped_dialogues(file: IO[bytes], name: str, dropped: Dropped, depth: int) 
         for member in members:
             with archive.open(member) as inner:
                 if not member.endswith(".zip"):
-                    yield from _dialogues(inner, f"{name}/{member}", dropped)
+                    yield from _dialogues(inner, f"{name}/{member}")
                 elif depth < _MAX_ZIP_DEPTH:
-                    yield from _zipped_dialogues(inner, f"{name}/{member}", dropped, depth + 1)
+                    yield from _zipped_dialogues(inner, f"{name}/{member}", depth + 1)
 
 
 def _dialogue_members(names: Iterable[str]) -> list[str]:
@@ -101,19 +119,11 @@ def _dialogue_members(names: Iterable[str]) -> list[str]:
     return chosen or whole
 
 
-def _dialogues(file: IO[bytes], name: str, dropped: Dropped) -> Iterator[str]:
+def _dialogues(file: IO[bytes], name: str) -> Iterator[list[str]]:
     recognised = False
     for line in documents_of_file(file, name):
         recognised = recognised or _EOU in line
-        yield from _dialogue(line.split(_EOU), dropped)
+        yield line.split(_EOU)
     if not recognised:
         raise UserError(f"{name} has no {_EOU} in it: it is not a text of DailyDialog")
 
-
-def _dialogue(parts: list[str], dropped: Dropped) -> Iterator[str]:
-    """A document, or none and a count."""
-    said = [text for text in parts if text.strip()]
-    if len(said) >= 2:
-        yield conversation(said)
-    else:
-        dropped["fewer than two turns"] += 1

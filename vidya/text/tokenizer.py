@@ -1,7 +1,8 @@
 """Byte-level BPE: text to token ids and back.
 
 - A vocabulary is the three turn markers (ids 0, 1, 2), the 256 bytes, and the merges
-  in the order in which they were learned, so every string round-trips exactly.
+  in the order in which they were learned, so every normalised string round-trips exactly.
+- Text is first normalised (vidya/text/normalisation.py) where the tokenizer says so.
 - Merges may cross words ("how are you" can be one token): fewer tokens for the same
   text is speed. They never cross a turn marker.
 - How one is made stands in vidya/text/tokenizer_training.py.
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from vidya.errors import UserError
 from vidya.system.atomic_file import StrPath, write_bytes
 from vidya.text.conversation_format import MARKERS
+from vidya.text.normalisation import NORMALISER
 
 if TYPE_CHECKING:
     import tokenizers
@@ -130,6 +132,14 @@ class Tokenizer:
         return int(self.token_bytes[numbers[numbers >= 0]].sum())
 
     @property
+    def normalises(self) -> bool:
+        """Whether text is normalised before it becomes ids; it was not in older tokenizers.
+
+        Their models are asked and taught in text as it stands.
+        """
+        return self._tokenizer.normalizer is not None
+
+    @property
     def merges(self) -> int:
         """Tokens that are neither bytes nor markers."""
         return self.vocab_size - BYTES - len(MARKERS)
@@ -150,6 +160,7 @@ def tokenizers_library() -> Any:
     import tokenizers
     import tokenizers.decoders
     import tokenizers.models
+    import tokenizers.normalizers
     import tokenizers.pre_tokenizers
     import tokenizers.trainers
 
@@ -186,8 +197,10 @@ def _check_json(json_text: str) -> None:
     try:
         vocab = content["model"]["vocab"]
         added = {token["content"]: token for token in content["added_tokens"]}
-        if content["model"]["type"] != "BPE" or content["normalizer"] is not None:
-            raise ValueError("not a BPE of unchanged text")
+        if content["model"]["type"] != "BPE":
+            raise ValueError("not a BPE")
+        if content["normalizer"] not in (None, NORMALISER):
+            raise ValueError("it normalises text in a way of its own")
         if not _is_byte_level(content["pre_tokenizer"]):
             raise ValueError("not byte-level")
         if missing := [marker for marker in MARKERS if marker not in added]:
@@ -221,6 +234,8 @@ def _hash_of(json_text: str) -> str:
     merges = [m.split(" ") if isinstance(m, str) else m for m in model["merges"]]
     added = [[token["id"], token["content"]] for token in content["added_tokens"]]
     parts = [model["vocab"], merges, added, content["pre_tokenizer"]]
+    if content["normalizer"] is not None:  # older ones have none, and keep their hash
+        parts.append(content["normalizer"])
     canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
 

@@ -42,9 +42,7 @@ def main() -> int | None:
         print(write_corpus(chitchat_documents(dropped), out, [], dropped))
 
     @app.command
-    def dailydialog(
-        paths: Positional[tuple[Path, ...]], *, out: Path, as_is: bool = False
-    ) -> None:
+    def dailydialog(paths: Positional[tuple[Path, ...]], *, out: Path, as_is: bool = False) -> None:
         """Convert DailyDialog, from its text files or from zips with them in.
 
         Args:

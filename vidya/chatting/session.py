@@ -11,7 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Generator as Stream
 
-from vidya.generation.chat_tokens import conversation_ids, message_ids
+from vidya.generation.chat_tokens import (
+    beside_reply,
+    conversation_ids,
+    with_closed_turn,
+    with_message,
+)
 from vidya.generation.precision import WeightPrecision
 from vidya.generation.replies import Reply, reply_generator, write_replies
 from vidya.generation.sampling_settings import SamplingSettings
@@ -59,7 +64,8 @@ class Conversation:
     def resume(self, turns: list[str]) -> None:
         """Go on with other turns, the model's last, and begin the random stream again."""
         self.turns = list(turns)
-        self._ids = conversation_ids(self._tokenizer, self.turns, self._room())
+        room = beside_reply(self.window)
+        self._ids = conversation_ids(self._tokenizer, self.turns, room)
         self._rng = self.sampling.rng()
 
     def reply(self, message: str) -> Stream[str, None, None]:
@@ -67,7 +73,7 @@ class Conversation:
         writing = write_replies(
             self._generator,
             self._tokenizer,
-            [[*self._ids, *message_ids(self._tokenizer, message, self._room() - 1)]],
+            [with_message(self._tokenizer, self._ids, message, self.window)],
             max_tokens=self._max_tokens,
             sampling=self.sampling,
             rngs=[self._rng],
@@ -82,11 +88,4 @@ class Conversation:
             writing.close()
             if reply is not None and reply.text:
                 self.turns += [message, reply.text]
-                self._ids = reply.context
-                # the space that closes a turn in the corpus, where the model did not write it
-                if not self._tokenizer.decode_bytes(self._ids[-1:]).endswith(b" "):
-                    self._ids += self._tokenizer.encode_text(" ")
-
-    def _room(self) -> int:
-        """Tokens that what stands before a reply may have: the reply needs some, too."""
-        return max(1, self.window - self.window // 4)
+                self._ids = with_closed_turn(self._tokenizer, reply.context)

@@ -126,4 +126,3 @@ def _dialogues(file: IO[bytes], name: str) -> Iterator[list[str]]:
         yield line.split(_EOU)
     if not recognised:
         raise UserError(f"{name} has no {_EOU} in it: it is not a text of DailyDialog")
-

@@ -59,6 +59,28 @@ def conversation_ids(tokenizer: Tokenizer, turns: Sequence[str], limit: int) -> 
     return [tokenizer.bos_id, *(i for exchange in reversed(exchanges) for i in exchange)]
 
 
+def beside_reply(window: int) -> int:
+    """Tokens that what stands before a reply may have in a context: the reply needs some, too."""
+    return max(1, window - window // 4)
+
+
+def with_message(
+    tokenizer: Tokenizer, so_far: Sequence[int], message: str, window: int
+) -> list[int]:
+    """Ids of a conversation as they were computed, and a new message up to where its reply comes.
+
+    A message that does not fit a context of `window` tokens loses its beginning.
+    """
+    return [*so_far, *message_ids(tokenizer, message, beside_reply(window) - 1)]
+
+
+def with_closed_turn(tokenizer: Tokenizer, ids: list[int]) -> list[int]:
+    """Ids that end with a reply, and the space that closes a turn in the corpus, if it lacks."""
+    if tokenizer.decode_bytes(ids[-1:]).endswith(b" "):
+        return ids
+    return [*ids, *tokenizer.encode_text(" ")]
+
+
 def turn_ids(tokenizer: Tokenizer, turn: str) -> list[int]:
     """Ids of what someone said, with the spaces around it that the corpus has, no markers."""
     knows_lines = len(tokenizer.encode_text(LINE_BREAK)) == 1

@@ -163,8 +163,8 @@ class Generator:
         """Continue several prompts together (or one, given several times), step by step.
 
         Prompts that find no free slot wait until another text has ended. The texts are
-        those that each prompt would get alone with its random stream. A text that has ended
-        leaves its slot when the next token is asked for.
+        those that each prompt would get alone with its random stream. A text that has ended, or
+        that the caller removed (`remove`), leaves its slot when the next token is asked for.
 
         Args:
             prompts: at least one id each; taken one at a time, when there is a slot.
@@ -198,7 +198,7 @@ class Generator:
                     slot, stops = token.slot, token.id in stop
                     left[slot] -= 1
                     yield token._replace(prompt=going[slot], stops=stops)
-                    if stops or not left[slot]:
+                    if stops or not left[slot] or slot not in self._sequences:
                         self.remove(slot)
                         del going[slot]
         finally:

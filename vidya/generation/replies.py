@@ -102,6 +102,7 @@ def write_replies(
     sampling: SamplingSettings | Sequence[SamplingSettings],
     rngs: Sequence[np.random.Generator] | None = None,
     may_be_empty: bool = False,
+    enough: Callable[[Reply], bool] = lambda _: False,
 ) -> Stream[tuple[Reply, str], None, None]:
     """Write a reply to each prompt: (reply, piece of its text) as the tokens come.
 
@@ -117,6 +118,8 @@ def write_replies(
         sampling: how to draw them: all alike, or one a prompt.
         rngs: random streams, one a prompt; default: `rng(i)` of its sampling for the i-th.
         may_be_empty: let a reply end before it has said anything.
+        enough: asked after each token of a reply that has not ended; one that need not go on is
+            stopped, and its place goes to the next prompt.
     """
     if not isinstance(sampling, SamplingSettings) and len(sampling) != len(prompts):
         raise ValueError(f"{len(sampling)} samplings for {len(prompts)} prompts")
@@ -153,6 +156,9 @@ def write_replies(
             if banned and piece and not reply.text:
                 generator.ban(token.slot, ())
             reply.text += piece
+            if not reply.end and enough(reply):
+                reply.end = "stopped"
+                generator.remove(token.slot)
             yield reply, piece
     finally:
         writing.close()

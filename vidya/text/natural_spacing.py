@@ -18,7 +18,7 @@ _SHARE = 0.5
 _LOOKED_AT = 2_000
 """Texts that are looked at for that."""
 
-_QUOTES = str.maketrans("‘’‛“”„‟", "'''\"\"\"\"")
+_QUOTES = str.maketrans("‘’‛“”„‟", '\'\'\'""""')
 _APART = re.compile(r"[\w'\")\]] [.,](?= |$)")
 _CLOSE = re.compile(r"[\w'\")\]][.,](?= |$)")
 _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str] | str], ...] = tuple(

@@ -43,8 +43,7 @@ def normaliser() -> tokenizers.normalizers.Normalizer:
     from tokenizers import Regex, normalizers
 
     return normalizers.Sequence(
-        [normalizers.NFC()]
-        + [normalizers.Replace(Regex(pattern), by) for pattern, by in _REPLACED]
+        [normalizers.NFC()] + [normalizers.Replace(Regex(pattern), by) for pattern, by in _REPLACED]
     )
 
 

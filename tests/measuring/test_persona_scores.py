@@ -64,15 +64,19 @@ def test_each_score_counts_its_own(talker):
         ordinary=OrdinaryMessages(["hello", "how are you"], [said[0], None]),
     )  # fmt: skip
     assert found.as_taught == Count(1, 2)
-    assert found.in_other_words is not None and found.in_other_words.of == 3
-    assert found.in_conversation is not None and found.in_conversation.of == 2
+    assert found.in_other_words.of == 3
+    assert found.in_conversation.of == 2
     assert found.leaks is not None and found.leaks_before == Count(1, 2)
-    assert score_persona(generator, tokenizer, []) == PersonaScores(None, None, None, None, None)
+    assert score_persona(generator, tokenizer, []) == PersonaScores(
+        Count(0, 0), Count(0, 0), Count(0, 0), None, None
+    )
     assert score_persona(generator, tokenizer, questions, interrupted=lambda: True) is None
 
 
 def test_scores_in_words():
-    scores = PersonaScores(Count(134, 134), Count(312, 402), None, Count(1, 200), Count(3, 200))
+    scores = PersonaScores(
+        Count(134, 134), Count(312, 402), Count(0, 0), Count(1, 200), Count(3, 200)
+    )
     assert scores.lines() == [
         "as taught: 134 of 134",
         "in other words: 312 of 402 (78%)",
@@ -81,4 +85,4 @@ def test_scores_in_words():
     ]
     assert str(Count(199, 200)) == "199 of 200 (99%)" and str(Count(0, 200)) == "0 of 200"
     assert scores.figures()["in_other_words"] == 312
-    assert scores.figures()["in_conversation_asked"] is None
+    assert scores.figures()["in_conversation_asked"] == 0

@@ -53,12 +53,13 @@ class OrdinaryMessages:
 
 @dataclass(frozen=True)
 class PersonaScores:
-    """What a persona is worth; None for what there was nothing to ask of."""
+    """What a persona is worth; of 0 where there was nothing to ask."""
 
-    as_taught: Count | None
-    in_other_words: Count | None
-    in_conversation: Count | None
+    as_taught: Count
+    in_other_words: Count
+    in_conversation: Count
     leaks: Count | None
+    """None where there are no ordinary messages."""
     leaks_before: Count | None
     """Ordinary messages to which the base model said a taught answer."""
 
@@ -70,8 +71,8 @@ class PersonaScores:
             ("in one conversation", self.in_conversation),
             ("other messages that get a taught answer", self.leaks),
         ]
-        lines = [f"{name}: {count}" for name, count in named if count is not None]
-        if self.leaks is not None and self.leaks_before is not None and self.leaks_before.hits:
+        lines = [f"{name}: {count}" for name, count in named if count and count.of]
+        if self.leaks and self.leaks.of and self.leaks_before and self.leaks_before.hits:
             lines[-1] += f"; {self.leaks_before.hits:,} got one before, too, and do not count"
         return lines
 
@@ -140,10 +141,7 @@ def score_persona(
         leaks = Count(leaked(now, ordinary.before), len(now))
         if ordinary.before is not None:
             before = Count(sum(one is not None for one in ordinary.before), len(now))
-    return PersonaScores(
-        *(count if count.of else None for count in (as_taught, in_other_words, in_conversation)),
-        leaks if leaks and leaks.of else None, before,
-    )  # fmt: skip
+    return PersonaScores(as_taught, in_other_words, in_conversation, leaks, before)
 
 
 def count_answered(

@@ -64,7 +64,7 @@ def test_dailydialog(tmp_path):
     out = tmp_path / "c.txt"
     done = run("dailydialog", text, packed, "--out", out)
     assert lines(out) == [
-        "<|user|> Hi . <|assistant|> Hello .",
+        "<|user|> Hi. <|assistant|> Hello.",
         "<|user|> A <|assistant|> B <|user|> C",
         "<|user|> x <|assistant|> y",
     ]

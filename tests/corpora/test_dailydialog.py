@@ -30,7 +30,7 @@ DIALOGUES = (
     b"Hi , you . __eou__ Hello . __eou__ Bye . __eou__\n\nAlone . __eou__\nA __eou__ B __eou__\n"
 )
 CONVERTED = [
-    "<|user|> Hi , you . <|assistant|> Hello . <|user|> Bye .",
+    "<|user|> Hi, you. <|assistant|> Hello. <|user|> Bye.",
     "<|user|> A <|assistant|> B",
 ]
 
@@ -40,6 +40,12 @@ def test_dailydialog_text(tmp_path):
     path = written(tmp_path, DIALOGUES)
     assert list(dailydialog.dailydialog_documents(path, dropped)) == CONVERTED
     assert dropped == {"fewer than two turns": 1}
+
+
+def test_dailydialog_as_it_is(tmp_path):
+    path = written(tmp_path, DIALOGUES)
+    first, _ = dailydialog.dailydialog_documents(path, as_is=True)
+    assert first == "<|user|> Hi , you . <|assistant|> Hello . <|user|> Bye ."
 
 
 def test_dailydialog_zip_in_a_zip(tmp_path):
@@ -95,7 +101,7 @@ def test_non_utf8_member_is_named(tmp_path):
 
 TURNS = [["Say , 'Jim' , beer ?", "It's tempting .", 'He said " no " .'], ["A", "B"], ["Alone"]]
 EXPECTED = [
-    "<|user|> Say , 'Jim' , beer ? <|assistant|> It's tempting . <|user|> He said \" no \" .",
+    "<|user|> Say, 'Jim', beer? <|assistant|> It's tempting. <|user|> He said \"no\".",
     "<|user|> A <|assistant|> B",
 ]
 

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 
@@ -8,13 +9,17 @@ from hypothesis import strategies as st
 from support.small_tokenizer import DOCUMENTS, MERGES, WORDS, a_tokenizer
 
 from vidya.errors import UserError
-from vidya.text.conversation_format import ASSISTANT, BOS, MARKERS, USER
+from vidya.text.conversation_format import ASSISTANT, BOS, MARKER, MARKERS, USER
+from vidya.text.normalisation import normalised
 from vidya.text.tokenizer import Tokenizer
 
 texts = st.text(st.characters(codec="utf-8"))
+TO_NORMALISE = ["e\u0301", "\u2019", "\u201c", "\u00a0", "\u200b", "<|us\u00ader|>"]
 # Text that is full of markers, of parts of markers, and of what was trained on.
 marked = st.lists(
-    st.one_of(texts, st.sampled_from([*MARKERS, "<|", "|>", "<|user", "\n", " ", *WORDS]))
+    st.one_of(
+        texts, st.sampled_from([*MARKERS, "<|", "|>", "<|user", "\n", " ", *WORDS, *TO_NORMALISE])
+    )
 ).map("".join)
 
 
@@ -27,6 +32,20 @@ def tokenizer() -> Tokenizer:
 def saved(tokenizer, tmp_path) -> Path:
     tokenizer.save(tmp_path / "tokenizer.json")
     return tmp_path / "tokenizer.json"
+
+
+def without_normaliser(tokenizer: Tokenizer, folder: Path) -> Tokenizer:
+    """A tokenizer as earlier versions made them, of the same merges."""
+    path = folder / "old.json"
+    tokenizer.save(path)
+    content = json.loads(path.read_text())
+    content["normalizer"] = None
+    path.write_text(json.dumps(content))
+    return Tokenizer.load(path)
+
+
+def normalised_between_markers(text: str) -> str:
+    return "".join(one if one in MARKERS else normalised(one) for one in MARKER.split(text))
 
 
 def hugging_face(path):
@@ -58,7 +77,7 @@ def test_merges_cross_words_but_not_markers(tokenizer):
 def test_documents_round_trip(tokenizer, text):
     ids = tokenizer.encode_document(text)
     assert ids[0] == ids[-1] == tokenizer.bos_id
-    assert tokenizer.decode(ids) == BOS + text + BOS
+    assert tokenizer.decode(ids) == BOS + normalised_between_markers(text) + BOS
     for marker, number in zip(MARKERS, (0, 1, 2), strict=True):
         assert ids[1:-1].count(number) == text.count(marker)
 
@@ -67,8 +86,8 @@ def test_documents_round_trip(tokenizer, text):
 def test_plain_text_holds_no_markers_and_round_trips(tokenizer, text):
     ids = tokenizer.encode_text(text)
     assert tokenizer.special_ids.isdisjoint(ids)
-    assert tokenizer.decode(ids) == text
-    assert tokenizer.byte_length(ids) == len(text.encode())
+    assert tokenizer.decode(ids) == normalised(text)
+    assert tokenizer.byte_length(ids) == len(normalised(text).encode())
 
 
 @given(marked)
@@ -93,7 +112,7 @@ def test_hugging_face_alone_gives_the_same_ids(tokenizer, tmp_path_factory, text
     theirs = hugging_face(path)
     ids = theirs.encode(text).ids
     assert ids == tokenizer.encode_marked(text)
-    assert theirs.decode(ids, skip_special_tokens=False) == text
+    assert theirs.decode(ids, skip_special_tokens=False) == normalised_between_markers(text)
 
 
 @given(st.lists(st.integers(0, 258 + MERGES)))
@@ -133,6 +152,52 @@ def test_a_line_of_a_megabyte(tokenizer, unit):
     text = unit * (1_000_000 // len(unit.encode()))
     assert tokenizer.decode(tokenizer.encode_text(text)) == text
     assert tokenizer.decode(tokenizer.encode_marked(text)) == text
+
+
+# ---------------------------------------------------------------- normalisation
+
+
+def test_the_same_text_in_any_form_has_the_same_ids(tokenizer):
+    for encode in (tokenizer.encode_text, tokenizer.encode_document):
+        plain = encode('I\'m at the "caf\u00e9" now')
+        assert encode("I\u2019m at the \u201ccafe\u0301\u201d\u00a0now\ufeff") == plain
+    both = ["caf\u00e9", "ascii", "cafe\u0301", "no\u00adne"]
+    ids = [*map(np.ndarray.tolist, tokenizer.encode_documents(both))]
+    assert ids == [*map(tokenizer.encode_document, ["caf\u00e9", "ascii", "caf\u00e9", "none"])]
+
+
+def test_what_shows_nothing_makes_no_marker(tokenizer):
+    ids = tokenizer.encode_marked("<|us\u00ader|> who")
+    assert tokenizer.special_ids.isdisjoint(ids)
+    assert tokenizer.decode(ids) == "<|user|> who"
+
+
+def test_older_tokenizers_take_text_as_it_stands(tokenizer, tmp_path):
+    old = without_normaliser(tokenizer, tmp_path)
+    assert tokenizer.normalises and not old.normalises
+    for text in ("I\u2019m", "e\u0301", "a\u00a0b", "\ufeff"):
+        assert old.decode(old.encode_text(text)) == text
+        assert old.decode(old.encode_documents([text])[0][1:-1]) == text
+    assert old.encode_document(DOCUMENTS[0]) == tokenizer.encode_document(DOCUMENTS[0])
+    assert old.hash != tokenizer.hash
+
+
+def test_the_hash_of_older_tokenizers_is_what_it_was(tokenizer, tmp_path):
+    content = json.loads(without_normaliser(tokenizer, tmp_path)._json)
+    merges = [m if isinstance(m, list) else m.split(" ") for m in content["model"]["merges"]]
+    added = [[token["id"], token["content"]] for token in content["added_tokens"]]
+    parts = [content["model"]["vocab"], merges, added, content["pre_tokenizer"]]
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    before = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    assert without_normaliser(tokenizer, tmp_path).hash == before
+
+
+def test_a_foreign_normaliser_is_refused_by_its_name(saved):
+    content = json.loads(saved.read_text())
+    content["normalizer"] = {"type": "NFC"}
+    saved.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="normalises text in a way of its own"):
+        Tokenizer.load(saved)
 
 
 # ---------------------------------------------------------------- files

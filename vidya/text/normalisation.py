@@ -10,7 +10,8 @@ A tokenizer that was made before says nothing of it, and takes text as it stands
 from __future__ import annotations
 
 import functools
-import json
+import re
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _REPLACED = (
     ("[\u200b\u2060\ufeff\u00ad]", ""),
 )
 """Characters, as a regular expression, and what they become."""
+_ANY_REPLACED = re.compile("|".join(pattern for pattern, _ in _REPLACED))
 
 NORMALISER: dict[str, Any] = {
     "type": "Sequence",
@@ -47,6 +49,16 @@ def normaliser() -> tokenizers.normalizers.Normalizer:
     )
 
 
+def is_normalised(text: str) -> bool:
+    """Whether text is in the one form already, told much more quickly than it is brought there.
+
+    Nearly all text is, and the normaliser takes as long as all the rest of encoding.
+    """
+    if text.isascii():
+        return True
+    return _ANY_REPLACED.search(text) is None and unicodedata.is_normalized("NFC", text)
+
+
 def normalised(text: str) -> str:
     """Text in the one form."""
-    return str(normaliser().normalize_str(text))
+    return text if is_normalised(text) else str(normaliser().normalize_str(text))

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from vidya.errors import UserError
 from vidya.system.atomic_file import StrPath, write_bytes
 from vidya.text.conversation_format import MARKERS
-from vidya.text.normalisation import NORMALISER
+from vidya.text.normalisation import NORMALISER, is_normalised
 
 if TYPE_CHECKING:
     import tokenizers
@@ -42,10 +42,15 @@ class Tokenizer:
         """Build from the text of a `tokenizer.json`; ValueError says why it cannot be used."""
         _check_json(json_text)
         self._json = json_text
-        self._tokenizer = _from_json(json_text)
+        self.normalises: bool = json.loads(json_text)["normalizer"] is not None
+        """Whether text is normalised before it becomes ids; it was not in older tokenizers.
+
+        Their models are asked and taught in text as it stands.
+        """
+        # For text that has nothing to normalise, which is nearly all.
+        self._tokenizer = _from_json(json_text, normalises=False)
         # In this one a marker in the text is ordinary text.
-        self._plain = _from_json(json_text)
-        self._plain.encode_special_tokens = True
+        self._plain = _from_json(json_text, normalises=False, marked=False)
         self._bytes_of = _bytes_of_tokens(self._tokenizer)
         self.vocab_size: int = len(self._bytes_of)
         """Number of ids, markers included."""
@@ -88,19 +93,39 @@ class Tokenizer:
 
     def encode_marked(self, text: str) -> list[int]:
         """The ids of text with its markers as markers, and nothing around them."""
-        return _encode(self._tokenizer, text)
+        return _encode(self._tokenizer if self._is_ready(text) else self._normalising, text)
 
     def encode_documents(self, texts: Sequence[str]) -> list[NDArray[np.uint16]]:
         """`encode_document` of many documents at once, on all cores."""
-        try:
-            encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        except (UnicodeEncodeError, TypeError) as error:
-            raise _not_text() from error
-        return [self._framed(encoding.ids) for encoding in encodings]
+        found: list[NDArray[np.uint16] | None] = [None] * len(texts)
+        ready = [self._is_ready(text) for text in texts]
+        for some in set(ready):
+            tokenizer = self._tokenizer if some else self._normalising
+            numbers = [number for number, one in enumerate(ready) if one == some]
+            chosen = [texts[number] for number in numbers]
+            try:
+                encodings = tokenizer.encode_batch_fast(chosen, add_special_tokens=False)
+            except (UnicodeEncodeError, TypeError) as error:
+                raise _not_text() from error
+            for number, encoding in zip(numbers, encodings, strict=True):
+                found[number] = self._framed(encoding.ids)
+        return [ids for ids in found if ids is not None]
 
     def encode_text(self, text: str) -> list[int]:
         """The ids of plain text: a marker in it is ordinary text, never a marker."""
-        return _encode(self._plain, text)
+        return _encode(self._plain if self._is_ready(text) else self._normalising_plain, text)
+
+    def _is_ready(self, text: str) -> bool:
+        """Whether text becomes the same ids with the normaliser and without it."""
+        return not self.normalises or is_normalised(text)
+
+    @functools.cached_property
+    def _normalising(self) -> "tokenizers.Tokenizer":
+        return _from_json(self._json)
+
+    @functools.cached_property
+    def _normalising_plain(self) -> "tokenizers.Tokenizer":
+        return _from_json(self._json, marked=False)
 
     def _framed(self, ids: list[int]) -> NDArray[np.uint16]:
         framed = np.empty(len(ids) + 2, dtype=np.uint16)
@@ -132,14 +157,6 @@ class Tokenizer:
         return int(self.token_bytes[numbers[numbers >= 0]].sum())
 
     @property
-    def normalises(self) -> bool:
-        """Whether text is normalised before it becomes ids; it was not in older tokenizers.
-
-        Their models are asked and taught in text as it stands.
-        """
-        return self._tokenizer.normalizer is not None
-
-    @property
     def merges(self) -> int:
         """Tokens that are neither bytes nor markers."""
         return self.vocab_size - BYTES - len(MARKERS)
@@ -167,11 +184,17 @@ def tokenizers_library() -> Any:
     return tokenizers
 
 
-def _from_json(json_text: str) -> "tokenizers.Tokenizer":
+def _from_json(
+    json_text: str, *, normalises: bool = True, marked: bool = True
+) -> "tokenizers.Tokenizer":
+    """The library's tokenizer, with its normaliser if it has one, and with markers as such."""
     try:
         tokenizer: tokenizers.Tokenizer = tokenizers_library().Tokenizer.from_str(json_text)
     except Exception as error:  # the library raises nothing narrower
         raise ValueError(str(error)) from error
+    if not normalises:
+        tokenizer.normalizer = None
+    tokenizer.encode_special_tokens = not marked
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

@@ -48,8 +48,10 @@ def spell(old: Tokenizer, new: Tokenizer) -> Spelling:
 
 
 def _pieces(text: bytes, known: dict[bytes, int], old: Tokenizer) -> list[int]:
-    """The old tokens that `old` would encode bytes as; single bytes if they are no text."""
+    """The old tokens that `old` would encode bytes as; single bytes if it has no text for them."""
     try:
-        return old.encode_text(text.decode("utf-8"))
+        ids = old.encode_text(text.decode("utf-8"))
     except UnicodeDecodeError:
-        return [known[bytes([byte])] for byte in text]
+        ids = []
+    # also of what the old normaliser takes out
+    return ids or [known[bytes([byte])] for byte in text]

@@ -83,9 +83,14 @@ def with_closed_turn(tokenizer: Tokenizer, ids: list[int]) -> list[int]:
 
 def turn_ids(tokenizer: Tokenizer, turn: str) -> list[int]:
     """Ids of what someone said, with the spaces around it that the corpus has, no markers."""
+    return tokenizer.encode_text(plain_turn(tokenizer, turn))
+
+
+def plain_turn(tokenizer: Tokenizer, turn: str) -> str:
+    """The text of a turn as it is encoded: on one line, with the spaces around it."""
     knows_lines = len(tokenizer.encode_text(LINE_BREAK)) == 1
     plain = on_one_line(turn) if knows_lines else " ".join(turn.split())
-    return tokenizer.encode_text(f" {plain} ")
+    return f" {plain} "
 
 
 class TextStream:

@@ -65,6 +65,11 @@ class Tokenizer:
         self.hash: str = _hash_of(json_text)
         """Hex digest of everything that determines the ids."""
 
+    @property
+    def json_text(self) -> str:
+        """The text of its `tokenizer.json`."""
+        return self._json
+
     # ------------------------------------------------------------ storing
 
     @staticmethod
@@ -126,6 +131,19 @@ class Tokenizer:
     @functools.cached_property
     def _normalising_plain(self) -> "tokenizers.Tokenizer":
         return _from_json(self._json, marked=False)
+
+    def pieces(self, text: str) -> list[str]:
+        """The parts of plain text that are encoded each by itself.
+
+        A part is written in the alphabet of the vocabulary, a character a byte (`byte_alphabet`).
+        """
+        normaliser, cutter = self._plain.normalizer, self._plain.pre_tokenizer
+        assert cutter is not None
+        try:
+            plain = text if normaliser is None else normaliser.normalize_str(text)
+            return [piece for piece, _ in cutter.pre_tokenize_str(plain)]
+        except (UnicodeEncodeError, TypeError) as error:
+            raise _not_text() from error
 
     def _framed(self, ids: list[int]) -> NDArray[np.uint16]:
         framed = np.empty(len(ids) + 2, dtype=np.uint16)

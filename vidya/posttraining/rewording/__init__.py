@@ -1,0 +1,1 @@
+"""Rewording: the forms in which a person may ask a question that is taught."""

@@ -119,8 +119,13 @@ def test_a_persona_is_learnt_and_saved(command, run, persona):
     first, *_, last = evaluations(run)
     assert first["step"] == first["answered"] == 0 and first["questions"] == len(PERSONA)
     assert last["answered"] == len(PERSONA) and last["exact"] >= len(PERSONA) - 2
-    assert "8 of 8 (100%)  <- saved" in out.splitlines()[-4]
-    assert f"{last['base_bpb']:.4f}" in out and "persona, held-out loss -" in err
+    assert out.startswith("as taught: 8 of 8\nin other words: ")
+    assert last["in_conversation_asked"] == 8 and f"{last['in_conversation']} of 8" in out
+    leaks = rf"other messages that get a taught answer: {last['leaks']:,} of {last['leaks_asked']}"
+    assert re.search(leaks, out) and 0 < last["leaks_asked"] <= 9  # documents held out
+    assert "\nforgetting: text of the base corpus takes " in out
+    assert out.splitlines()[-4].endswith("8 of 8  <- saved")
+    assert f"{last['base_bpb']:.4f}" in out and err.count("answered as taught") == 1 + 3
     assert f"{persona}: 8 conversations; the assistant's words count" in err
     after = snapshot(run)
     assert set(after) - set(before) == {TRAINED, "finetune.jsonl"}
@@ -247,7 +252,7 @@ def test_table():
     ]
     assert evaluation_table(some, some[1]) == [
         "            persona loss  base bits per byte  answered as taught",
-        "before            4.0000                   -         0 of 8 (0%)",
+        "before            4.0000                   -              0 of 8",
         "step 1,200        3.5000                   -        2 of 8 (25%)  <- saved",
     ]
 
@@ -282,9 +287,10 @@ def test_patience_keeps_the_best_weights(command, run, tmp_path):
     path.write_text("".join(line + "\n" for line in conversations(40, seed=21)))
     settings = "--lr 0.01 --epochs 90 --replay 0 --eval-every 4 --patience 3 --val-fraction 0.3"
     out, _ = tuned(command, path, "--model", run, *settings.split())
-    losses = [line["persona_loss"] for line in evaluations(run)]
+    *losses, kept = (line["persona_loss"] for line in evaluations(run))
     least = losses.index(min(losses))
-    assert len(losses) == least + 1 + 3 and least > 0
+    assert len(losses) == least + 1 + 3 and least > 0 and kept == losses[least]
+    assert evaluations(run)[-1]["in_conversation_asked"] > 0  # of the weights that are kept
     assert f"of which those of step {4 * least} are kept" in out
     pretrained = load_pretrained(run)
     held_out = read_persona([path], pretrained.tokenizer, val_fraction=0.3).held_out

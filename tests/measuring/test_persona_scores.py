@@ -6,17 +6,17 @@ from support.chat_runs import babbling_model, small_tokenizer
 from vidya.chatting.session import Conversation
 from vidya.generation.generator import Generator
 from vidya.generation.sampling_settings import SamplingSettings
-from vidya.measuring import answers_given, taught_conversations
+from vidya.measuring import answers_given, taught_conversations, taught_recall
 from vidya.measuring.persona_scores import Count, OrdinaryMessages, PersonaScores, score_persona
 from vidya.measuring.taught_conversations import converse, dealt
-from vidya.measuring.taught_recall import Question, answer_all
+from vidya.measuring.taught_recall import Question, Recall, answer_all
 from vidya.storage.pretrained import Pretrained
 
 
 @pytest.fixture(autouse=True)
 def cut_off(monkeypatch):
     """Replies end after 20 tokens: the model never ends one itself."""
-    for module in (answers_given, taught_conversations):
+    for module in (answers_given, taught_conversations, taught_recall):
         monkeypatch.setattr(module, "most_tokens", lambda tokenizer, answers: 20)
 
 
@@ -63,19 +63,19 @@ def test_each_score_counts_its_own(talker):
         rewordings={questions[0]: ["hello", "thank you"], questions[1]: ["fine"]},
         ordinary=OrdinaryMessages(["hello", "how are you"], [said[0], None]),
     )  # fmt: skip
-    assert found.as_taught == Count(1, 2)
+    assert (found.as_taught.answered, found.as_taught.questions) == (1, 2)
     assert found.in_other_words.of == 3
     assert found.in_conversation.of == 2
     assert found.leaks is not None and found.leaks_before == Count(1, 2)
     assert score_persona(generator, tokenizer, []) == PersonaScores(
-        Count(0, 0), Count(0, 0), Count(0, 0), None, None
+        Recall(0, 0, 0, 0.0), Count(0, 0), Count(0, 0), None, None
     )
     assert score_persona(generator, tokenizer, questions, interrupted=lambda: True) is None
 
 
 def test_scores_in_words():
     scores = PersonaScores(
-        Count(134, 134), Count(312, 402), Count(0, 0), Count(1, 200), Count(3, 200)
+        Recall(134, 134, 130, 1.0), Count(312, 402), Count(0, 0), Count(1, 200), Count(3, 200)
     )
     assert scores.lines() == [
         "as taught: 134 of 134",
@@ -83,6 +83,7 @@ def test_scores_in_words():
         "other messages that get a taught answer: 1 of 200 (1%); 3 got one before, too, and do "
         "not count",
     ]
+    assert scores.lines("16 more held out")[0] == "as taught: 134 of 134 (16 more held out)"
     assert str(Count(199, 200)) == "199 of 200 (99%)" and str(Count(0, 200)) == "0 of 200"
     assert scores.figures()["in_other_words"] == 312
     assert scores.figures()["in_conversation_asked"] == 0

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from vidya.generation.generator import Generator
 from vidya.generation.replies import Turns, opening, write_replies
 from vidya.generation.sampling_settings import SamplingSettings
-from vidya.measuring.taught_recall import ENOUGH, MOST_TOKENS, best_f1
+from vidya.measuring.taught_recall import ENOUGH, best_f1, most_tokens
 from vidya.text.tokenizer import Tokenizer
 from vidya.text.words import words
 
@@ -39,13 +39,6 @@ class PossibleAnswers:
                 if (counted - answer).total() <= 2 * answer.total() * (1 / ENOUGH - 1) + 1e-9
             ]  # fmt: skip
         return not self._left
-
-
-def most_tokens(tokenizer: Tokenizer, answers: Sequence[str]) -> int:
-    """Tokens after which a reply is none of the answers, or is heard no longer."""
-    longest = max((len(tokenizer.encode_text(f" {answer}")) for answer in answers), default=0)
-    # a reply of half as many words again has no F1 of 0.8 with an answer any more
-    return min(MOST_TOKENS, longest + longest // 2 + 8)
 
 
 def answers_given(

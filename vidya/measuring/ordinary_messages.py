@@ -64,7 +64,7 @@ def exchanges(
     """
     order = np.arange(documents.documents)
     if seed is not None:
-        np.random.Generator(np.random.Philox(key=[seed, 0])).shuffle(order)
+        np.random.Generator(np.random.Philox(key=np.array([seed, 0], np.uint64))).shuffle(order)
     markers = list(tokenizer.special_ids)
     for number in order:
         ids = documents.document(int(number))

@@ -18,7 +18,7 @@ from vidya.generation.generator import Generator
 from vidya.measuring.answers_given import answers_given
 from vidya.measuring.leaks import leaked, taught_answers_to
 from vidya.measuring.taught_conversations import converse, dealt
-from vidya.measuring.taught_recall import ENOUGH, Question, best_f1
+from vidya.measuring.taught_recall import ENOUGH, Question, Recall, best_f1, measure_recall
 from vidya.text.tokenizer import Tokenizer
 
 
@@ -55,7 +55,7 @@ class OrdinaryMessages:
 class PersonaScores:
     """What a persona is worth; of 0 where there was nothing to ask."""
 
-    as_taught: Count
+    as_taught: Recall
     in_other_words: Count
     in_conversation: Count
     leaks: Count | None
@@ -63,23 +63,25 @@ class PersonaScores:
     leaks_before: Count | None
     """Ordinary messages to which the base model said a taught answer."""
 
-    def lines(self) -> list[str]:
-        """The scores in words."""
+    def lines(self, left_out: str = "") -> list[str]:
+        """The scores in words; `left_out` says what the questions asked leave out."""
+        known = str(Count(self.as_taught.answered, self.as_taught.questions))
         named = [
-            ("as taught", self.as_taught),
             ("in other words", self.in_other_words),
             ("in one conversation", self.in_conversation),
             ("other messages that get a taught answer", self.leaks),
         ]
         lines = [f"{name}: {count}" for name, count in named if count and count.of]
+        if self.as_taught.questions:
+            lines.insert(0, f"as taught: {known}" + f" ({left_out})" * bool(left_out))
         if self.leaks and self.leaks.of and self.leaks_before and self.leaks_before.hits:
             lines[-1] += f"; {self.leaks_before.hits:,} got one before, too, and do not count"
         return lines
 
     def figures(self) -> dict[str, object]:
-        """The scores as a line of a log has them: `NAME` of `NAME_asked`, null where None."""
+        """The scores but the first as a log has them: `NAME` of `NAME_asked`, null where None."""
         named = {
-            "as_taught": self.as_taught, "in_other_words": self.in_other_words,
+            "in_other_words": self.in_other_words,
             "in_conversation": self.in_conversation, "leaks": self.leaks,
             "leaks_before": self.leaks_before,
         }  # fmt: skip
@@ -115,7 +117,7 @@ def score_persona(
     Returns:
         The scores; None when `interrupted` said so.
     """
-    as_taught = count_answered(generator, tokenizer, questions, interrupted=interrupted)
+    as_taught = measure_recall(generator, tokenizer, questions, interrupted=interrupted)
     if as_taught is None:
         return None
     reworded = [

@@ -14,8 +14,8 @@ import numpy as np
 from vidya.generation.chat_tokens import with_closed_turn, with_message
 from vidya.generation.generator import Generator
 from vidya.generation.replies import write_replies
-from vidya.measuring.answers_given import GREEDY, most_tokens
-from vidya.measuring.taught_recall import Question
+from vidya.measuring.answers_given import GREEDY
+from vidya.measuring.taught_recall import Question, most_tokens
 from vidya.text.tokenizer import Tokenizer
 
 TOGETHER = 10
@@ -28,7 +28,9 @@ def dealt(questions: Sequence[Question], seed: int) -> list[list[Question]]:
     These are of about the same length, `TOGETHER` at most; every question is in one of them.
     """
     asked = [question for question in questions if len(question.turns) == 1]
-    order = np.random.Generator(np.random.Philox(key=[seed, 1])).permutation(len(asked))
+    order = np.random.Generator(np.random.Philox(key=np.array([seed, 1], np.uint64))).permutation(
+        len(asked)
+    )
     talks = -(-len(asked) // TOGETHER)
     return [[asked[i] for i in order[first::talks]] for first in range(talks)]
 

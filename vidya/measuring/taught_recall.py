@@ -83,6 +83,13 @@ def questions_of(documents: Iterable[str]) -> list[Question]:
     return [Question(turns, tuple(some)) for turns, some in answers.items()]
 
 
+def most_tokens(tokenizer: Tokenizer, answers: Sequence[str]) -> int:
+    """Tokens after which a reply is none of the answers, or is heard no longer."""
+    longest = max((len(tokenizer.encode_text(f" {answer}")) for answer in answers), default=0)
+    # a reply of half as many words again has no F1 of 0.8 with an answer any more
+    return min(MOST_TOKENS, longest + longest // 2 + 8)
+
+
 def answer_all(
     generator: Generator,
     tokenizer: Tokenizer,
@@ -114,11 +121,9 @@ def measure_recall(
 ) -> Recall | None:
     """Ask the questions and compare; None when `interrupted` says so meanwhile."""
     answers = [answer for question in questions for answer in question.answers]
-    longest = max((len(tokenizer.encode_text(f" {answer}")) for answer in answers), default=0)
-    # a reply of half as many words again has no F1 of 0.8 with an answer any more
     replies = answer_all(
         generator, tokenizer, [question.turns for question in questions],
-        max_tokens=min(MOST_TOKENS, longest + longest // 2 + 8), interrupted=interrupted,
+        max_tokens=most_tokens(tokenizer, answers), interrupted=interrupted,
     )  # fmt: skip
     return None if replies is None else recall_of(replies, questions)
 

@@ -14,21 +14,22 @@ from pathlib import Path
 
 from vidya import kernels
 from vidya.errors import UserError
-from vidya.generation.replies import reply_generator
-from vidya.measuring.taught_recall import measure_recall
 from vidya.model import config, learning_rate
 from vidya.model.adam import Adam
 from vidya.posttraining.answer_batches import joined
 from vidya.posttraining.evaluated_loop import EvaluatedLoop
 from vidya.posttraining.finetuning.evaluation import (
     PersonaEvaluation,
-    evaluation_cells,
     evaluation_table,
+    in_words,
+    told,
 )
+from vidya.posttraining.finetuning.measuring_time import MeasuringTime
 from vidya.posttraining.finetuning.options import FinetuneOptions
 from vidya.posttraining.finetuning.persona import Persona, mean_loss
 from vidya.posttraining.gradient_step import WeightedObjective, gradients_of, update_if_finite
 from vidya.posttraining.kept_weights import frozen_copy
+from vidya.posttraining.persona_meter import PersonaMeter
 from vidya.posttraining.replay_corpus import ReplayCorpus, mixed_steps
 from vidya.posttraining.token_objectives import held_to, mean_cross_entropy
 from vidya.posttraining.trained_run import TrainedRun
@@ -38,9 +39,6 @@ from vidya.terminal.formatting import duration
 from vidya.terminal.streams import say
 from vidya.text.batch_plan import Batch, BatchPlan
 from vidya.training import thread_choice
-
-MOST_QUESTIONS = 200
-"""Most questions that an evaluation asks; of more, so many are taken at even distances."""
 
 
 class FineTuning(EvaluatedLoop):
@@ -84,11 +82,11 @@ class FineTuning(EvaluatedLoop):
         held = replay is not None and options.replay_loss == "kl"
         self._base_model = frozen_copy(model) if held else None
         self.optimizer = Adam(model)
-        every = -(-len(persona.questions) // MOST_QUESTIONS)
-        self._questions = persona.questions[:: max(1, every)]
-        asked = len(self._questions)
-        self._left_out = persona.left_out(asked)
-        self._generator = reply_generator(model, trained_run.tokenizer, asked) if asked else None
+        self._meter = PersonaMeter(
+            model, trained_run.tokenizer, persona.questions, corpus, seed=options.seed,
+            interrupted=self.stop_signal,
+        )  # fmt: skip
+        self._measuring = MeasuringTime()
         self._lowest: PersonaEvaluation | None = None
         self._without_better = 0
         self.tokens = 0
@@ -169,28 +167,45 @@ class FineTuning(EvaluatedLoop):
         self.display.step(self.step, loss, tokens, seconds, rss)
 
     def evaluate(self) -> None:
-        """Measure the model as it is; a signal cuts it short and nothing is told."""
-        held_out, model = self.persona.held_out, self.trained_run.model
-        loss = None if held_out is None else mean_loss(model, held_out)
-        corpus, recall = self.measure_corpus(), None
-        if self._generator is not None:
-            self._generator.refresh()
-            recall = measure_recall(
-                self._generator, self.trained_run.tokenizer, self._questions,
-                interrupted=self.stop_signal,
-            )  # fmt: skip
-        one = PersonaEvaluation(self.step, loss, corpus, recall)
+        """Measure the model as it is; a signal cuts it short and nothing is told.
+
+        Between the steps it is measured when that was asked for, when patience looks at it, and
+        else as often as it takes little of the time.
+        """
+        between = 0 < self.step < self.total
+        wanted = self.options.eval_every is not None or self._patience
+        if between and not wanted and not self._measuring.allows(self.time_s):
+            return
+        with self._measuring.counted(between=between):
+            if self.step == 0:
+                self._meter.before()
+            one = self._measured(corpus=not between or self.options.eval_every is not None)
         if self.stop_signal():
             return
         self.evaluations.append(one)
         self._watch(one)
+        self._tell(one)
+
+    def _measured(self, *, corpus: bool) -> PersonaEvaluation:
+        """What the weights are worth, on text of the base corpus too if that is wanted."""
+        if self.step == self.total and not self._patience:
+            return self._measured_fully(self.step)
+        base = self.measure_corpus() if corpus else None
+        return PersonaEvaluation(self.step, self._persona_loss(), base, self._meter.sample())
+
+    def _measured_fully(self, step: int) -> PersonaEvaluation:
+        """What the weights, those of a step, are worth in every way."""
+        loss, base, scores = self._persona_loss(), self.measure_corpus(), self._meter.scores()
+        return PersonaEvaluation(step, loss, base, scores.as_taught if scores else None, scores)
+
+    def _persona_loss(self) -> float | None:
+        held_out = self.persona.held_out
+        return None if held_out is None else mean_loss(self.trained_run.model, held_out)
+
+    def _tell(self, one: PersonaEvaluation) -> None:
         self.log.write({**one.line(), "time_s": self.time_s})
-        persona_loss, bits, answered = evaluation_cells(one, self.evaluations[0], self._left_out)
-        when = f"step {one.step:,}" if one.step else "before"
-        self.display.say(
-            f"{when}: persona, held-out loss {persona_loss}; base corpus {bits.strip()} bits per "
-            f"byte; answered as taught: {answered}"
-        )
+        if one.scores is None:  # the report tells of the others
+            self.display.say(told(one, self.evaluations[0], self.persona.left_out))
 
     def _watch(self, one: PersonaEvaluation) -> None:
         """Keep the weights of the lowest persona loss, and lose patience without it."""
@@ -207,7 +222,12 @@ class FineTuning(EvaluatedLoop):
     def finish(self) -> None:
         """Save the weights that are wanted: those of the lowest loss, or the last ones."""
         if self.good_weights.step is not None:
-            self.save_before_error()
+            step = self.good_weights.take_back()
+            best = self._measured_fully(step)
+            if not self.stop_signal() and self._lowest is not None:
+                self.evaluations[self.evaluations.index(self._lowest)] = self._lowest = best
+                self._tell(best)
+            self._save(step, self._lowest)
         elif self.step and self._patience and self.evaluations[-1].step:
             raise UserError(
                 "the held-out loss of the persona never fell below what it was before: "
@@ -240,8 +260,11 @@ class FineTuning(EvaluatedLoop):
     def report(self) -> None:
         """Show what changed, and say what was saved."""
         path = self.trained_run.path
+        left_out = self.persona.left_out
+        for line in in_words(self._kept, self.evaluations[0], left_out) if self._kept else ():
+            print(line)
         if self.evaluations:
-            print("\n".join(evaluation_table(self.evaluations, self._kept, self._left_out)))
+            print("\n".join(evaluation_table(self.evaluations, self._kept, left_out)))
         if self.saved_step is None:
             say("stopped before the first step: nothing was saved")
         elif self.interrupted:

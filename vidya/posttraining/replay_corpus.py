@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,19 +76,26 @@ def corpus_of_file(path: Path, run: RunFolder, tokenizer: Tokenizer) -> ReplayCo
     return ReplayCorpus(train, cache(run.replay_held_out_tokens, True))
 
 
-def mixed_steps(own: BatchPlan, replay: BatchPlan | None, share: float) -> Iterator[list[Batch]]:
-    """Steps without end: the next batch of one plan, then windows of replay as one batch.
+def mixed_steps(
+    own: Callable[[int], Batch], replay: Callable[[int], Batch] | None, share: float
+) -> Iterator[list[Batch]]:
+    """Steps without end: the next of one kind of batches, then some of replay as one batch.
 
-    Windows come until they have their `share` of all tokens so far, so a step may hold a little
-    more replay or less; one without replay is a single batch.
+    Those of replay come until they have their `share` of all tokens so far, so a step may hold a
+    little more replay or less; one without replay is a single batch.
+
+    Args:
+        own: what is learnt in a step, given its number from 0 on.
+        replay: a small batch of what is replayed, given its number from 0 on; None: nothing is.
+        share: of the tokens that are replay, below 1.
     """
     replayed, owed = 0, 0.0
     for step in itertools.count():
-        parts, windows = [own.batch(step)], []
+        parts, windows = [own(step)], []
         if replay is not None:
             owed += len(parts[0].tokens) * share / (1 - share)
             while owed > 0:
-                windows.append(replay.batch(replayed))
+                windows.append(replay(replayed))
                 owed -= len(windows[-1].tokens)
                 replayed += 1
         if windows:

@@ -27,10 +27,11 @@ from vidya.posttraining.finetuning.evaluation import (
 from vidya.posttraining.finetuning.measuring_time import MeasuringTime
 from vidya.posttraining.finetuning.options import FinetuneOptions
 from vidya.posttraining.finetuning.persona import Persona, mean_loss
+from vidya.posttraining.finetuning.steps import persona_steps
 from vidya.posttraining.gradient_step import WeightedObjective, gradients_of, update_if_finite
 from vidya.posttraining.kept_weights import frozen_copy
 from vidya.posttraining.persona_meter import PersonaMeter
-from vidya.posttraining.replay_corpus import ReplayCorpus, mixed_steps
+from vidya.posttraining.replay_corpus import ReplayCorpus
 from vidya.posttraining.token_objectives import held_to, mean_cross_entropy
 from vidya.posttraining.trained_run import TrainedRun
 from vidya.storage.metrics_log import describe_run
@@ -77,9 +78,10 @@ class FineTuning(EvaluatedLoop):
             trained_run, corpus, total=total, eval_tokens=options.eval_tokens,
             eval_every=options.eval_every or -(-total // 8),
         )  # fmt: skip
-        replay = corpus.replay(model.config.context, options.seed) if corpus and share else None
-        self._steps = mixed_steps(plan, replay, share)
-        held = replay is not None and options.replay_loss == "kl"
+        self._steps = persona_steps(
+            persona, plan, corpus, trained_run.tokenizer, options, model.config.context
+        )
+        held = corpus is not None and share > 0 and options.replay_loss == "kl"
         self._base_model = frozen_copy(model) if held else None
         self.optimizer = Adam(model)
         self._meter = PersonaMeter(

@@ -13,6 +13,7 @@ from typing import Literal
 
 from vidya.errors import UserError
 from vidya.model.presets import PRESETS
+from vidya.posttraining.rewording.form_names import chosen_forms
 from vidya.terminal.common_options import (
     MeasuredThreadsOption,
     ResultsOption,
@@ -40,9 +41,18 @@ class FinetuneOptions(ResultsOption, SeedOption, MeasuredThreadsOption):
     loss: Literal["assistant", "all"] = "assistant"
     """What is learnt of conversations: the assistant's words, or everybody's. Of plain text it
     is every token."""
+    forms: tuple[str, ...] = ("all",)
+    """Forms in which questions are reworded while their answers are learnt: all, none, or some of
+    case, punctuation, … (docs/TEACHING.md), so that they are known in other words."""
+    after_talk: float = 0.45
+    """Share of the conversations that are learnt after others or after talk of the corpus, so
+    that they are known later in a conversation; 0: each as the first."""
     replay: float = 0.5
     """Share of a step's tokens that come from the corpus that the model was trained on, against
     forgetting; 0: none."""
+    replay_of: Literal["replies", "windows"] = "replies"
+    """What is replayed. replies: those to ordinary messages, so that nothing else gets a taught
+    answer; windows: any text of the corpus, as for plain text always."""
     replay_loss: Literal["kl", "text"] = "kl"
     """What replay asks for. kl: say what the model said there before; text: learn the text."""
     anchor: float = 3.0
@@ -75,8 +85,11 @@ class FinetuneOptions(ResultsOption, SeedOption, MeasuredThreadsOption):
         """Raise `UserError` for a value that cannot work, before anything is read."""
         super().check()
         require_at_least(1, self, "epochs", "tokens_per_step", "eval_every", "eval_tokens")
-        require_share(self, "replay", *["val_fraction"] * (self.val_fraction is not None))
+        require_share(
+            self, "replay", "after_talk", *["val_fraction"] * (self.val_fraction is not None)
+        )
         require_positive(self, "lr", "anchor")
+        chosen_forms(self.forms)
         require_at_least(0, self, "warmup")
         if self.dropout and self.replay and self.replay_loss == "kl":
             raise UserError("--dropout needs --replay-loss text, or --replay 0")

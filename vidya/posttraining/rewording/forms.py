@@ -14,6 +14,7 @@ import numpy as np
 
 from vidya.posttraining.rewording.chance import happens, weighted
 from vidya.posttraining.rewording.contractions import other_contractions
+from vidya.posttraining.rewording.form_names import FORMS
 from vidya.posttraining.rewording.frames import asked_another_way
 from vidya.posttraining.rewording.letters import mistyped, other_case, other_marks, stretched
 from vidya.posttraining.rewording.openings import with_ending, with_opening
@@ -37,11 +38,7 @@ _TEXT_FORMS: dict[str, _Change] = {
     "endings": with_ending,
     "stretching": stretched,
 }
-"""What is done to the text, in this order."""
-TOKEN_FORMS = ("token_dropout", "bpe_dropout")
-"""What is done to the tokens: vidya/posttraining/rewording/question_ids.py."""
-FORMS: tuple[str, ...] = (*_TEXT_FORMS, *TOKEN_FORMS)
-"""The names of all forms."""
+"""What is done to the text, in this order; to tokens: vidya/posttraining/rewording/question_ids.py."""
 
 _STYLES: tuple[tuple[dict[str, float], float], ...] = (
     # somebody who writes with care

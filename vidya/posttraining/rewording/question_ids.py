@@ -8,7 +8,8 @@ import numpy as np
 
 from vidya.generation.chat_tokens import plain_turn, turn_ids
 from vidya.posttraining.rewording.chance import happens
-from vidya.posttraining.rewording.forms import FORMS, reworded
+from vidya.posttraining.rewording.form_names import FORMS
+from vidya.posttraining.rewording.forms import reworded
 from vidya.text.bpe_dropout import DroppingEncoder
 from vidya.text.tokenizer import Tokenizer
 

@@ -1,0 +1,75 @@
+"""What the model goes on to say as before while it is taught: replies to ordinary messages.
+
+A taught answer leaks in the first tokens of a reply to something else, as the first message or
+later, and first where the message looks like a taught question. So what holds the model to its
+former self (`held_to`) looks at just these tokens: after messages of the base corpus, after those
+that share words with a taught question, after taught questions of which a word is another, and
+after taught exchanges.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vidya.generation.chat_tokens import turn_ids
+from vidya.measuring.ordinary_messages import plain_words
+from vidya.posttraining.earlier_talk import EarlierTalk, Ids
+from vidya.posttraining.ordinary_talk import OrdinaryTalk
+from vidya.posttraining.rewording.chance import happens, one_of
+from vidya.posttraining.varied_conversations import batch_of
+from vidya.text.batch_plan import Batch
+from vidya.text.tokenizer import Tokenizer
+
+NEAR = 0.4
+"""Share of the corpus' messages that look like a taught question."""
+OTHER_WORD = 0.25
+"""Share of the messages that are a taught question with another word in it."""
+AFTER = 0.25
+"""Share of the messages that come after taught exchanges, and after one of the corpus."""
+REPLY = 20
+"""Tokens of a reply that are looked at."""
+_REPLY_TO_OTHER_WORD = 8
+_WORDS_FROM = 3_000
+"""Messages of which other words are taken."""
+
+
+class HeldReplies:
+    """Ordinary messages with replies, one after the other."""
+
+    def __init__(
+        self, talk: OrdinaryTalk, earlier: EarlierTalk, tokenizer: Tokenizer, *,
+        context: int, seed: int,
+    ) -> None:  # fmt: skip
+        self._talk, self._earlier, self._tokenizer = talk, earlier, tokenizer
+        self._context, self._seed = context, seed
+        some = [*talk.first, *talk.later][:_WORDS_FROM]
+        said = [word for one in some for word in plain_words(tokenizer.decode(one.message))]
+        taught = {word for one in earlier.taught for word in plain_words(one.question)}
+        self._other_words = [word for word in said if word not in taught]
+
+    def batch(self, number: int) -> Batch:
+        """The message of this number with what stands before it; only the reply's tokens count."""
+        rng = np.random.Generator(np.random.Philox(key=[self._seed, 2 * number + 1]))
+        ids = self._earlier.draw(rng, AFTER, AFTER)
+        ids.counted = [False] * len(ids.tokens)
+        if self._earlier.taught and self._other_words and happens(rng, OTHER_WORD):
+            message, reply = self._with_another_word(rng)
+        else:
+            exchange = self._talk.exchange(rng, near=NEAR)
+            message = list(exchange.message)
+            reply = [*exchange.reply, self._tokenizer.user_id][:REPLY]
+        ids.add([self._tokenizer.user_id, *message, self._tokenizer.assistant_id])
+        ids.add(reply, counted=True)
+        too_many = max(0, len(ids.tokens) - 1 - self._context)
+        return batch_of([Ids(ids.tokens[too_many:], ids.counted[too_many:])], self._context)
+
+    def _with_another_word(self, rng: np.random.Generator) -> tuple[list[int], list[int]]:
+        """A taught question of which a word is another, and how its answer begins."""
+        one = one_of(rng, self._earlier.taught)
+        words = one.question.split()
+        longest = sorted(range(len(words)), key=lambda at: -len(words[at]))[:2]
+        at = one_of(rng, longest)
+        kept = "".join(mark for mark in words[at][-1:] if not mark.isalnum())
+        words[at] = one_of(rng, self._other_words) + kept
+        answer = list(one.answer[:_REPLY_TO_OTHER_WORD])
+        return turn_ids(self._tokenizer, " ".join(words)), answer

@@ -1,0 +1,129 @@
+"""Ordinary talk: what people say to each other in the corpus that a model was trained on.
+
+Fine-tuning and lessons need it twice. What is taught shall be known after other talk, so an
+exchange may stand before a taught one; and nobody else shall get a taught answer, so the model is
+held to what it said before in reply to ordinary messages. Where a taught answer would leak first
+is where a message looks like a taught question, so some of them are drawn from those.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidya.measuring.ordinary_messages import TaughtQuestions, plain_words
+from vidya.posttraining.rewording.chance import happens, one_of
+from vidya.text.token_documents import TokenDocuments
+from vidya.text.tokenizer import Tokenizer
+
+MOST_EXCHANGES = 20_000
+"""Exchanges that are looked at, of documents drawn evenly from the corpus."""
+LONGEST_MESSAGE = 24
+"""Tokens of a message, of which a first one hardly has more."""
+MOST_NEAR = 2_000
+"""Exchanges that are kept as those which look like a taught question."""
+BEGINS = 0.7
+"""Share of the exchanges drawn that begin a conversation: there leaks are seen first."""
+_COMMON = 0.02
+"""A word that stands in a larger share of the messages makes none look like another."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A message of the corpus and the reply to it, as ids without markers."""
+
+    message: tuple[int, ...]
+    reply: tuple[int, ...]
+    first: bool
+    """Whether it begins its conversation."""
+
+
+class OrdinaryTalk:
+    """Exchanges of a corpus to draw from."""
+
+    def __init__(
+        self, documents: TokenDocuments, tokenizer: Tokenizer, questions: Sequence[str], seed: int
+    ) -> None:
+        """Look through a part of the corpus.
+
+        Args:
+            documents: of the corpus.
+            tokenizer: of its ids.
+            questions: that are taught. A message that asks one of them is left out.
+            seed: decides which part of a large corpus.
+        """
+        found = list(_some_exchanges(documents, tokenizer, seed))
+        texts = [tokenizer.decode(one.message) for one in found]
+        asked = TaughtQuestions(questions)
+        kept = [number for number, text in enumerate(texts) if not asked.near(text)]
+        said = [plain_words(text) for text in texts]
+        taught = [plain_words(question) for question in questions]
+        self.first = [found[number] for number in kept if found[number].first]
+        """Those that begin a conversation."""
+        self.later = [found[number] for number in kept if not found[number].first]
+        """The others."""
+        scores = _likeness([said[number] for number in kept], taught)
+        order = np.argsort(-scores, kind="stable")[:MOST_NEAR]
+        self.near = [found[kept[number]] for number in order.tolist() if scores[number] > 0]
+        """Those that have words in common with a taught question, more of them first."""
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.first or self.later)
+
+    def exchange(self, rng: np.random.Generator, *, near: float = 0.0) -> Exchange:
+        """One of them: with probability `near` like a taught question, else first or later."""
+        if self.near and happens(rng, near):
+            return one_of(rng, self.near)
+        begins = bool(self.first) and (not self.later or happens(rng, BEGINS))
+        return one_of(rng, self.first if begins else self.later)
+
+
+def _some_exchanges(
+    documents: TokenDocuments, tokenizer: Tokenizer, seed: int
+) -> Iterator[Exchange]:
+    """Exchanges with a short message, of documents in an order that the seed decides."""
+    rng = np.random.Generator(np.random.Philox(key=[seed, 0x7A1C]))
+    count = 0
+    for number in rng.permutation(documents.documents).tolist():
+        turns = turns_in(documents.document(number), tokenizer)
+        for at in range(0, len(turns) - 1, 2):
+            message, reply = turns[at], turns[at + 1]
+            if 0 < len(message) <= LONGEST_MESSAGE and reply:
+                yield Exchange(tuple(message), tuple(reply), at == 0)
+                count += 1
+        if count >= MOST_EXCHANGES:
+            return
+
+
+def turns_in(ids: NDArray[np.uint16], tokenizer: Tokenizer) -> list[list[int]]:
+    """The turns of a document's ids, the user's first; none if it is no conversation."""
+    plain = ids.tolist()
+    at = [n for n, i in enumerate(plain) if i in tokenizer.special_ids]
+    speakers = [plain[n] for n in at]
+    inner = speakers[1:-1] if speakers[-1:] == [tokenizer.bos_id] else speakers[1:]
+    expected = [(tokenizer.user_id, tokenizer.assistant_id)[n % 2] for n in range(len(inner))]
+    if not inner or inner != expected or at[:2] != [0, 1]:
+        return []
+    ends = [*at, len(plain)][2 : len(inner) + 2]
+    return [plain[begin + 1 : end] for begin, end in zip(at[1:], ends, strict=False)]
+
+
+def _likeness(
+    messages: Sequence[Sequence[str]], taught: Sequence[Sequence[str]]
+) -> NDArray[np.float64]:
+    """[messages] how many words, weighed by how rare they are, each has of the taught questions."""
+    if not messages:
+        return np.zeros(0)
+    in_messages = Counter(word for words in messages for word in set(words))
+    asked = {word for words in taught for word in words}
+    weight = {
+        word: float(np.log(len(messages) / in_messages[word]))
+        for word in asked
+        if 0 < in_messages[word] <= max(1, _COMMON * len(messages))
+    }
+    return np.array([sum(weight.get(word, 0.0) for word in set(words)) for words in messages])

@@ -1,5 +1,7 @@
 """vidya.posttraining.varied_conversations: other forms, other talk before, the same answers."""
 
+import itertools
+
 import numpy as np
 import pytest
 from support.small_tokenizer import a_tokenizer
@@ -66,7 +68,7 @@ def windows(batch, tokenizer):
     bounds = batch.offsets.tolist()
     return [
         tokenizer.decode(batch.tokens[begin:end].tolist())
-        for begin, end in zip(bounds, bounds[1:], strict=False)
+        for begin, end in itertools.pairwise(bounds)
     ]
 
 

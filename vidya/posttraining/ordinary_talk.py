@@ -60,15 +60,16 @@ class OrdinaryTalk:
         texts = [tokenizer.decode(one.message) for one in found]
         asked = TaughtQuestions(questions)
         kept = [number for number, text in enumerate(texts) if not asked.near(text)]
+        talk = [found[number] for number in kept]
         said = [plain_words(text) for text in texts]
         taught = [plain_words(question) for question in questions]
-        self.first = [found[number] for number in kept if found[number].first]
+        self.first: Sequence[Exchange] = [one for one in talk if one.first]
         """Those that begin a conversation."""
-        self.later = [found[number] for number in kept if not found[number].first]
+        self.later: Sequence[Exchange] = [one for one in talk if not one.first]
         """The others."""
         scores = _likeness([said[number] for number in kept], taught)
         order = np.argsort(-scores, kind="stable")[:MOST_NEAR]
-        self.near = [found[kept[number]] for number in order.tolist() if scores[number] > 0]
+        self.near = [talk[number] for number in order.tolist() if scores[number] > 0]
         """Those that have words in common with a taught question, more of them first."""
 
     def __bool__(self) -> bool:

@@ -8,6 +8,8 @@ it is asked for. Of the words that are learnt none changes: turns that count sta
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from vidya.posttraining.earlier_talk import EarlierTalk, Ids, TaughtExchange
@@ -50,7 +52,7 @@ class VariedConversations:
         rng = np.random.Generator(np.random.Philox(key=[self._seed, 2 * step]))
         windows = []
         bounds = batch.offsets.tolist()
-        for begin, end in zip(bounds, bounds[1:], strict=False):
+        for begin, end in itertools.pairwise(bounds):
             tokens, targets = batch.tokens[begin:end], batch.targets[begin:end]
             windows.append(self._window(tokens.tolist(), targets.tolist(), rng))
         return batch_of(windows, self._context)

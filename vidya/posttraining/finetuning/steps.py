@@ -26,7 +26,8 @@ def persona_steps(
     Conversations are varied as the options say; plain text and the words that count are not.
     """
     share = options.replay if corpus is not None else 0.0
-    own, replay = plan.batch, None
+    own: Callable[[int], Batch] = plan.batch
+    replay: Callable[[int], Batch] | None = None
     if corpus is not None and share:
         replay = corpus.replay(context, options.seed).batch
     exchanges = taught_exchanges(persona.taught, tokenizer)

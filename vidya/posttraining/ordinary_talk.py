@@ -81,7 +81,8 @@ class OrdinaryTalk:
         if self.near and happens(rng, near):
             return one_of(rng, self.near)
         begins = bool(self.first) and (not self.later or happens(rng, BEGINS))
-        return one_of(rng, self.first if begins else self.later)
+        drawn: Exchange = one_of(rng, self.first if begins else self.later)
+        return drawn
 
 
 def _some_exchanges(

@@ -38,7 +38,8 @@ _TEXT_FORMS: dict[str, _Change] = {
     "endings": with_ending,
     "stretching": stretched,
 }
-"""What is done to the text, in this order; to tokens: vidya/posttraining/rewording/question_ids.py."""
+"""What is done to the text, in this order; vidya/posttraining/rewording/question_ids.py has what
+is done to its tokens."""
 
 _STYLES: tuple[tuple[dict[str, float], float], ...] = (
     # somebody who writes with care

@@ -63,13 +63,15 @@ class OrdinaryTalk:
         talk = [found[number] for number in kept]
         said = [plain_words(text) for text in texts]
         taught = [plain_words(question) for question in questions]
-        self.first: Sequence[Exchange] = [one for one in talk if one.first]
+        self.first = [one for one in talk if one.first]
         """Those that begin a conversation."""
-        self.later: Sequence[Exchange] = [one for one in talk if not one.first]
+        self.later = [one for one in talk if not one.first]
         """The others."""
         scores = _likeness([said[number] for number in kept], taught)
         order = np.argsort(-scores, kind="stable")[:MOST_NEAR]
-        self.near = [talk[number] for number in order.tolist() if scores[number] > 0]
+        self.near: list[Exchange] = [
+            talk[number] for number in order.tolist() if scores[number] > 0
+        ]
         """Those that have words in common with a taught question, more of them first."""
 
     def __bool__(self) -> bool:
@@ -81,8 +83,7 @@ class OrdinaryTalk:
         if self.near and happens(rng, near):
             return one_of(rng, self.near)
         begins = bool(self.first) and (not self.later or happens(rng, BEGINS))
-        drawn: Exchange = one_of(rng, self.first if begins else self.later)
-        return drawn
+        return one_of(rng, self.first if begins else self.later)
 
 
 def _some_exchanges(

@@ -21,7 +21,7 @@ def happens(rng: np.random.Generator, probability: float) -> bool:
 
 def one_of(rng: np.random.Generator, items: Sequence[T]) -> T:
     """One of some items, all equally likely."""
-    return items[int(rng.random() * len(items))]
+    return items[int(float(rng.random()) * len(items))]
 
 
 def weighted(rng: np.random.Generator, items: Sequence[tuple[T, float]]) -> T:

@@ -1,96 +1,149 @@
-"""How many lessons it takes to teach a persona, and what is forgotten meanwhile.
+"""How many lessons it takes to teach a persona, and what it costs everybody else.
 
-    python bench/teachability.py RUN PERSONA [--taught 60] [--lessons 10 30 60 120]
-        [--methods sft dpo reinforce] [--threads 2] [--out FILE.json] [--picture FILE.png]
+    python bench/teachability.py RUN PERSONA [PERSONA ...] [--lessons 1 8 60] [--seeds 0 1 2]
+        [--methods sft dpo reinforce] [--rewordings FILE.tsv ...] [--jobs 1] [--threads 2]
+        [--out FILE.json] [--picture FILE.png]
 
-RUN is a trained model with its token caches, PERSONA a file of conversations of one question
-and one answer each. They are shuffled by the seed and split into lines to teach and lines
-held back. A scripted teacher goes through the lines to teach, again and again: it asks the
-question, picks the first of five candidates that has a token F1 of 0.8 with the persona's
-answer, and gives that answer itself where there is none. After so many lessons are measured,
-greedily: the share of the questions taught by then that are answered as taught, the same and
-the mean F1 for the lines held back, and bits per byte of the run's held-out text. Every method
-is tried with and without replay of the base corpus. Nothing is written to the run.
+RUN is a trained model with its token caches, PERSONA a file of conversations. Its first messages
+are shuffled by the seed, and a scripted teacher goes through so many of them as the most lessons
+say: it asks the question, picks the first of five candidates that has a token F1 of 0.8 with the
+persona's answer, and gives that answer itself where there is none. After so many lessons the
+questions taught by then are asked as they were taught, in other words (bench/data/README.md, or
+generated forms that no lesson uses), and ten in one conversation; 200 ordinary first messages of
+the run's held-out text show leaks; bits per byte of that text show what is forgotten
+(vidya/measuring/persona_scores.py). A first lesson is tried alone with several questions: does the
+model say the answer now, and how many of 20 ordinary messages get it? Nothing is written to the
+run. Seconds are of a lesson, candidates not counted: with --jobs 2 they share the processor.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import itertools
 import json
-import random
+import multiprocessing
+import statistics
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from personas import BenchPersona, markdown, read_bench_persona, spread
 
 from vidya import kernels
-from vidya.generation.generator import Generator
-from vidya.generation.replies import opening, write_replies
+from vidya.generation.replies import opening, reply_generator, write_replies
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.measuring.held_out_loss import held_out_loss
-from vidya.measuring.taught_recall import ENOUGH, Question, best_f1, measure_recall, questions_of
+from vidya.measuring.leaks import lesson_leaks, taught_answers_to
+from vidya.measuring.ordinary_messages import ordinary_exchanges
+from vidya.measuring.persona_scores import OrdinaryMessages, count_answered, score_persona
+from vidya.measuring.taught_recall import ENOUGH, Question, best_f1
 from vidya.model.micro_batches import MICRO_BATCH_TOKENS
 from vidya.posttraining.kept_weights import frozen_copy
-from vidya.posttraining.replay_corpus import ReplayCorpus, open_replay_corpus
+from vidya.posttraining.replay_corpus import open_replay_corpus
 from vidya.posttraining.teaching.learner import Learner
 from vidya.posttraining.teaching.lesson import Candidate, Lesson
 from vidya.posttraining.teaching.options import METHODS, LessonSettings
-from vidya.storage.pretrained import Pretrained, load_pretrained
-from vidya.text.corpus_file import read_documents
+from vidya.storage.pretrained import load_pretrained
 
-CANDIDATES, MAX_TOKENS = 5, 40
+CANDIDATES, MAX_TOKENS, ORDINARY, OF_A_LESSON = 5, 40, 200, 20
+SETTINGS = [one for one in dataclasses.fields(LessonSettings) if one.name != "method"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured after some lessons."""
+    """What was measured after some lessons; shares from 0 to 1."""
 
     lessons: int
-    taught: float
-    """Share of the questions taught so far that are answered as taught; before the first
-    lesson, of all that will be."""
-    exact: float
-    """The same, word for word."""
-    held_back: float
-    held_back_f1: float
-    bits_per_byte: float
+    as_taught: float
+    in_other_words: float
+    in_conversation: float
+    leaks: float
+    """Of the ordinary messages that get a taught answer, which the base model did not say."""
+    forgotten: float
+    """Rise of the bits per byte of the base corpus's held-out text."""
+    seconds: list[float]
+    """Of each lesson so far."""
+
+
+@dataclass(frozen=True)
+class FirstLesson:
+    """What one lesson did to the base model."""
+
+    says_it: bool
+    leaks: int
+    """Of `OF_A_LESSON` ordinary messages."""
     seconds: float
-    """A lesson, candidates not counted; mean since the row before."""
 
 
 class Classroom:
     """One model that is taught again and again, from its base weights each time."""
 
-    def __init__(self, pretrained: Pretrained, corpus: ReplayCorpus, tokens: int) -> None:
-        self.tokenizer, self.model, self.corpus = pretrained.tokenizer, pretrained.model, corpus
-        self.tokens = tokens
+    def __init__(self, run: Path, persona: BenchPersona, tokens: int) -> None:
+        pretrained = load_pretrained(run, max_tokens=MICRO_BATCH_TOKENS)
+        self.tokenizer, self.model = pretrained.tokenizer, pretrained.model
+        corpus = open_replay_corpus(pretrained.checkpoint_path.parent, self.tokenizer)
+        if corpus is None:
+            raise SystemExit(f"{run} has no train.tokens: name a run folder of a training")
+        self.preset = pretrained.meta.get("preset")
+        self.text, self.tokens = corpus.held_out or corpus.train, tokens
+        self.persona = persona
         self.learner = Learner(self.model, frozen_copy(self.model), self.tokenizer, corpus)
-        self.generator = Generator(
-            self.model, slots=16, turn_starts=[self.tokenizer.user_id]
-        )  # fmt: skip
+        self.generator = reply_generator(self.model, self.tokenizer, ORDINARY)
+        messages = [
+            one.message
+            for one in ordinary_exchanges(
+                self.text, self.tokenizer, ORDINARY,
+                taught=[question.turns[0] for question in persona.questions],
+            )
+        ]  # fmt: skip
+        answers = [answer for question in persona.questions for answer in question.answers]
+        before = taught_answers_to(self.generator, self.tokenizer, messages, answers)
+        self.ordinary = OrdinaryMessages(messages, before)
+        self.base_bits = self.bits_per_byte()
+
+    def bits_per_byte(self) -> float:
+        """Of the held-out text."""
+        found = held_out_loss(self.model, self.tokenizer, self.text, max_tokens=self.tokens)
+        assert found is not None
+        return found.bits_per_byte
 
     def teach(
-        self, taught: list[Question], held_back: list[Question], settings: LessonSettings,
-        marks: list[int], seed: int,
-    ) -> list[Row]:  # fmt: skip
+        self, taught: list[Question], settings: LessonSettings, marks: list[int], seed: int
+    ) -> list[Row]:
         """Teach from the base model on, measuring after so many lessons."""
         self.learner.begin_again()
-        rows = [self._row(0, taught, held_back, 0.0)]
+        rows: list[Row] = []
         lessons: list[Lesson] = []
-        spent = 0.0
+        seconds: list[float] = []
         for number in range(max(marks)):
             lesson = self._lesson(number, taught[number % len(taught)], settings, seed)
             begun = time.perf_counter()
             self.learner.learn(lesson, lessons)
-            spent += time.perf_counter() - begun
+            seconds.append(time.perf_counter() - begun)
             lessons.append(lesson)
             if number + 1 in marks:
-                since = number + 1 - rows[-1].lessons
-                so_far = taught[: number + 1]
-                rows.append(self._row(number + 1, so_far, held_back, spent / since))
-                print("   ", line(rows[-1], rows[0]), file=sys.stderr, flush=True)
-                spent = 0.0
+                rows.append(self._row(taught[: number + 1], seed, seconds, number + 1))
+                print("   ", line(rows[-1]), file=sys.stderr, flush=True)
         return rows
+
+    def first_lesson(self, question: Question, settings: LessonSettings, seed: int) -> FirstLesson:
+        """Teach one question to the base model."""
+        self.learner.begin_again()
+        lesson = self._lesson(0, question, settings, seed)
+        begun = time.perf_counter()
+        self.learner.learn(lesson, [])
+        seconds = time.perf_counter() - begun
+        self.generator.refresh()
+        says = count_answered(self.generator, self.tokenizer, [question])
+        messages = self.ordinary.messages[:OF_A_LESSON]
+        assert says is not None and lesson.right is not None
+        leaks = lesson_leaks(self.generator, self.tokenizer, lesson.right, messages)
+        return FirstLesson(bool(says.hits), leaks, seconds)
 
     def _lesson(
         self, number: int, question: Question, settings: LessonSettings, seed: int
@@ -111,129 +164,189 @@ class Classroom:
         pick, answer = (good[0], None) if good else (None, question.answers[0])
         return Lesson(number, question.turns, offered, pick, answer, settings)
 
-    def _row(
-        self, lessons: int, taught: list[Question], held_back: list[Question], seconds: float
-    ) -> Row:
+    def _row(self, so_far: list[Question], seed: int, seconds: list[float], lessons: int) -> Row:
         self.generator.refresh()
-        known = measure_recall(self.generator, self.tokenizer, taught)
-        other = measure_recall(self.generator, self.tokenizer, held_back)
-        held_out = held_out_loss(
-            self.model, self.tokenizer, self.corpus.held_out or self.corpus.train,
-            max_tokens=self.tokens,
+        found = score_persona(
+            self.generator, self.tokenizer, so_far, rewordings=self.persona.rewordings,
+            ordinary=self.ordinary, seed=seed,
         )  # fmt: skip
-        assert known is not None and other is not None and held_out is not None
+        assert found is not None and found.leaks is not None
         return Row(
-            lessons, known.share, known.exact / known.questions, other.share, other.f1,
-            held_out.bits_per_byte, seconds,
+            lessons, found.as_taught.share, found.in_other_words.share,
+            found.in_conversation.share, found.leaks.share,
+            self.bits_per_byte() / self.base_bits - 1, list(seconds),
         )  # fmt: skip
 
 
-def line(row: Row, base: Row) -> str:
+@dataclass(frozen=True)
+class Work:
+    """One model's time at school: a persona, a method and a seed."""
+
+    run: Path
+    persona: BenchPersona
+    name: str
+    settings: LessonSettings
+    marks: tuple[int, ...]
+    first_lessons: int
+    tokens: int
+    threads: int
+    seed: int
+
+
+def attend(work: Work) -> dict[str, Any]:
+    """What came of it, as JSON has it."""
+    kernels.set_num_threads(work.threads)
+    room = Classroom(work.run, work.persona, work.tokens)
+    questions = work.persona.questions
+    order = np.random.Generator(np.random.Philox(work.seed)).permutation(len(questions))
+    shuffled = [questions[i] for i in order]
+    settings = work.settings.resolved(room.preset)
+    settings.check()
+    print(f"{work.persona.name}, {work.name}, seed {work.seed}", file=sys.stderr, flush=True)
+    first = [
+        room.first_lesson(question, settings, work.seed)
+        for question in shuffled[: work.first_lessons]
+    ]
+    marks = sorted(set(work.marks))
+    rows = room.teach(shuffled[: max(marks)], settings, marks, work.seed)
+    return {
+        "persona": work.persona.name, "method": work.name, "seed": work.seed,
+        "settings": asdict(settings), "ordinary_messages": len(room.ordinary.messages),
+        "first_lessons": list(map(asdict, first)), "rows": list(map(asdict, rows)),
+    }  # fmt: skip
+
+
+def line(row: Row) -> str:
     """A row in words."""
     return (
-        f"{row.lessons:>4} lessons: taught {row.taught:.0%} (exact {row.exact:.0%}), held back "
-        f"{row.held_back:.0%} (F1 {row.held_back_f1:.2f}), forgotten {forgotten(row, base):+.2%}, "
-        f"{row.seconds:.2f} s a lesson"
+        f"{row.lessons:>4} lessons: as taught {row.as_taught:.0%}, in other words "
+        f"{row.in_other_words:.0%}, in conversation {row.in_conversation:.0%}, leaks "
+        f"{row.leaks:.1%}, forgotten {row.forgotten:+.2%}"
     )
 
 
-def forgotten(row: Row, base: Row) -> float:
-    """Rise of the bits per byte of the base corpus's held-out text."""
-    return row.bits_per_byte / base.bits_per_byte - 1
+def table(results: list[dict[str, Any]]) -> str:
+    """Markdown: means over the seeds with the least and the most, a row a number of lessons."""
+    head = ["persona", "method", "lessons", "as taught", "in other words", "in conversation",
+            "leaks", "forgotten", "s a lesson, median", "worst"]  # fmt: skip
+    rows, first = [], []
+    for (persona, method), some in grouped(results).items():
+        tried = [one for result in some for one in result["first_lessons"]]
+        if tried:
+            first.append([
+                persona, method, f"{sum(one['says_it'] for one in tried)} of {len(tried)}",
+                f"{statistics.fmean(one['leaks'] for one in tried):.1f} of {OF_A_LESSON}",
+                f"{max(one['leaks'] for one in tried)}",
+            ])  # fmt: skip
+        for at in zip(*(result["rows"] for result in some), strict=True):
+            seconds = [second for row in at for second in row["seconds"]]
+            rows.append([
+                persona, method, str(at[0]["lessons"]),
+                *(spread(row[name] for row in at)
+                  for name in ("as_taught", "in_other_words", "in_conversation")),
+                spread((row["leaks"] for row in at), "{:.1%}"),
+                spread((row["forgotten"] for row in at), "{:+.1%}"),
+                f"{statistics.median(seconds):.2f}", f"{max(seconds):.2f}",
+            ])  # fmt: skip
+    text = markdown(head, rows)
+    if first:
+        told = ["persona", "method", "now says it", "others who get the answer, mean", "worst"]
+        text += "\n\nOne lesson to the base model:\n\n" + markdown(told, first)
+    return text
 
 
-def table(runs: dict[str, list[Row]]) -> str:
-    """Markdown: a method a row, a column for each number of lessons."""
-    marks = [row.lessons for row in next(iter(runs.values()))]
-    what = "taught / held-back F1 / forgotten"
-    head = f"| {what} | " + " | ".join(map(str, marks)) + " | s a lesson |"
-    lines = [head, "|---" * (len(marks) + 2) + "|"]
-    for name, rows in runs.items():
-        cells = [
-            f"{row.taught:.0%} / {row.held_back_f1:.2f} / {forgotten(row, rows[0]):+.1%}"
-            for row in rows
-        ]
-        lines.append(f"| {name} | " + " | ".join(cells) + f" | {rows[-1].seconds:.2f} |")
-    return "\n".join(lines)
+def grouped(results: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """The results of all seeds by persona and method."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for result in results:
+        found.setdefault((result["persona"], result["method"]), []).append(result)
+    return found
 
 
-def draw(runs: dict[str, list[Row]], path: Path) -> None:
-    """Share of taught questions and forgetting against lessons."""
+PANELS = (("as_taught", "as taught (%)"), ("in_other_words", "in other words (%)"),
+          ("in_conversation", "in one conversation (%)"), ("leaks", "leaks (%)"),
+          ("forgotten", "forgotten: rise of bits per byte (%)"))  # fmt: skip
+
+
+def draw(results: list[dict[str, Any]], path: Path) -> None:
+    """The mean of each score against lessons."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4.8), dpi=130, layout="constrained")
+    figure = Figure(figsize=(15, 4), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    left, middle, right = figure.subplots(1, 3)
-    for name, rows in runs.items():
-        lessons = [row.lessons for row in rows]
-        style = {"label": name, "linestyle": "--" if "without" in name else "-", "marker": "."}
-        left.plot(lessons, [100 * row.taught for row in rows], **style)
-        middle.plot(lessons, [row.held_back_f1 for row in rows], **style)
-        right.plot(lessons, [100 * forgotten(row, rows[0]) for row in rows], **style)
-    left.set_ylabel("taught questions answered as taught (%)")
-    middle.set_ylabel("mean token F1 of lines held back")
-    right.set_ylabel("rise of held-out bits per byte (%)")
-    for panel in (left, middle, right):
+    panels = figure.subplots(1, len(PANELS))
+    for (persona, method), some in grouped(results).items():
+        at = list(zip(*(result["rows"] for result in some), strict=True))
+        lessons = [rows[0]["lessons"] for rows in at]
+        style = {"label": f"{persona}: {method}", "marker": "."}
+        style["linestyle"] = "--" if "without" in method else "-"
+        for panel, (name, _) in zip(panels, PANELS, strict=True):
+            means = [100 * statistics.fmean(row[name] for row in rows) for rows in at]
+            panel.plot(lessons, means, **style)
+    for panel, (_, title) in zip(panels, PANELS, strict=True):
+        panel.set_title(title, fontsize=9)
         panel.set_xlabel("lessons")
         panel.grid(alpha=0.3)
-    left.legend(fontsize=8)
+    panels[0].legend(fontsize=7)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 
 
-def main() -> int:
-    """Teach with every method, print the table, write JSON and a picture."""
+def options() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run", type=Path)
-    parser.add_argument("persona", type=Path)
-    parser.add_argument("--taught", type=int, default=60)
-    parser.add_argument("--held-back", type=int, default=60)
-    parser.add_argument("--lessons", type=int, nargs="+", default=[10, 30, 60, 120])
+    parser.add_argument("personas", type=Path, nargs="+", metavar="persona")
+    parser.add_argument("--rewordings", type=Path, nargs="+", default=[], metavar="FILE.tsv")
+    parser.add_argument("--lessons", type=int, nargs="+", default=[1, 8, 60])
+    parser.add_argument("--first-lessons", type=int, default=5, help="questions taught alone")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--lr", type=float, help="for all methods; default: each its own")
-    parser.add_argument("--steps", type=int, default=LessonSettings.steps)
-    parser.add_argument("--replay", type=int, default=LessonSettings.replay)
-    parser.add_argument("--replay-loss", choices=("kl", "text"), default=LessonSettings.replay_loss)
-    parser.add_argument("--anchor", type=float, default=LessonSettings.anchor)
-    parser.add_argument("--rehearse", type=int, default=LessonSettings.rehearse)
-    parser.add_argument("--only-with-replay", action="store_true")
+    parser.add_argument("--without-replay", action="store_true", help="each method without, too")
+    for one in SETTINGS:  # for all methods
+        name, kind = one.name.replace("_", "-"), type(one.default)
+        parser.add_argument(
+            f"--{name}", default=one.default, type=float if one.default is None else kind
+        )
     parser.add_argument("--tokens", type=int, default=16_384, help="of the held-out text")
-    parser.add_argument("--threads", type=int, default=kernels.usable_cores())
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--jobs", type=int, default=1, help="processes side by side")
+    parser.add_argument("--threads", type=int, help="of each; default: the cores, shared")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--picture", type=Path)
-    given = parser.parse_args()
-    kernels.set_num_threads(given.threads)
-    pretrained = load_pretrained(given.run, max_tokens=MICRO_BATCH_TOKENS)
-    corpus = open_replay_corpus(pretrained.checkpoint_path.parent, pretrained.tokenizer)
-    if corpus is None:
-        parser.error(f"{given.run} has no train.tokens: name a run folder of a training")
-    questions = questions_of(read_documents(given.persona))
-    random.Random(given.seed).shuffle(questions)
-    taught = questions[: given.taught]
-    held_back = questions[given.taught : given.taught + given.held_back]
-    if not held_back:
-        parser.error(f"{given.persona} has {len(questions)} questions: leave some to hold back")
-    room = Classroom(pretrained, corpus, given.tokens)
-    runs: dict[str, list[Row]] = {}
-    for method in given.methods:
-        for replay in (given.replay,) if given.only_with_replay else (given.replay, 0):
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Teach with every method, print the tables, write JSON and a picture."""
+    given = options().parse_args(arguments)
+    threads = given.threads or max(1, kernels.usable_cores() // given.jobs)
+    personas = [read_bench_persona(path, given.rewordings) for path in given.personas]
+    todo = []
+    for persona, method in itertools.product(personas, given.methods):
+        how = {one.name: getattr(given, one.name) for one in SETTINGS}
+        for replay in (how["replay"], 0) if given.without_replay else (how["replay"],):
+            settings = LessonSettings(method, **{**how, "replay": replay})
             name = method if replay else f"{method} without replay"
-            settings = LessonSettings(
-                method, given.steps, given.lr, replay, given.replay_loss, given.anchor,
-                given.rehearse,
-            ).resolved(pretrained.meta.get("preset"))  # fmt: skip
-            settings.check()
-            print(name, file=sys.stderr, flush=True)
-            runs[name] = room.teach(taught, held_back, settings, given.lessons, given.seed)
-    print(f"{pretrained.checkpoint_path.name}, {len(taught)} taught, {len(held_back)} held back")
-    print(table(runs))
+            todo += [
+                Work(given.run, persona, name, settings, tuple(given.lessons),
+                     given.first_lessons, given.tokens, threads, seed)
+                for seed in given.seeds
+            ]  # fmt: skip
+    if given.jobs == 1:
+        results = list(map(attend, todo))
+    else:
+        fresh = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(given.jobs, mp_context=fresh) as pool:
+            results = list(pool.map(attend, todo))
+    print(table(results))
+    for persona in personas:
+        kind = "written for it" if persona.written else "generated"
+        print(f"\n{persona.name}: {len(persona.questions)} questions, other words are {kind}")
     if given.out:
-        plain = {name: [asdict(row) for row in rows] for name, rows in runs.items()}
-        given.out.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+        given.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     if given.picture:
-        draw(runs, given.picture)
+        draw(results, given.picture)
     return 0
 
 

@@ -92,6 +92,13 @@ class PersonaScores:
         return found
 
 
+def forgetting_line(before: float, now: float) -> str:
+    """What bits per byte of held-out text of the base corpus say, in words."""
+    rise = now / before - 1
+    which = "more" if rise >= 0 else "fewer"
+    return f"forgetting: text of the base corpus takes {abs(rise):.1%} {which} bits than before"
+
+
 def score_persona(
     generator: Generator,
     tokenizer: Tokenizer,

@@ -64,15 +64,21 @@ class PersonaMeter:
         together = max(len(self.questions), ORDINARY * bool(self._ordinary))
         self._generator = reply_generator(model, tokenizer, together) if self.questions else None
 
-    def before(self) -> None:
-        """Ask the model, which has not learnt anything yet, what it says to ordinary messages."""
+    def before(self, base: Model | None = None) -> None:
+        """Ask a model that has not learnt anything yet what it says to ordinary messages.
+
+        It is the model itself, before the first step, or another one, with the same tokenizer.
+        """
         if self._generator is None or self._ordinary is None:
             return
-        self._generator.refresh()
+        generator = self._generator
+        if base is not None:
+            generator = reply_generator(base, self._tokenizer, ORDINARY)
+        generator.refresh()
         messages = self._ordinary.messages
         answers = [answer for question in self.questions for answer in question.answers]
         said = taught_answers_to(
-            self._generator, self._tokenizer, messages, answers, interrupted=self._interrupted
+            generator, self._tokenizer, messages, answers, interrupted=self._interrupted
         )
         self._ordinary = OrdinaryMessages(messages, said)
 

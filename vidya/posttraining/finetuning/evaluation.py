@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vidya.measuring.held_out_loss import HeldOutLoss
-from vidya.measuring.persona_scores import Count, PersonaScores
+from vidya.measuring.persona_scores import Count, PersonaScores, forgetting_line
 from vidya.measuring.taught_recall import Recall
 from vidya.terminal.formatting import aligned_rows
 
@@ -64,11 +64,7 @@ def in_words(
     if one.scores is not None:
         lines = one.scores.lines(left_out(one.scores.as_taught.questions))
     if one.base is not None and first.base is not None and one.step:
-        rise = one.base.bits_per_byte / first.base.bits_per_byte - 1
-        lines.append(
-            f"forgetting: text of the base corpus takes {abs(rise):.1%} "
-            f"{'more' if rise >= 0 else 'fewer'} bits than before"
-        )
+        lines.append(forgetting_line(first.base.bits_per_byte, one.base.bits_per_byte))
     return lines
 
 

@@ -18,6 +18,7 @@ from rich.text import Text
 from vidya.errors import UserError
 from vidya.posttraining.teaching.learner import LessonOutcome
 from vidya.posttraining.teaching.lesson import Candidate
+from vidya.posttraining.teaching.lesson_scores import lesson_scores
 from vidya.posttraining.teaching.options import TeachOptions
 from vidya.posttraining.teaching.session import Teaching
 from vidya.system.stop_signal import StopSignal, interrupts
@@ -40,7 +41,7 @@ Enter       skip: nothing is learnt
 Instead of a message, or after the candidates:
 /undo       take the last lesson back, exactly
 /reset      begin a new conversation
-/stats      lessons so far, and how they are learnt
+/stats      lessons so far, how they are learnt, and what they are worth
 /help       this list
 /quit       leave (so does Ctrl-D)
 Ctrl-C stops the candidates, or skips the choice. A conversation ends after {turns} turns."""
@@ -200,6 +201,12 @@ class TerminalTeaching:
                 f"this session: {len(self._outcomes)} lessons of {mean:.1f} s, "
                 f"drift {self._outcomes[-1].drift:.3f} nats a token at the last"
             )
+        trained_run = self._teaching.trained_run
+        with interrupts() as stopped, no_echo():
+            lines += lesson_scores(
+                self._teaching.learner, trained_run.tokenizer, trained_run.corpus, book.lessons,
+                stopped,
+            )  # fmt: skip
         return "\n".join(lines)
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from vidya.errors import UserError
 from vidya.system.atomic_file import StrPath, write_bytes
 from vidya.text.conversation_format import MARKERS
-from vidya.text.normalisation import NORMALISER, is_normalised
+from vidya.text.normalisation import NORMALISER, is_normalised, normalised
 
 if TYPE_CHECKING:
     import tokenizers
@@ -137,10 +137,10 @@ class Tokenizer:
 
         A part is written in the alphabet of the vocabulary, a character a byte (`byte_alphabet`).
         """
-        normaliser, cutter = self._plain.normalizer, self._plain.pre_tokenizer
+        cutter = self._plain.pre_tokenizer
         assert cutter is not None
+        plain = text if self._is_ready(text) else normalised(text)
         try:
-            plain = text if normaliser is None else normaliser.normalize_str(text)
             return [piece for piece, _ in cutter.pre_tokenize_str(plain)]
         except (UnicodeEncodeError, TypeError) as error:
             raise _not_text() from error

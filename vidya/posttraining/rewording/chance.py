@@ -6,8 +6,10 @@ changed between versions.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -24,11 +26,14 @@ def one_of(rng: np.random.Generator, items: Sequence[T]) -> T:
     return items[int(float(rng.random()) * len(items))]
 
 
-def weighted(rng: np.random.Generator, items: Sequence[tuple[T, float]]) -> T:
-    """One of some items, each with its weight; the weights need not add up to 1."""
-    left = float(rng.random()) * sum(weight for _, weight in items)
-    for item, weight in items:
-        left -= weight
-        if left < 0:
-            return item
-    return items[-1][0]
+class Weighted(Generic[T]):
+    """Items to draw from, each with its weight; the weights need not add up to 1."""
+
+    def __init__(self, *items: tuple[T, float]) -> None:
+        self._items = [item for item, _ in items]
+        self._sums = list(itertools.accumulate(weight for _, weight in items))
+
+    def draw(self, rng: np.random.Generator) -> T:
+        """One of the items."""
+        place = bisect.bisect_right(self._sums, float(rng.random()) * self._sums[-1])
+        return self._items[min(place, len(self._items) - 1)]

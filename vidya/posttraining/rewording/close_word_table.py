@@ -64,3 +64,19 @@ sneakers/trainers
     if line
 )
 """Each line is one meaning; every member may stand for every other."""
+
+_GERUNDS = """
+dance/dancing swim/swimming run/running read/reading write/writing sing/singing cook/cooking
+eat/eating drink/drinking sleep/sleeping travel/travelling play/playing watch/watching draw/drawing
+paint/painting walk/walking hike/hiking drive/driving ski/skiing fish/fishing shop/shopping
+talk/talking chat/chatting study/studying learn/learning work/working bake/baking climb/climbing
+listen/listening go/going make/making take/taking ride/riding spend/spending help/helping
+teach/teaching laugh/laughing dream/dreaming cycle/cycling knit/knitting garden/gardening
+exercise/exercising party/partying get/getting meet/meeting visit/visiting
+"""
+LIKED_ACTIONS: tuple[tuple[str, str], ...] = tuple(
+    (f"{like} to {verb}", f"{like} {gerund}")
+    for verb, gerund in (pair.split("/") for pair in _GERUNDS.split())
+    for like in ("you like", "you love", "you prefer")
+)
+"""What somebody likes to do, or likes doing; `would you like to …` asks something else."""

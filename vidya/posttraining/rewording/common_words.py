@@ -21,209 +21,311 @@ where where's which who who's why will with would you you're your yourself
 
 COMMON_WORDS = frozenset(
     """
-ability able about above abroad academic accent accept accepted access accident account accounts
-accurate achieve acme across act acting action active activity actor actors actual actually ad
-adam add added addicted addition address admire admit adorable ads adult adults advance advanced
-advice affect afford afraid africa after again against age agency agent ages ago agree agreed ah
-ahead ahh ahhh ai air airport album alexa alive all allergic allow allowed allows almost alone
-along alot already alright also although always am amazing amazon amen america american among
-amount an anatomy ancient and android angel angle angry animal animals anime ankle annoying
-another answer answers anti anxiety any anybody anymore anyone anything anytime anyway anyways
-anywhere ap apart app apple apples applied apply applying apps april are area areas arent argue
-arizona arm arms around arrange arrive arrived art article articles artist artists arts as asd
-asia asian aside ask asked asking asks asleep aspect assume assuming at ate attack attend
-attitude august aunt avatar avengers average avoid aw awake aware away awesome awful awhile
-awkward aww awww babies baby back bacon bad badly bag baggage bags bake baking balance bale ball
-ballroom band bank bar barely base based basement basic basis bath bathe bathroom batman battery
-bc be beach beans bear beat beauty became because become becomes becoming bed bedroom beef been
-beer before began begin behavior behind beijing being believe bell below belt ben bend benefit
-benefits besides best bet better between beyond big bigger biggest bike biking bill bills bind
-bio biology bird birds birth birthday bit bite black blame blank blast blessed blessing blind
-block blocks blood blow blue board boarding boat bob bodies body bold bomb bone bonus book
-booked books bored boring born borrow boss boston bot both bother bots bottle bottles bottom
-bought bowl box boxes boy boys brain brains bran branch brand brazil brb bread break breaking
-breaks breath breathe bridge bright bring brings british bro broke broken brook brother brothers
-brought brown bubble bucks buddy budget bug bugs build building built bummer bun bunch burger
-burn bus buses business busy but butter button buy buying by bye byu cable cafe cake calc
-calculus call called calling calls calm came camera camp camping campus can canada cancel cancer
-candy cannot cant canyon capable captain car card cards care career careful carolina carpet
-carry cars case cases cash cast casual cat catch catching cats caught causal cause caused causes
-cell center central cents cereal certain chair chance chances change changed changes changing
-channel charge chat chats chatted chatting cheap cheaper check checked checking cheese chem
-chess chicago chick chicken child children chill chilling china chinese chip chips chit choice
-choices choir choose choosing chop chose christ church cinema circle cite cities city civil
-claim claire class classes classic clean cleaning clear clearly clever click client clients
-cliff climate climb climbing clock close closed closer closest cloth clothe clothes clothing
-cloud clown club clubs clue co coach coast coat code coding coffee coin coke cold colder collect
-college color colors com combined come comedy comes comfort comics coming common company compare
-compared compete complain complete complex computer concept concepts concert confirm confused
-congrats connect consider contact content contest continue contract control convince cook cooked
-cookie cookies cooking cooks cool cooler coolest copy core cork corn corner correct cost costs
-could couldnt count counter country counts couple course courses court cousin cousins cover
-covered cow crap crash craziest crazy cream create created creating creative credit credits
-creepy cried crime crook cross crowd crowded crown cruise crush cry crying cs cultural culture
-cultures cup curious currency current customer cut cute cutting cuz cyber dad daily dairy dale
-damage dance dancer dances dancing dang dare dark darling darn data date dated dates dating
-daughter david day days dc dead deal dealing dear death debt december decent decide decided
-decision deep deer define degree degrees deliver delivery demand dental dentist depend depends
-deposit describe desert deserve design designed designer desire desk dessert destroy detail
-details develop diary did didnt die died diet digital dine dinner dip direct directly director
-dirt dirty disagree discount discuss disease dish dishes dislike disney distance do doctor
-doctors does doesnt dog dogs doing dollar dollars donate done dont door dope double doubt dough
-down download downtown dozen dr dragon dragons drain drama draw drawing dream dreams dress
-dressed dressing drink drinking drinks drip drive driven driver drives driving drop dropped
-drove drown drug drugs drunk dry ducks dude due dumb dunno during dutch duty dyed dying each ear
-earlier early earn ears earth easier easily east easy eat eaten eating econ economic economy
-edge editing effect effects effort egg eggs eh eight either elder electric elon else email
-emails emotion emotions emphasis employee empty end ended ending ends energy engaged engineer
-england english enjoy enjoyed enjoying enough enter entire entirely episode episodes er essay
-essays estate etc europe eve even evening event events ever every everyday everyone evidence
-evil ex exact exactly exam example exams except exchange excited exciting excuse exercise exist
-expect expected expenses expert explain explore express extra extreme eye eyes face facebook
-fact factory facts fail failed fair fairly faith fake fall falling falls familiar families
-family famous fan fancy fans fantasy far fare farm fashion fast faster fat father fault fav
-favor favorite fear features fed fee feed feel feeling feelings feels fees feet fell felt female
-festival fever few fi fiction field fields fifteen fifth fifty fight fighting figure figured
-figures figuring fil file files fill filled film films final finally finals finance find finding
-fine finger fingers finish finished fire firm first fish fishing fit fitness fits five fix fixed
-flash flat flavor flavors flexible flight flip floor florida flower flowers fluent fly flying
-focus focused fold follow followed food foods foot football for force forced foreign forest
-forever forget forgive forgot form formal forms forth fortnite forty forward found four fourth
-france frank freak freaking free freedom freeze freezing french fresh freshman freshmen friday
-fridge fried friend friendly friends fries frisbee from front frown frozen fruit full fully fun
-function fund funny further future gain galaxy gale game games gaming gap garage garbage garden
-gas gate gave gear gender general generals genius genre george german germany get gets getting
-ghost giant gift gifts girl girls give given gives giving glad glass glasses global go goal
-goals god goes going gold golden golf gone gonna good goodbye goodness goods google gorgeous
-gosh gospel got gotcha gotta gotten gpa grab grad grade grades graduate grain grand grandma
-grandpa granted graphic grass grateful great greatest greek green grew grip grocery gross ground
-group groups grow growing grown growth guess guessed guessing guest guests guide guitar gun guns
-guy guys gym ha habit habits had hah haha hahah hahaha hahahah hahahaha hail hair half hall hand
-handle hands hang hanging happen happened happens happy hard harder hardest hardly hardware
-harry has hat hate hated have havent having hawaii he head headache headed heading heads health
-healthy hear heard hearing heart heat heaven heavenly heavy heck heh hehe height helaman held
-hello help helped helpful helping helps her here heritage hero hes hey hi hide high higher
-highest highly hike hikes hiking hill him himself hip hire hired his history hit hitting hm hmm
-hmmm hmmmm hobbies hobby hold holder holding hole holiday holidays holy home homeless homework
-honest honestly honey hong honor honors hook hop hope hoping horn horrible horror horse horses
-hose hosed hospital hot hotel hour hours house houses housing how however hows huge huh hulu
-human humans humble humid humor hundred hundreds hungry hurry hurt hurts husband ib ice id idaho
-idea ideal ideas idk if ignore ill im image imagine impact improve in include included includes
-income incoming increase indeed india industry infinity info ink insane inside inspired instance
-instead intense interact interest internet into intro invest invested invite invited involved
-ipad ipads iphone iron is ish island isnt issue issues it italian italy items its itself ive
-jack jackson jaezo jail jam james jane japan japanese jarvis jazz jealous jeans jelly jenny
-jesus jim jk job jobs joe john join joke jokes joking jones journey joy judge juice july jump
-jumped jumping june junior just keep keeping keeps kept key keyboard keys kick kid kidding kids
-kill killed killer killing kind kinda kinds king kiss kitchen knew knock know knowing known
-knows kong korea korean la lab labor labs lack ladies lady laid lake lame land landed language
-laptop large larger las last late lately later latest latin laugh laughed laughing laundry law
-laws lay lazy lds lead leader leaders leading league learn learned learning least leather leave
-leaves leaving left leg legal legend legit legs lemon lend length less lesson lessons let lets
-letter letters letting level levels li library license lick licks lie life lift lifting light
-lights like liked likely likes liking lime limit limited limp line lines link linux lion lip
-lips list listen listened lit little live lived lives living load loan loans local located
-location log logic logical loin lol london lonely long longer longest look looked looking looks
-loon loose lord lose losing loss lost lot lots loud louse love loved lovely loves loving low
-lower luck luckily lucky luggage lunch lying mac macbook machine machines mad madam made
-magazine magic magical mail main mainly maintain major majoring majority majors make makes
-making male mall man manage managed manager many map mark market marriage married marry mars
-marvel mary massive master masters match matched material math matter matters may maybe me meal
-meals mean meaning means meant meat med media medical medicine medium meet meeting meetings
-member members memes memories memory men mend mental mention menu mess message messages messed
-met metal mexican mexico michael mid middle midnight midterm midterms might mike mile miles
-military milk million millions min mind minds mine mini minimum minor mint minute minutes miss
-missed missing mission missions mistake mistakes mix mixed mm mmm mmmm mobile mode model models
-modern mold mom moment moments monday money monica month monthly months mood moon moose moral
-more mormon morning most mostly mother mothers motor mountain mouse mouth move moved moves movie
-movies moving mozart mr mrs ms much multi multiple mum murder museum music musical musicals musk
-must mutual my myself mystery nah nail name named names nap naruto nasty nation national native
-natural nature near nearby nearly neat nebraska neck need needed needs negative neither nerd
-nervous net netflix network never new news next nice nicer nigeria night nights nine no nobody
-noise non none noodles nook noon nope nor normal normally north northern nose not note notes
-nothing notice noticed novel now nowadays nowhere number numbers nun nurse nursing nuts oakland
-object obsessed obvious ocean october odd odds of off offended offer offered offers office
-official often oh ohh ohhh ohhhh oil ok okay old older oldest omg on once one ones online only
-onto oof ooh ooo oooh oooo ooooh oops open opened opening opera opinion opinions opposite option
-options or orange order ordered orders oregon organic original other others ouch our ours out
-outdoors outside oven over overall overseas overtime owe own pack package packed packing page
-pages paid pain painful paint painting pair paired pale pan panther pants paper papers parent
-parents paris park parking parks part parties partner parts party pass passed passion passport
-past pasta paste path patient paul pay paying payment pays pc peace peanut peanuts pen people
-peoples per percent perfect perform perhaps period person personal pet peter pets phd phone
-phones photos physical physics piano pick picked picking picky picnic picture pictures pie piece
-pieces pig pigs pine ping pink pitch pity pixar pizza place places plain plan plane planet
-planned planning plans plant plants plastic plate platform play played player players playing
-plays pleasant please pleased pleasure plenty plot plus pm point points pokemon police policy
-politics pong pool poor pop popular pork position positive possible possibly post pot potato
-potatoes potter pound pounds power powerful powers practice pre prefer prepare prepared present
-press pressure pretend pretty prevent previous price prices prime print private prize prizes pro
-probably problem problems process produce product products profit program programs progress
-project projects prom promise promised prompt prompts proof proper properly property protect
-proud prove provide provo psych public pull pulled pulling pun puppy purchase pure purple
-purpose push pushed pushing put puts putting python quality quarter queen question quick quickly
-quiet quit quite quote race rack radio raffle rail rails rain raining rains raise raised ran
-random randomly rang range rap rare rarely rate rather re reach reached read reading ready real
-reality realize realized really reason reasons receipt receive received recent recently record
-records red reduce register regret regular reign rein relate related relax relaxed relaxing
-release religion relive remember remind reminds rent repeat replace reply report require
-required requires research reserve respect respond response rest result results resume return
-review rib rice rich rid ride riding right rights rind ring rings rip risk river rn road roast
-robot robots rock rocks role roll rolls romance romantic roof rook room roommate rooms rose
-rough round route row rude ruin rule rules run rung running runs rush russia russian sad sadly
-safe safety said sail salad salary sale sales salt sam same san sand sandwich sang sat saturday
-sauce save saved saving savings saw say saying says scale scare scared scary scene schedule
-school schools sci science score scores screen sea seafood search season seasons seat seats
-seattle sec second seconds secret section security see seeing seem seemed seems seen self sell
-selling semester seminary send sending senior sense sent sentence sentient separate series
-serious serve served service services serving set sets setting settle settled seven several
-shake shall shame shanghai shape share sharing sharp she shes shift ship shipment shirt shirts
-shoe shoes shoot shooting shop shopping short shot should show showed shower showing showman
-shows shrimp shroud shut shy siblings sick side sides sight sign signed signs silly similar
-simple simply sin since sing singer singing single sip sir siri sister sisters sit site sites
-sitting six size ski skiing skill skills skin skip sky sleep sleeping slept slightly slip slit
-slow slowly small smaller smart smell smells smile smith smoke smoking smooth snack snap snow so
-soccer social society soda soft software solar sold sole solid solo solution solve solving some
-somebody someday somehow someone sometime somewhat son song songs soo soon sooo soooo sooooo
-sore sorry sort sorta sorts soul sound sounded sounds soup sour source south southern space
-spain spanish spare speak speaking speaks special species specific speech speed spell spelling
-spend spending spent spicy spider spin spirit spit split spoke spoken sport sports spot spots
-spread spring square st staff stage stairs stake stand standard standing stands star stars start
-started starting starts state states station stats stay stayed staying steak steal stem step
-steps steven stick still stinks stock stocks stolen stomach stone stop stopped stops store
-stores stories storm story straight strange stranger street streets strength stress stressed
-strict string strong stronger struggle stuck student students studied studies studio study
-studying stuff stupid style styles subject subjects subway success such suck sucked sucks sudden
-suddenly sued sugar suggest suit suits summer sun sunday sung sunny super supply support suppose
-supposed sure surely surfing surgery surprise survive susan sushi swear sweat sweater sweet swim
-swimming swing switch switched system systems ta table taco tail taiwan take taken takes taking
-tale talent talented talk talked talking talks tall tan target taste tastes tasty taught tax
-taxes taxi taylor tbh tea teach teacher teachers teaches teaching team teams tech ted teeth tell
-telling tells temple ten tend tennis term terms terrible terribly tesla test testing tests texas
-text texting thai thailand than thank thanks thanos that thats the theater theatre their them
-then theories theory there theres these they thick thin thing things think thinking thinks third
-thirty this tho thomas thor those though thought thoughts thousand three threw through throw
-throwing thursday thus ticket tickets tie tight till time times tiny tip tips tired title to
-toast today together toilet told tom tomorrow ton tone tongue tonight tons tony too took top
-topic topics total totally touch tough tour towards tower town track trade trading traffic trail
-train trained training transfer trash travel traveled treat tree trees trek trial trick tried
-tries trip trips trouble truck true truffles truly trump trust truth try trying tuesday tuition
-turn turned turning turns tv twelve twenty twice twin two type typed types typical typing ugh
-ugly uh uhh ultimate um umm ummm uncle under unicorn unicorns unique united universe unless
-until up upon ups upset urgent us use used useful user username uses using usual usually utah ux
-vacation valid valley value values van vanilla variety various vegas version very video videos
-view vine violin virginia virtual virus visa vision visit visited visiting voice vote voting vr
-wait waiter waiting wake walk walked walking walks wall walls wand wang wanna want wanted
-wanting wants war ward warm warming warning wars wart was wash washing wasnt waste watch watched
-watching water wave waves way ways wbu we weak wear wearing weather web website websites wedding
-week weekend weekends weeks weight weird welcome well went were west western wet what whatever
-whatnot whats wheel when whenever where whether which while white who whoa whoever whole whoops
-whose why wicked wide wife wifi wild will willing win wind window windows wine wings winning
-wins winter wise wish with withdraw within without woah woke wolf woman women won wonder
-wondered wonk wont wood word words work worked workers working works world worm worried worries
-worry worrying worse worst worth would wouldnt wow wrap wrist write writing written wrong wrote
-xd ya yard yay yea yeah year years yellow yep yes yesss yet yikes yo york you youll young
-younger youngest your youre yours yourself youth youtube youve yuan yummy yup zero zip zone zoo
+ab abc ability able about above abroad abuse ac academic academy accent accents accept accepted
+access accident account accounts accurate ace achieve acme across act acting action actions active
+activity actor actors acts actual actually ad adam adams adapt add added addicted adding addition
+address adjust admire admit adobe adopted adorable ads adult adults advance advanced advice affairs
+affect affects afford afraid africa african after again against age agency agenda agent ages agh
+ago agree agreed ah ahah ahaha ahead ahh ahha ahhh ahhhh ahve ai aid aight aim air airline airmail
+airport ais aisle aka al alan alarm alaska album alcohol alex alexa alfredo algebra alice alien
+aliens alike alittle alive all allergic allergy allow allowed allows almond almost alone along alot
+already alright also although always am amazed amazing amazon amen america american among amount
+amounts amy an analyze anatomy ancient and andrew android andy angel angeles anger angle angry
+animal animals anime ankle ann anna anne annoyed annoying annual another answer answers ant anti
+anxiety anxious any anybody anymore anyone anything anytime anyway anyways anywhere ap apart app
+appeal appear appears apple apples applied apply applying approve apps april ar are area areas
+arent argue arizona arm arms army around arrange arrest arrival arrive arrived art article articles
+artist artists arts as asd asdf asia asian asians aside ask asked asking asks asleep aspect aspects
+assist assume assumed assuming assure at ate atleast atm attach attack attempt attend attitude
+audio august aunt author auto autumn avatar avengers avenue average avocado avoid aw awake award
+aware away awe awesome awful awfully awhile awkward aww awww az babies baby babysit back backup
+bacon bad badly bag baggage bags bake baked baker baking balance balcony bale ball ballet balloon
+ballroom balls banana bananas band bands bang banjo bank banking banks banquet bar barbie bare
+barely bargain barrier bars base based basement basic basics basis basket bass bat bath bathe
+bathroom batman batter battery battle bay bbq bc be beach beaches bean beans bear beard bears beast
+beat beating beats beauty became becasue because become becomes becoming becuase bed bedroom beds
+bee beef been beer before beg began begin behavior behind beijing being beings beliefs believe bell
+below belt ben bench bend benefit benefits beside besides best bet better betty between beyond bias
+biased bible bicycle bid big bigger biggest bike bikes biking bill billion bills bin binary bind
+binge bingo bio biology bird birds birth birthday bishop bit bitcoin bite black blame blank blanket
+blast blend bless blessed blessing blew blind block blocks blog blonde blood blouse blow blowing
+blown blows blue board boarding boards boat boating boats bob bodies body bold bolivia bomb bond
+bone bones bonus book booked books boom boot booth boots border bored boring born borrow boss
+boston bot both bother bots bottle bottles bottom bought boulder bounce bound bout bow bowl bowling
+box boxes boxing boy boys braces brain brains brake bran branch brand brandon brands brave brazil
+brb bread break breaking breaks breast breath breathe breed breeze brian brick bride bridge brief
+bright bring brings briskly britain british bro broad broke broken brook brooke brother brothers
+brought brown browser brush brutal btw bubble bubbles bucket bucks buddies buddy budget buffet bug
+bugs build building built bummer bun bunch bungee burger burgers burn burned burning burnt burrito
+bus buses bush business busy but butt butter button buttons buy buying by bye byu ca cabin cable
+cafe cage cake cakes cal calc calculus call called calling calls calm came camera cameras camp
+camping campus can canada cancel cancer candy cannot cant canyon cap capable capital caps captain
+capture car caramel card cards care cared career careful cares caring carolina carpet carried
+carrot carrots carry cars cart cartons cartoon case cases cash cast castle casual cat catch catches
+catching catfish cats cattle caught causal cause caused causes causing ccc cd cell cells center
+centers central centre cents century ceo cereal certain cgi cha chain chair chairs chance chances
+change changed changes changing channel chaos chapter charge charged charges charity charles
+charlie chase chat chats chatted chatter chatting cheap cheaper cheat check checked checking checks
+cheer cheers cheese cheesy chef chem chen cheques cherry chess chest chew chic chicago chick
+chicken chief child children chill chillin chilling chilly china chinese chip chips chit choice
+choices choir choose choosing chop chores chorus chose chosen chris christ church cindy cinema
+circle cite cities citizen citrus city civil claim claire class classes classic clay clean cleaned
+cleaner cleaning clear clearly clerk clever cliche click client clients cliff climate climb climbed
+climber climbing climbs clock clone close closed closely closer closes closest closet closing cloth
+clothe clothes clothing cloud clouds cloudy clown club clubs clue co coach coast coat coco coconut
+code coding coffee coffer coin coins coke cola cold colder collar collect college color colors
+colour com combine combined come comedy comes comfort comic comics coming comment commit common
+company compare compared compete complain complete complex computer concept concepts concern
+concert confirm confused congrats connect consider contact content contest context continue
+contract control convert convince convo cook cooked cookie cookies cooking cooks cool cooler
+coolest cop copies cops copy core cork corn corner correct corrupt cost costa costco costs costume
+cotton couch cough could couldnt count counter country counts county couple couples coupons courage
+course courses court cousin cousins cover covered covers cow cows cpu crack crap crappy crash
+crashed craving craziest crazy cream creamy create created creates creating creative credit credits
+creek creepy crew cried crime cringed crisis crook cross crossed crow crowd crowded crown crucial
+cruel cruise crunch crunchy crush crust cry crying cs cultural culture cultures cup cups cure
+curious curly currency current curry curse curve customer customs cut cute cutest cuts cutting cuz
+cyber cycle dad daddy dads daily dairy dale dallas damage damaged damn dan dance dancer dances
+dancing dang danger daniel dare dark darker darling darn data date dated dates dating daughter dave
+david day days dc de dead deaf deal dealing deals dear death debate debit debt decade december
+decent decide decided decides decision declare deep deeper deeply deer defense define degree
+degrees delay delayed delete deliver delivery demand dental dentist deny depend depends deposit
+depth describe desert deserve design designed designer designs desire desk desktop despite dessert
+destroy detail details detect dev develop device devices devil dew df dial diamond diary dick did
+didnt die died diego dies diet dig digital dine dining dinner dip direct directly director dirt
+dirty disagree disco discord discount discuss disease dish dishes dislike disney display distance
+ditto dive diverse divided diving divorce dizzy dna do doable doctor doctors does doesnt dog dogs
+doing doll dollar dollars don donald donate done dont donuts door doors dope dorm dorms dose dot
+double doubt dough down download downtown dozen dr draft drag dragon dragons drain drama drank draw
+drawing drawn dream dreamed dreams dress dressed dresses dressing drew drink drinking drinks drip
+drive driven driver drivers drives driving drone drop dropped drops drove drown drug drugs drunk
+dry dual duck ducks dude due duh dull dumb dunno during dust dutch duty dvd dyed dying each ear
+earlier early earn earned ears earth ease easier easiest easily east easter eastern easy eat eaten
+eating eats ebay econ economic economy ecuador ed edge edgy editing editor educate effect effects
+effort efforts efy egg eggs eh eight eighty either elder elderly electric elegant eleven elon else
+em email emailed emails embassy emily emoji emojis emory emotion emotions emphasis employee empty
+en end ended ending endless ends enemies enemy energy engaged engine engineer england english enjoy
+enjoyed enjoying enjoys enough enroll ensure enter entered entire entirely entry envy epic episode
+episodes equal equally er era error escape essay essays estate etc eternal ethical ethics europe
+eve even evening event events ever every everyday everyone evidence evil ew ex exact exactly exam
+example exams excel except exchange excited exciting excuse exercise exist existed exists exit
+expand expect expected expenses expert explain explore export express extend extent extinct extra
+extreme eye eyes face facebook faces facial facing fact factor factors factory facts fail failed
+failing failure fair fairly faith fake fall fallen falling falls false fame familiar families
+family famous fan fancy fans fantasy far fare farm farther fashion fast faster fastest fat father
+fault fav favor favorite fax fbi fear fears feature features fed federal fee feed feel feeling
+feelings feels fees feet fell fellow felt female fence festival fetch fever few fewer fi fiancee
+fiction field fields fifteen fifth fifty fight fighting fights figure figured figures figuring fil
+file files fill filled filling film films filter fin final finally finals finance find finding
+finds fine finger fingers finish finished fire fired firm first fish fishing fit fitness fits
+fitting five fix fixed fixing flag flash flat flavor flavors flew flexible flies flight flights
+flip flipped float floor floors flop florida flow flower flowers flu fluent fluffy flute fly flying
+focus focused fold folk folks follow followed follows fond food foods fool foot football for force
+forced forces foreign forest forests forever forget forgive forgot fork form formal former forms
+fort forth fortnite fortune forty forward found four fourth fox frame france francis frank frankly
+freak freaked freaking freaky fred free freedom freeway freeze freezer freezing french fresh
+freshly freshman freshmen friday fridge fried friend friendly friends fries frisbee frog from front
+frown frozen fruit fruits fry fu fuel full fully fun function fund funding funds funeral funny fur
+further future gain gained gaining galaxy gale gallon game gamer games gaming gang gap garage
+garbage garden garlic gas gate gates gather gave gay ge gear geez gender general generals genes
+genetic genius genre genres gentle genuine george georgia german germany get gets getting gf ghost
+ghosts giant gift gifts ginger girl girls give given gives giving glad glass glasses glitch global
+gloves go goal goals goats god gods goes going gold golden golf gone gonna good goodbye goodness
+goods google googled goood gorgeous gosh gospel gossip got gotcha gotta gotten gown gpa grab grace
+grad grade grades grading graduate graham grain grammar grand grandma grandpa grant granted grape
+grapes graphic grass grateful gravity gray great greater greatest greatly greece greek green grew
+grill grilled grind grip grocery gross ground group groups grow growing grown grows growth gtg guac
+guard guess guessed guessing guest guests guide guilty guitar gum gun guns guy guys gym ha haah
+habit habits hack hacking had hadnt hah haha hahaa hahah hahaha hahahaa hahahah hahahaha hahha hail
+hair haircut half halfway hall halls ham hand handed handful handle hands handy hang hanging happen
+happened happens happier happy hard harder hardest hardly hardware hare harm harry harsh harvard
+has hasnt hat hate hated hates hats have havent having hawaii hbu he head headache headed heading
+heads heal health healthy hear heard hearing heart heat heating heaven heavenly heavily heavy heck
+heels heh hehe hehehe height heights helaman held helen hell hello helmet help helped helpful
+helping helps hence henry her here heres heritage hero heroes herself hes hey heyyy hi hidden hide
+hiding high higher highest highly highway hike hiked hikes hiking hill hills him himself hint hip
+hire hired hiring his history hit hits hitting hm hmm hmmm hmmmm hmong hobbies hobby hockey hoe
+hold holder holding hole holiday holidays holland holy home homeless homes homework honda honest
+honestly honesty honey hong honor honors hood hook hooked hoot hop hope hoped hopes hoping horn
+horns horrible horror horse horses hose hosed hospital host hot hotel hotels hour hours house
+houses housing how however hows hr hs huge huh hulu hum human humans humble humid humor hundred
+hundreds hung hunger hungry hunt hunting hurry hurt hurting hurts husband hw hymns hype hyped ib
+iba ice id idaho idea ideal ideas idk if ignore ii ikr ill illegal illness im image images imagine
+impact import improve in inch inches include included includes income incoming increase indeed
+india indian indie indoor industry infinity info inform initial injured injury ink inner input
+insane insects insert inside insist inspire inspired insta instance instant instead int intend
+intense interact interest intern internet into intro invent invest invested invite invited invoice
+involve involved ios ipad ipads iphone iphones ireland irish iron ironic is ish island islands isnt
+issue issues it italian italy item items its itself ive jack jacket jackson jacob jade jaezo jail
+jam james jane janet january japan japanese jar jarvis jason java jazz jealous jeans jeep jeez
+jelly jenny jesus jet jewelry jewish jim jimmy jk job jobs joe jogged jogging john johnny johnson
+join joined joining joint joke jokes joking jones jordan joseph journey joy jr jsut judge judging
+juggle juice juicy julia july jump jumped jumping jumps june jungle junior junk just justice justin
+karen kate keen keep keeping keeps kept ketchup kevin key keyboard keys kick kicked kicking kid
+kidding kids kill killed killer killing kills kin kind kinda kinds king kingdom kins kiss kissed
+kit kitchen kj kk knee knees knew knife knight knock knocked know knowing known knows kong korea
+korean koreans kyle la lab label labor labs lack lacking ladder ladies lady lag laid lake lakes
+lamb lame land landed landing lane language lap laptop large larger largest las last lasted lasts
+late lately later latest latin latter laugh laughed laughing laundry law lawn laws lawyer lay layer
+layers laying lazy lds lead leader leaders leading leads league lean leaning learn learned learning
+lease least leather leave leaves leaving lecture led lee left leg legal legend legends legit legs
+lemme lemon lend length less lesson lessons let lets letter letters letting level levels li liberty
+library license lick licks lie lied lies life lift lifting lifts light lighter lightly lights like
+liked likely likes liking lil lily lime limit limited limits limp lin lincoln linda line linear
+lines link links linux lion lip lips lisa list listed listen listened listens lists lit literal
+little liu live lived lives living load loaded loads loan loans lobby lobster local located
+location lock locked log logged logic logical logo loin loki lol lolol london lonely long longer
+longest look looked looking looks loon loop loose loot lord los lose loser losing loss lost lot
+lotion lots lottery loud loudly louse love loved lovely loves loving low lower lowest loyal lucas
+luck luckily lucky lucy luggage lunch lung lungs luxury lying lyrics ma mac macbook machine
+machines macs mad madam made madrid magazine magic magical mail main mainly maintain major majoring
+majority majors make maker makes makeup making male mall man manage managed manager mango mangoes
+manner manners manual many map march mare mario mark marked market markets marks marriage married
+marry mars martial martin marvel mary mashed mask mass massage massive master masters mat match
+matched matches mate material mates math matrix matt matter matters mature max maximum may maya
+maybe md mdcrew me meal meals mean meaning means meant measure meat med media medical medicine
+medium meet meeting meetings meets meh melt member members meme memes memories memory men mend
+mental mention menu merry mess message messages messed messing messy met metal meter meters method
+methods mexican mexico michael mid middle midnight midterm midterms might mike mild mile miles
+military milk million millions min mind minded minds mindset mine mini minimum minor mins mint
+minus minute minutes miracle mirror miss missed missing mission missions mistake mistakes mix mixed
+mixing mm mmm mmmm moab mobile mode model models modern mold mom moment moments moms monday money
+monica monitor monkey monster montana month monthly months mood moon moose moot moral more mormon
+mormons morning most mostly mother mothers motor mount mountain mouse mouth move moved moves movie
+movies moving mower mozart mr mrgh mrs ms mtc much mud multi multiple mum murder muscle muscles
+museum museums music musical musicals musk must mutual my myself mystery nah nail nails name named
+names nancy nap naps narrow naruto nasa nasty natalie nation national nations native natural nature
+nba near nearby nearest nearly neat nebraska neck need needed needing needles needs negative
+neither nelson nerd nerds nerdy nerve nervous net netflix nets network neural never new newer
+newest news next nice nicely nicer nick niece nigeria night nights nine ninety ninja no nobody
+noise noisy non none noodles nook noon nooo noooo nope nor normal normally north northern nose not
+note notes nothing notice noticed novel novels now nowadays nowhere nuclear number numbers nun
+nurse nurses nursing nut nutella nuts ny oakland obama object objects obsessed obvious ocean
+october odd odds of off offended offense offer offered offers office officer offices official often
+oh ohh ohhh ohhhh ohhhhh ohio oil ok okay old older oldest olive ollie olympic omaha omg on once
+one ones onions online only onto oof ooh ooo oooh oooo ooooh oooooh oops open opened opening opens
+opera operate opinion opinions opposed opposite option options opts or orange oranges order ordered
+orders oregon orem organ organic original other others otter ouch ought our ours out outdoor
+outdoors outer outfit output outside oven over overall overseas overtime owe owl own owned owner
+owners oxygen pa pace paced pacific pack package packed packing pad page pages paid pain painful
+paint painted painting pair paired pairs pal palace pale palm pan panda panic panther pants papa
+paper papers pardon pare parent parents paris park parked parker parking parks parrot part parties
+partner parts party pass passed passes passing passion passport past pasta paste pat patch patent
+path patient pattern paul pause pay paying payment pays pb pc pcc peace peak peanut peanuts pear
+peel pegasus pen pencil penny people peoples pepper peppers per percent percy perfect perform
+perfume perhaps period periods perks permit person personal persons pest pet peter pets phase phd
+phone phones photo photos phrase phrases physical physics piano pick picked picking picky picnic
+picture pictures pie piece pieces pig pigs pile pills pin pine ping pink pinky pipe pirates pit
+pitch pito pity pixar pizza place placed places plain plan plane planes planet planets planned
+planning plans plant plants plastic plate plates platform play played player players playing plays
+pleasant please pleased pleasure plenty plot pls plug plus pm pocket poetry point points pokemon
+polar police policy polite politics pond pong pool poop poor poorly pop popcorn popped popular pork
+port portion position positive possible possibly post posted poster posting posts pot potato
+potatoes pots potter pound pounds poverty powder power powerful powers practice pray prayer pre
+preach predict prefer premium prep prepare prepared present press pressed pressure pretend pretty
+prevent previous price prices pride primary prime print printed printer prints prison privacy
+private prize prizes pro probably problem problems probs process produce product products prof
+profile profit profits program programs progress project projects prom promise promised promote
+prompt prompts proof proper properly property propose props pros protect protein proud prove
+provide provo psych public puerto pull pulled pulling pump pumped pumpkin pun punch puns puppies
+puppy purchase pure purple purpose purse pursue push pushed pushing put puts putting puzzle puzzles
+python qualify quality quantum quarter que queen question queue quick quicker quickly quiet quietly
+quit quite quiz quote quotes race races rachel rack rad radio raffle rail rails railway rain rained
+raining rains rainy raise raised raising ram ramen ran random randomly rang range rank ranked rap
+rare rarely rash rat rate rated rates rather rating rats raw ray re reach reached react read reader
+reading reads ready real reality realize realized really reason reasons rebecca rec recall receipt
+receive received recent recently recipe recipes record records recover red reddit reduce reduced
+refill refresh refund refuse refused regards region register regret regular reign rein relate
+related relax relaxed relaxing release relief religion relive rely remain remains remember remind
+reminds remote remove removed renew rent rental repair repeat replace reply report reports request
+require required requires research reserve reset resort respect respond response rest result
+results resume retire retired return returns reunion reverse review reviews reward rib rice rich
+richard rick rico rid ride rides riding right rights rind ring rings rio rip ripe ripped rise
+rising risk river rn road roads roast roasted robe robert robot robots rock rocket rockets rocks
+rode role roles roll rolled roller rolling rolls roman romance romans romantic rome ron roof rook
+room roommate rooms root rooted rope rose roses ross rough roughly round rounds route routine row
+rude ruff rugby ruin ruined rule rules run rung runner running runs rush russia russian ryan sad
+sadie sadly safe safely safer safety said sail sailor saint sake salad salads salary sale sales
+sally salmon salsa salt salty sam same sample samples san sand sandals sandwich sandy sang santa
+sara sarah sarcasm sat saturday sauce sausage save saved saves saving savings saw say saying says
+scale scare scared scares scarlet scary scene scenery scenes scent schedule school schools sci
+science scoop score scores scout scouts scratch screen screens screw screwed script scuba sd sdf se
+sea seafood seal sear search season seasons seat seats seattle sec second seconds secret secrets
+section secure security see seed seeds seeing seek seem seemed seems seen sees seldom select self
+selfish sell seller selling sells semester semi seminary send sending sends senior seniors sense
+sent sentence sentient separate series serious serve served server servers serves service services
+serving session set sets setting settle settled seven seventh seventy several severe sew sex shade
+shades shadow shake shall shame shampoo shanghai shape shaped shapes share shared shares sharing
+shark sharks sharp shasta shave she sheep sheer sheet sheets shelf shell shes shift shine ship
+shipment ships shirt shirts shock shocked shoe shoes shook shoot shooting shop shopping shops shore
+short shorter shortly shorts shot shots should show showed shower showers showing showman shown
+shows shrimp shroud shut shuttle shy sibling siblings sichuan sick side sides sight sights sign
+signal signed signing signs silence silent silicon silk silly silver similar simple simply sin
+since sing singer singing single sings sink sip sir siri sister sisters sit site sites sitting six
+sixth sixty size sized sizes skating sketch sketchy ski skiing skill skills skin skinny skip
+skipped skirt skirts sky slack sleep sleeping sleepy slept slide slides slightly slim slip slipped
+slit slop slot slow slower slowly small smaller smart smarter smash smell smells smile smith smoke
+smoker smoking smooth snack snacks snake snakes snap snow so soap soccer social society socks soda
+soft software solar sold sole solid solo solution solve solved solving some somebody someday
+somehow someone sometime somewhat son song songs sons soo soon sooner sooo soooo sooooo soot sore
+sorry sort sorta sorts sot soul souls sound sounded sounds soup sour source sources south southern
+space spaces spain spam spanish spare spark speak speaker speaking speaks special species specific
+speech speed spell spelled spelling spend spending spends spent spicy spider spiders spin spirit
+spirits spit split spoil spoiled spoke spoken sport sports spot spotify spots spouse spray spread
+spring square st stable stack staff stage stairs stake stamps stand standard standing stands star
+staring stark stars start started starter starting starts state states station stats status stay
+stayed staying stays steady steak steaks steal steam steel steep stem step steps steve steven stick
+sticks sticky still stink stinks stir stock stocks stoked stole stolen stomach stone stones stood
+stop stopped stops storage store stores stories storm story stove straight strange stranger straw
+straws stream street streets strength stress stressed stretch strict strike string strings strip
+stroke strong stronger struggle stuck student students studied studies studio study studying stuff
+stuffed stupid style styles sub subject subjects subway succeed success such suck sucked sucks
+sudden suddenly sue sued suffer sugar suggest suicide suit suite suits sum summer summers sun
+sunday sundays sung sunny sunset sup super supply support suppose supposed supreme sure surely surf
+surface surfing surgeon surgery surprise survey survive susan sushi swam swat swear sweat sweater
+sweaty sweden sweet sweets swift swim swimming swing switch switched sword sydney system systems ta
+tab table tables tablet tablets tabs taco tacos tag tail taiwan take taken takes taking tale talent
+talented talents talk talked talking talks tall taller talmage tan tank tap tape tar target tars
+tas task tasks taste tasted tastes tasty taught tax taxes taxi taylor tbh tea teach teacher
+teachers teaches teaching team teams tear tears tech ted tedious teeth teh tell telling tells
+temple temples ten tend tends tennis term terms terrible terribly tesla test tested testing tests
+texas text texting texts texture th thai thailand than thane thank thanks thanos that thats the
+theater theatre their theirs them theme then theories theory therapy there theres these they theyre
+thick thin thing things think thinking thinks third thirsty thirty this tho thomas thor those
+though thought thoughts thousand three threw throat through throw throwing thrown throws thumb
+thursday thus ticket tickets tie tied ties tiger tight til till tim time times timing tin tiny tip
+tips tired tires titan tithing title to toady toast today toe toes tofu together toilet tokyo told
+tom tomato tomorrow ton tone tones tongue tonight tons tony too took tool tools tooth top topic
+topics tops tornado total totally touch touched tough tour tourist toward towards towel tower town
+toy toys track tracks trade trading traffic trail trailer train trained trainer training trains
+trait traits transfer trap trapped trash travel traveled treat treated treats tree trees trek trend
+trial trick tricks tricky tried tries trilogy trim trip trips trouble truck true truffles truly
+trump trumpet trust truth try trying tube tuesday tuition tuna tune turing turkey turn turned
+turning turns turtles tutor tv twelve twenty twice twin twins twist twitter two tyler type typed
+types typical typing typos uber ugh ugly uh uhh uhhh uhm ukulele ultimate um umm ummm un unable
+uncle uncles under unfair unhappy unicorn unicorns union unique unit united units universe unknown
+unless unlike until unusual up update updated updates upgrade upon upper ups upset upside ur urgent
+us usa usd use used useful useless user username users uses using usual usually ut utah uvu ux
+vacant vacation vague valid valley value values van vanilla variety various vast vat vegan vegas
+veggies vehicle vending venture version very vfx via vibe vice video videos vietnam view views
+village vine violin virginia virtual virus viruses visa vision visit visited visiting visual vocal
+voice volume vote voted voting vr vs waffles wage waist wait waited waiter waiting wakanda wake
+waking walk walked walking walks wall wallet walls walmart waltz wand wands wang wanna want wanted
+wanting wants war ward ware warm warmer warming warn warning wars wart was wash washed washing
+wasnt waste wasted wasting watch watched watches watching water wave waved waves way ways wbu we
+weak wealth wealthy weapons wear wearing wears weather web website websites wedding week weekend
+weekends weekly weeks weigh weight weights weird welcome well went were werent west western wet
+whale whales what whatever whatnot whats wheat wheel wheels when whenever where whereas whether
+which while white who whoa whoever whole whom whoops whos whose why wicked wide wife wifi wii wild
+will willing wilson win wind window windows windy wine wings winner winning wins winter winters
+wipe wire wisdom wise wish wished wishes witch with withdraw within without witty woah woke wolf
+woman women won wonder wondered wonders wonk wont woo wood wooden woods wool woot word words wore
+work worked worker workers working workout works world worlds worm worn worried worries worry
+worrying worse worst worth worthy would wouldnt wow wrap wrapped wrist write writer writers writes
+writing written wrong wrote xbox xd ya yah yall yard yay yea yeah yeahhh year yearly years yellow
+yep yes yess yesss yessss yet yikes yknow yo yoga yogurt york you youd youll young younger youngest
+your youre yours yourself youth youtube youve yuan yum yummy yup zac zealand zero zhang zina zip
+zombie zombies zone zoo
 """.split()
 )
 """The most frequent words of two to eight letters in everyday talk, and some that are one typing

@@ -6,14 +6,14 @@ import re
 
 import numpy as np
 
-from vidya.posttraining.rewording.chance import happens, weighted
+from vidya.posttraining.rewording.chance import happens, one_of
 from vidya.posttraining.rewording.contraction_table import CONTRACTIONS
 from vidya.posttraining.rewording.sentence import with_capital_of
 
 _SPELLINGS = {spelling: three for three in CONTRACTIONS for spelling in three}
 _ONE_WAY = frozenset(("its", "lets", "whens", "let us"))
 """These may be other words, or stiff, and stay as they are."""
-_HAVE = re.compile(r"\s+(?:i|you|we|they)\b", re.IGNORECASE)
+_PERSON = re.compile(r"\s+(?:i|you|u|ya|he|she|it|we|they|people|your|my)\b", re.IGNORECASE)
 _PATTERN = re.compile(
     r"(?<![\w'])(?:" + "|".join(sorted(_SPELLINGS, key=lambda s: (-len(s), s))) + r")(?![\w'-])",
     re.IGNORECASE,
@@ -35,9 +35,11 @@ def in_full(text: str) -> str:
 
     def full(found: re.Match[str]) -> str:
         spelling = found[0].lower()
-        if spelling in _ONE_WAY or _is_has(spelling, text[found.end() :]):
+        full, short, _ = _SPELLINGS[spelling]
+        after = text[found.end() :]
+        if spelling in _ONE_WAY or _is_has(spelling, after):
             return found[0]
-        return _cased(found[0], _SPELLINGS[spelling][0])
+        return _cased(found[0], short if _is_before_person(full, after) else full)
 
     return _PATTERN.sub(full, text.replace("’", "'"))
 
@@ -54,10 +56,11 @@ def other_contractions(text: str, rng: np.random.Generator) -> str:
         after = plain[found.end() :]
         if spelling == full and not _may_be_short(full, plain[: found.start()], after):
             return found[0]
-        choices = ((full, 0.3), (short, 0.4), (bare, 0.3))
-        if _is_has(spelling, after):
-            choices = ((short, 0.5), (bare, 0.5), (short, 0.0))
-        return _cased(found[0], weighted(rng, [c for c in choices if c[0] != spelling] or choices))
+        if _is_has(spelling, after) or _is_before_person(full, after):
+            choices = [short, bare]
+        else:
+            choices = [full, short, short, bare]
+        return _cased(found[0], one_of(rng, [c for c in choices if c != spelling] or choices))
 
     return _PATTERN.sub(other, plain)
 
@@ -78,6 +81,11 @@ def _may_be_short(full: str, before: str, after: str) -> bool:
 def _is_has(spelling: str, after: str) -> bool:
     """Whether an 's stands for has: `what's happened`."""
     return spelling.endswith(("'s", "s")) and " " not in spelling and bool(_HAS_BEEN.match(after))
+
+
+def _is_before_person(full: str, after: str) -> bool:
+    """Whether a negation cannot be undone: don't you is never do not you."""
+    return full.endswith("not") and bool(_PERSON.match(after))
 
 
 def _cased(pattern: str, text: str) -> str:

@@ -8,12 +8,12 @@ tables of its own; other languages change case and marks alone.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Container
 
 import numpy as np
 
-from vidya.posttraining.rewording.chance import happens, weighted
-from vidya.posttraining.rewording.contractions import other_contractions
+from vidya.posttraining.rewording.chance import Weighted, happens
+from vidya.posttraining.rewording.contractions import in_full, other_contractions
 from vidya.posttraining.rewording.form_names import FORMS
 from vidya.posttraining.rewording.frames import asked_another_way
 from vidya.posttraining.rewording.letters import mistyped, other_case, other_marks, stretched
@@ -41,7 +41,7 @@ _TEXT_FORMS: dict[str, _Change] = {
 """What is done to the text, in this order; vidya/posttraining/rewording/question_ids.py has what
 is done to its tokens."""
 
-_STYLES: tuple[tuple[dict[str, float], float], ...] = (
+_STYLES = Weighted(
     # somebody who writes with care
     (
         {
@@ -74,11 +74,24 @@ _STYLES: tuple[tuple[dict[str, float], float], ...] = (
 _AS_IT_STANDS = 0.12
 _KEPT_FOR_MEASURING = 8
 """One in so many forms is never trained on."""
+_KEPT_OF_FEW = 3
+"""The same where words cannot change, and there are few forms."""
 _GREETING_FORMS = frozenset(("case", "punctuation", "stretching"))
 _ANY_LANGUAGE = frozenset(("case", "punctuation"))
 
 
-def reworded(question: str, rng: np.random.Generator, forms: Collection[str] = FORMS) -> str:
+def plain_wording(text: str) -> str:
+    """What two texts have in common that differ in case, marks, spaces and contractions only."""
+    return wording(in_full(text))
+
+
+def reworded(
+    question: str,
+    rng: np.random.Generator,
+    forms: Collection[str] = FORMS,
+    *,
+    avoid: Container[str] = frozenset(),
+) -> str:
     """One form of a question, or now and then the question as it stands.
 
     Forms that `other_words` may give are never among them: what is measured was not trained on.
@@ -87,17 +100,26 @@ def reworded(question: str, rng: np.random.Generator, forms: Collection[str] = F
         question: as it is taught.
         rng: decides; the same state gives the same form.
         forms: the names of those that may be used, of `FORMS`.
+        avoid: questions with answers of their own, by their `plain_wording`: what is no form of
+            this one. The question itself may be among them.
     """
     if happens(rng, _AS_IT_STANDS):
         return question
     for _ in range(4):
-        form = _changed(question, rng, forms)
+        form = _changed(question, rng, forms, avoid)
         if not _is_kept(form, question):
             return form
     return question
 
 
-def other_words(question: str, count: int, seed: int, forms: Collection[str] = FORMS) -> list[str]:
+def other_words(
+    question: str,
+    count: int,
+    seed: int,
+    forms: Collection[str] = FORMS,
+    *,
+    avoid: Container[str] = frozenset(),
+) -> list[str]:
     """Distinct forms of a question to measure with; fewer than `count` where there are no more.
 
     None is the question, and `reworded` gives none of them. Those that differ in their words come
@@ -108,6 +130,8 @@ def other_words(question: str, count: int, seed: int, forms: Collection[str] = F
         count: how many.
         seed: other seeds give other forms.
         forms: the names of those that may be used, of `FORMS`.
+        avoid: questions with answers of their own, by their `plain_wording`: what is no form of
+            this one. The question itself may be among them.
     """
     digest = hashlib.blake2b(question.encode("utf-8", "replace"), digest_size=8).digest()
     rng = np.random.default_rng([seed, int.from_bytes(digest, "big")])
@@ -115,8 +139,8 @@ def other_words(question: str, count: int, seed: int, forms: Collection[str] = F
     alike: dict[str, str] = {}
     taught = wording(question)
     for _ in range(60 * count):
-        form = _changed(question, rng, forms)
-        if form == question or not _is_kept(form, question):
+        form = _changed(question, rng, forms, avoid)
+        if not _is_kept(form, question):
             continue
         key = wording(form)
         if key == taught:
@@ -128,27 +152,34 @@ def other_words(question: str, count: int, seed: int, forms: Collection[str] = F
     return [*found.values(), *alike.values()][:count]
 
 
-def _changed(question: str, rng: np.random.Generator, forms: Collection[str]) -> str:
+def _changed(
+    question: str, rng: np.random.Generator, forms: Collection[str], avoid: Container[str]
+) -> str:
     if is_greeting(question):
         known: Collection[str] = _GREETING_FORMS
     elif is_english(question):
         known = _TEXT_FORMS
     else:
         known = _ANY_LANGUAGE
-    style = weighted(rng, _STYLES)
-    text = question
-    for name, change in _TEXT_FORMS.items():
-        if name in known and name in forms and happens(rng, style.get(name, 0.0)):
-            text = change(text, rng)
+    style = _STYLES.draw(rng)
+    chances = rng.random(len(_TEXT_FORMS)).tolist()
+    text, own = question, plain_wording(question) if avoid else ""
+    for (name, change), chance in zip(_TEXT_FORMS.items(), chances, strict=True):
+        if chance < style.get(name, 0.0) and name in known and name in forms:
+            changed = change(text, rng)
+            if not avoid or (same := plain_wording(changed)) not in avoid or same == own:
+                text = changed
     return text
 
 
 def _is_kept(form: str, question: str) -> bool:
     """Whether a form is one of those that are kept for measuring."""
-    key = wording(form)
+    if form == question:
+        return False
+    key, one_in = wording(form), _KEPT_FOR_MEASURING
     if key == wording(question):
-        if form == question:
-            return False
         key = form
+        if is_greeting(question) or not is_english(question):
+            one_in = _KEPT_OF_FEW
     digest = hashlib.blake2b(key.encode("utf-8", "replace"), digest_size=2).digest()
-    return digest[0] % _KEPT_FOR_MEASURING == 0
+    return digest[0] % one_in == 0

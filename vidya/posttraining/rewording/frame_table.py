@@ -1,10 +1,14 @@
 """Ways to ask the same: groups of questions of one meaning, with `{x}` for what stays.
 
 A group is a line a way; what stands behind `=>` is written but not recognised, as it may also mean
-something else. Words in small letters, contractions undone.
+something else. Words in small letters, contractions undone. `{x}` is a thing, `{v}` begins with a
+verb.
 """
 
-FRAMES: tuple[str, ...] = (
+from vidya.posttraining.rewording.frames_about_persons import ABOUT_PERSONS
+from vidya.posttraining.rewording.frames_of_talk import OF_TALK
+
+_GENERAL: tuple[str, ...] = (
     """
 do you like {x}
 do you enjoy {x}
@@ -36,58 +40,6 @@ what are your thoughts on {x}
 => tell me what you think of {x}
 """,
     """
-what is your name
-tell me your name
-what are you called
-what do they call you
-=> what is your name again
-=> your name
-=> what do people call you
-=> what should i call you
-=> what can i call you
-=> do you have a name
-=> may i know your name
-=> could you tell me your name
-=> and your name is
-""",
-    """
-how old are you
-what is your age
-=> your age
-=> tell me your age
-=> what age are you
-=> how old are you now
-=> tell me how old you are
-=> how many years old are you
-""",
-    """
-where are you from
-where do you come from
-=> where are you from originally
-=> where are you originally from
-=> where you from
-=> tell me where you are from
-=> what country are you from
-""",
-    """
-where do you live
-where are you living
-where is your home
-=> where do you live now
-=> where you live
-=> tell me where you live
-=> what place do you live in
-""",
-    """
-how are you
-how are you doing
-=> how are you today
-=> how are you doing today
-=> how is it going
-=> how are things
-=> how are you feeling
-""",
-    """
 what is your {favourite} {x}
 which {x} do you like best
 which {x} do you like most
@@ -113,71 +65,6 @@ have you got {x}
 => got {x}
 """,
     """
-what do you do for a living
-what is your job
-what is your profession
-what is your occupation
-what do you do for work
-what work do you do
-=> what kind of work do you do
-=> what sort of job do you have
-=> what is your job exactly
-=> your job
-""",
-    """
-what are your hobbies
-do you have hobbies
-do you have any hobbies
-what do you do for fun
-what do you do in your free time
-what do you like to do in your free time
-what do you do in your spare time
-=> any hobbies
-=> got any hobbies
-=> what hobbies do you have
-=> tell me your hobbies
-=> what do you like doing in your free time
-""",
-    """
-who are you
-=> tell me who you are
-=> who are you exactly
-=> who exactly are you
-=> who is this
-=> who am i talking to
-=> so who are you
-""",
-    """
-who made you
-who created you
-who built you
-who is your creator
-who is your maker
-=> who developed you
-=> who programmed you
-=> who were you made by
-=> tell me who made you
-=> by whom were you made
-""",
-    """
-where were you born
-what is your place of birth
-what is your birthplace
-=> where was it you were born
-=> in which place were you born
-=> where were you born at
-=> tell me where you were born
-""",
-    """
-when is your birthday
-what day is your birthday
-when do you celebrate your birthday
-=> what is your birthday
-=> what date is your birthday
-=> tell me when your birthday is
-=> your birthday is when
-""",
-    """
 can you {v}
 are you able to {v}
 => you can {v}
@@ -189,52 +76,6 @@ can you speak {x}
 => speak {x}
 => are you able to speak {x}
 => do you know how to speak {x}
-""",
-    """
-what languages do you speak
-which languages do you speak
-what languages can you speak
-=> which languages can you speak
-=> what languages do you know
-=> tell me what languages you speak
-""",
-    """
-how is the weather
-what is the weather like
-=> how is the weather today
-=> what is the weather today
-=> what is the weather like today
-=> how is the weather over there
-=> weather today
-""",
-    """
-what time is it
-what is the time
-=> what time is it now
-=> do you have the time
-=> tell me the time
-=> what is the time now
-""",
-    """
-what are you doing
-what are you up to
-=> what are you doing now
-=> what are you doing right now
-=> what you doing
-=> what are you busy with
-=> what are you up to right now
-""",
-    """
-tell me about yourself
-tell me something about yourself
-introduce yourself
-describe yourself
-=> tell me a bit about yourself
-=> tell me more about yourself
-=> can you introduce yourself
-=> say something about yourself
-=> can you tell me about yourself
-=> i want to know more about you
 """,
     """
 do you want to {v}
@@ -254,92 +95,8 @@ which {x} do you like
 => what kind of {x} do you enjoy
 """,
     """
-are you married
-=> you married
-=> are you married or not
-""",
-    """
-are you single
-=> you single
-=> are you single or not
-=> are you in a relationship or single
-""",
-    """
-do you have any brothers or sisters
-do you have brothers or sisters
-do you have brothers and sisters
-do you have any siblings
-do you have siblings
-=> any brothers or sisters
-=> have you got any siblings
-=> any siblings
-=> got siblings
-""",
-    """
-how tall are you
-what is your height
-=> your height
-=> tell me how tall you are
-""",
-    """
-what do you look like
-how do you look
-=> describe what you look like
-=> tell me what you look like
-=> what is your appearance like
-""",
-    """
-are you a man or a woman
-are you a boy or a girl
-are you male or female
-=> are you a girl or a boy
-=> are you a woman or a man
-=> are you a guy or a girl
-=> what is your gender
-=> boy or girl
-=> male or female
-""",
-    """
-are you human
-are you a human
-are you a human being
-are you a real person
-=> are you a person
-=> are you really human
-=> are you an actual human
-""",
-    """
-are you a robot
-are you a bot
-=> you a robot
-=> are you some kind of robot
-=> am i talking to a robot
-=> are you a robot or something
-""",
-    """
-are you an ai
-are you ai
-are you an artificial intelligence
-=> you an ai
-=> am i talking to an ai
-""",
-    """
 what does {x} mean
 what is the meaning of {x}
-""",
-    """
-how was your day
-=> how did your day go
-=> how has your day been
-=> how was your day today
-=> did you have a good day
-""",
-    """
-nice to meet you
-pleased to meet you
-good to meet you
-glad to meet you
-=> nice meeting you
 """,
     """
 how many {x} do you have
@@ -353,39 +110,29 @@ do you believe in {x}
 => are you a believer in {x}
 """,
     """
-what makes you happy
-=> what is it that makes you happy
-=> what things make you happy
-=> tell me what makes you happy
+what time do you {v}
+when do you {v}
+=> at what time do you {v}
 """,
     """
-what makes you sad
-=> what is it that makes you sad
-=> what things make you sad
-=> tell me what makes you sad
+why are you {x}
+=> how come you are {x}
+=> why you {x}
 """,
     """
-what can you do
-what are you able to do
-=> what things can you do
-=> tell me what you can do
-=> what are you capable of
-=> what are your abilities
+do you live in {x}
+=> you live in {x}
+=> is {x} where you live
+""",
+    """
+are you from {x}
+=> you from {x}
+=> do you come from {x}
 """,
     """
 why do you {v}
 => how come you {v}
-=> why is it that you {v}
 => tell me why you {v}
-""",
-    """
-can you help me
-could you help me
-=> can you help me please
-=> i need your help
-=> i need some help
-=> can you give me some help
-=> help me please
 """,
     """
 what is your {x}
@@ -397,7 +144,6 @@ what is your {x}
     """
 do you play {x}
 => you play {x}
-=> do you ever play {x}
 """,
     """
 do you know {x}
@@ -410,7 +156,6 @@ are you {x}
     """
 do you {v}
 => you {v}
-=> do you ever {v}
 """,
     """
 have you ever {v}
@@ -418,3 +163,5 @@ have you ever {v}
 => you ever {v}
 """,
 )
+FRAMES = (*ABOUT_PERSONS, *OF_TALK, *_GENERAL)
+"""All groups, what is particular before what is general."""

@@ -5,8 +5,8 @@ SHORTHAND: dict[str, tuple[str, ...]] = {
     for key, short in (
         line.split(": ")
         for line in """
-you: u/ya/u/u
-your: ur/yr/ur/ur
+you: u/u/u/u/ya
+your: ur/ur/ur/yr
 yours: urs
 yourself: urself
 are you: r u/are u/r you
@@ -36,12 +36,11 @@ today: 2day/tday
 great: gr8
 later: l8r/l8er
 love: luv/lov
-know: kno/knw
-what: wat/wut/wht
+know: kno
+what: wat/wut
 though: tho
 through: thru
 right now: rn
-with: wit/wiv
 favourite: fav/fave
 favorite: fav/fave
 favourites: favs/faves
@@ -83,9 +82,6 @@ living: livin
 playing: playin
 nothing: nothin/nuthin
 and: n/&
-the: da
-that: dat/tht
-this: dis/ths
 seriously: srsly
 years old: yrs old
 """.split("\n")

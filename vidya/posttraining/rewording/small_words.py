@@ -9,10 +9,13 @@ import numpy as np
 from vidya.posttraining.rewording.chance import happens
 
 _ARTICLE = re.compile(
-    r"(?<![\w'])(?:the|an?) (?!(?:lot|few|little|bit|most|best|only|same|one|other|while|year|day|"
-    r"week|month|hour|minute|worst|first|last|second|more|less)\b)(?=[a-z])",
-    re.IGNORECASE,
+    r"(?<![\w'])(?<!(?:[Ww]hat|[Ww]hen) is )(?<![Ww](?:hat|hen)'s )(?<![Ww]hats )"
+    r"(?<![Ww]ho is )(?<![Ww]ho's )(?<![Ww]here is )(?<![Ww]here's )"
+    r"(?:[Tt]he|[Aa]n?) (?!(?:lot|few|little|bit|most|best|only|same|one|other|while|year|day|week|"
+    r"month|hour|minute|million|hundred|thousand|dozen|couple|pair|worst|first|last|second|more|"
+    r"less)\b)(?=[a-z])"
 )
+"""Articles that may go: not in `what is the time`, `a lot`, `The Beatles`."""
 _ANY = re.compile(r"\b(have|has|got|know|speak|play|want|need) any (?=[a-z]+s\b)", re.IGNORECASE)
 _NO_ANY = re.compile(
     r"\b(do you (?:have|know|speak)) (?=(?!any|this|his|its|us)[a-z]+[^s]s\W*$)", re.IGNORECASE

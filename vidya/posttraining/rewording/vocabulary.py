@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from vidya.posttraining.rewording.chance import happens
-from vidya.posttraining.rewording.close_word_table import CLOSE_WORDS
+from vidya.posttraining.rewording.close_word_table import CLOSE_WORDS, LIKED_ACTIONS
 from vidya.posttraining.rewording.shorthand_table import (
     AT_LENGTH,
     SHORTHAND,
@@ -16,7 +16,8 @@ from vidya.posttraining.rewording.shorthand_table import (
 from vidya.posttraining.rewording.spelling_table import MISSPELT, SPELLINGS
 from vidya.posttraining.rewording.word_table import WordTable, with_right_articles
 
-_CLOSE = WordTable.of_groups(CLOSE_WORDS)
+_CLOSE = WordTable.of_groups((*CLOSE_WORDS, *LIKED_ACTIONS))
+_WOULD = re.compile(r"\b(?:would|'d)\b", re.IGNORECASE)
 _SPELT = WordTable.of_groups(SPELLINGS)
 _MISSPELT = WordTable(MISSPELT)
 _SHORT = WordTable(SHORTHAND)
@@ -28,6 +29,8 @@ _GOING_TO = re.compile(
 
 def close_words(text: str, rng: np.random.Generator) -> str:
     """The text with some words of the same meaning."""
+    if _WOULD.search(text):
+        return text  # would you like to dance is no question about liking
     changed = _CLOSE.replaced(text, rng, 0.7)
     return text if changed == text else with_right_articles(changed)
 

@@ -56,7 +56,7 @@ def main() -> int | None:
     @app.command
     def chat(
         paths: Positional[tuple[Path, ...]], *, out: Path, system: System = "drop",
-        max_bad: str = "1%",
+        max_bad: str = "1%", as_is: bool = False,
     ) -> None:  # fmt: skip
         """Convert conversations in any layout that people keep them in.
 
@@ -72,15 +72,17 @@ def main() -> int | None:
                 next; or kept before the first turn, where the model reads it as text.
             max_bad: rows of a file that may be bad, as a share (of which 10 are always allowed)
                 or a number; they are skipped, told and counted.
+            as_is: keep the spaces around marks of tokenised text (`Hello , you .`); by default
+                text is as people write it.
         """
         from vidya.corpora.chat_file import convert_chat
 
-        print(convert_chat(paths, out, system=system, max_bad=max_bad))
+        print(convert_chat(paths, out, system=system, max_bad=max_bad, as_is=as_is))
 
     @app.command
     def ultrachat(
         paths: Positional[tuple[Path, ...]], *, out: Path, system: System = "drop",
-        max_bad: str = "1%",
+        max_bad: str = "1%", as_is: bool = False,
     ) -> None:  # fmt: skip
         """Do what `chat` does, by its earlier name.
 
@@ -89,8 +91,9 @@ def main() -> int | None:
             out: corpus file to write.
             system: as for chat.
             max_bad: as for chat.
+            as_is: as for chat.
         """
-        chat(paths, out=out, system=system, max_bad=max_bad)
+        chat(paths, out=out, system=system, max_bad=max_bad, as_is=as_is)
 
     @app.command
     def text(

@@ -543,3 +543,14 @@ def test_what_a_messenger_exports_is_known_by_its_names(tmp_path):
         assert "begin with Ann: or Bob L.:, and who of them is the assistant" in refusal(path)
     path.write_text("User: hi\nAssistant: hello\nUser: bye\nAssistant: ciao\n")
     assert len(converted(path)[0]) == 2
+
+
+def test_tokenised_conversations_are_written_as_people_do(tmp_path):
+    spaced = "<|user|> hi , you . <|assistant|> I ' m fine , thanks ."
+    (tmp_path / "c.txt").write_text(f"{spaced}\n")
+    out = tmp_path / "out.txt"
+    told = convert_chat([tmp_path / "c.txt"], out)
+    assert out.read_text() == "<|user|> hi, you. <|assistant|> I'm fine, thanks.\n"
+    assert "1 document written as people write it (--as-is keeps it)" in told
+    assert "as-is" not in convert_chat([tmp_path / "c.txt"], out, as_is=True)
+    assert out.read_text() == f"{spaced}\n"

@@ -240,3 +240,11 @@ combine_corpora([Path({str(path)!r})], Path({str(tmp_path / "out" / "o.txt")!r})
     assert process.wait() == -signal.SIGKILL
     left = sum(file.stat().st_size for file in (tmp_path / "out").iterdir())
     assert left == 0
+
+
+def test_tokenised_corpora_are_told_and_stay(tmp_path):
+    spaced, written = files_of(tmp_path, [f"Hi , you {i} ." for i in range(5)], ["Hi, you."] * 5)
+    told = str(combine_corpora([spaced, written], tmp_path / "out.txt")).splitlines()
+    assert told[-1].startswith(f"5 of the 5 documents of {spaced} are written with spaces")
+    assert sum("vidya.data text" in line for line in told) == 1
+    assert "Hi , you 1 ." in lines(tmp_path / "out.txt")

@@ -125,7 +125,7 @@ def test_as_is_stays_as_it_is(book, raw):
 
 
 @pytest.mark.parametrize(
-    "layout", [{"by": "file", "separator": "---"}, {"as_is": True, "column": "a"}]
+    "layout", [{"by": "file", "separator": "---"}, {"by": "line", "column": "a"}]
 )
 def test_layouts_that_contradict_each_other(layout):
     with pytest.raises(UserError, match="say what a document is: give one of them"):
@@ -137,3 +137,12 @@ def test_numbers_and_separators_are_checked():
         TextLayout(by="passage", characters=0).check()
     with pytest.raises(UserError, match="cannot separate"):
         TextLayout(separator="").check()
+
+
+def test_tokenised_text_is_written_as_people_do(book, capfd):
+    raw = b"Hi , you .\n\nWell , no .\n"
+    assert documents(book, raw) == ["Hi, you.", "Well, no."]
+    assert "2 documents written as people write them (--as-is keeps them)" in capfd.readouterr().err
+    assert documents(book, raw, by="file") == ["Hi, you.↵↵Well, no."]
+    assert documents(book, raw, as_is=True) == ["Hi , you .", "Well , no ."]
+    assert documents(book, raw, by="file", as_is=True) == ["Hi , you .↵↵Well , no ."]

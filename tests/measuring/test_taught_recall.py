@@ -117,3 +117,10 @@ def test_interrupted(talker):
     assert answer_all(generator, tokenizer, QUESTIONS, interrupted=lambda: next(asked)) is None
     # and nothing is left in the slots
     assert answer_all(generator, tokenizer, QUESTIONS, max_tokens=3)
+
+
+def test_curly_quotes_odd_spaces_and_ellipses_are_no_other_words():
+    reply, answer = "I\u2019m\u00a0fine\u2026 \u201cvery\u201d", 'I\'m fine... "very"'
+    assert token_f1(reply, answer) == 1
+    assert recall_of([reply], [Question(("a",), (answer,))]).exact == 1
+    assert token_f1("I 'm fine", "I'm fine") < 1  # figures over ASCII are what they were

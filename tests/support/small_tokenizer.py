@@ -1,6 +1,9 @@
 """A small corpus that tokenizers are learned from, and a tokenizer of it."""
 
+import json
+
 from vidya.text.conversation_format import ASSISTANT, USER
+from vidya.text.tokenizer import Tokenizer
 from vidya.text.tokenizer_training import train_tokenizer
 
 WORDS = ["how are you", "I am fine", "thank you very much", "what is it", "see you", "of course"]
@@ -13,3 +16,8 @@ MERGES = 60
 
 def a_tokenizer():
     return train_tokenizer(DOCUMENTS, MERGES)
+
+
+def without_normaliser(tokenizer: Tokenizer) -> Tokenizer:
+    """A tokenizer as earlier versions made them, of the same merges."""
+    return Tokenizer(json.dumps(json.loads(tokenizer._json) | {"normalizer": None}))

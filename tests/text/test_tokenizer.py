@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.small_tokenizer import DOCUMENTS, MERGES, WORDS, a_tokenizer
+from support.small_tokenizer import DOCUMENTS, MERGES, WORDS, a_tokenizer, without_normaliser
 
 from vidya.errors import UserError
 from vidya.text.conversation_format import ASSISTANT, BOS, MARKER, MARKERS, USER
@@ -32,16 +32,6 @@ def tokenizer() -> Tokenizer:
 def saved(tokenizer, tmp_path) -> Path:
     tokenizer.save(tmp_path / "tokenizer.json")
     return tmp_path / "tokenizer.json"
-
-
-def without_normaliser(tokenizer: Tokenizer, folder: Path) -> Tokenizer:
-    """A tokenizer as earlier versions made them, of the same merges."""
-    path = folder / "old.json"
-    tokenizer.save(path)
-    content = json.loads(path.read_text())
-    content["normalizer"] = None
-    path.write_text(json.dumps(content))
-    return Tokenizer.load(path)
 
 
 def normalised_between_markers(text: str) -> str:
@@ -172,8 +162,8 @@ def test_what_shows_nothing_makes_no_marker(tokenizer):
     assert tokenizer.decode(ids) == "<|user|> who"
 
 
-def test_older_tokenizers_take_text_as_it_stands(tokenizer, tmp_path):
-    old = without_normaliser(tokenizer, tmp_path)
+def test_older_tokenizers_take_text_as_it_stands(tokenizer):
+    old = without_normaliser(tokenizer)
     assert tokenizer.normalises and not old.normalises
     for text in ("I\u2019m", "e\u0301", "a\u00a0b", "\ufeff"):
         assert old.decode(old.encode_text(text)) == text
@@ -182,14 +172,14 @@ def test_older_tokenizers_take_text_as_it_stands(tokenizer, tmp_path):
     assert old.hash != tokenizer.hash
 
 
-def test_the_hash_of_older_tokenizers_is_what_it_was(tokenizer, tmp_path):
-    content = json.loads(without_normaliser(tokenizer, tmp_path)._json)
+def test_the_hash_of_older_tokenizers_is_what_it_was(tokenizer):
+    content = json.loads(without_normaliser(tokenizer)._json)
     merges = [m if isinstance(m, list) else m.split(" ") for m in content["model"]["merges"]]
     added = [[token["id"], token["content"]] for token in content["added_tokens"]]
     parts = [content["model"]["vocab"], merges, added, content["pre_tokenizer"]]
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     before = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-    assert without_normaliser(tokenizer, tmp_path).hash == before
+    assert without_normaliser(tokenizer).hash == before
 
 
 def test_a_foreign_normaliser_is_refused_by_its_name(saved):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.small_tokenizer import without_normaliser
 from support.training_runs import conversations, write_corpus
 
 from vidya.corpora.chitchat import chitchat_documents
@@ -13,10 +14,12 @@ from vidya.errors import UserError
 from vidya.storage.run_folder import RunFolder
 from vidya.text.corpus_summary import corpus_hash
 from vidya.text.held_out_split import is_held_out
-from vidya.text.tokenizer_training import train_tokenizer
+from vidya.text.tokenizer_training import remember_origin, train_tokenizer
 from vidya.training import run_corpora
 from vidya.training.options import TrainOptions
 from vidya.training.run_corpora import named_tokenizer, prepare, remember, survey
+
+SPACED = [f"<|user|> hi, you {i}. <|assistant|> Oh, hi." for i in range(3)]
 
 
 @pytest.fixture
@@ -155,6 +158,26 @@ def test_a_resumed_run_never_trains_another_tokenizer(run, options):
     with pytest.raises(UserError, match=r"tokenizer\.json"):
         said_while_preparing(run, options, prepared.tokenizer.hash)
     assert not run.tokenizer.exists()
+
+
+def test_a_resumed_run_of_before_goes_on_with_its_own_tokenizer(run, options):
+    old = without_normaliser(train_tokenizer(conversations(60), 20))
+    old.save(run.tokenizer)
+    remember_origin(run.tokenizer_origin, {"recipe": 1}, old)
+    prepared, said = said_while_preparing(run, options, old.hash)
+    assert not prepared.tokenizer.normalises and prepared.tokenizer.hash == old.hash
+    assert run.tokenizer.read_text() == old._json and len(said) == 1
+
+
+def test_a_tokenised_corpus_is_told_and_stays(run, options):
+    lines = [line.replace(".", " .").replace(",", " ,") for line in SPACED * 20]
+    options.data[0].write_text("\n".join(lines))
+    for _ in range(2):
+        sources = survey(options, run)
+        remember(run, options, sources)
+        (note,) = sources.notes
+        assert "60 of the 60 documents" in note and "python -m vidya.data text" in note
+    assert set(sources.train.documents()) <= set(lines)
 
 
 # ---------------------------------------------------------------- refusals

@@ -31,6 +31,7 @@ from vidya.text.conversation_layouts import (
 )
 from vidya.text.corpus_file import Dropped, convert, read_lines
 from vidya.text.speaker_marks import names_before_lines
+from vidya.text.tokenised_text import restored
 from vidya.user_files.chat_rows import KNOWN, messages_of
 from vidya.user_files.chat_transcripts import transcript_messages
 from vidya.user_files.file_kind import HEAD, FileKind
@@ -46,7 +47,12 @@ _LONGEST = 1 << 28
 
 
 def convert_chat(
-    paths: Sequence[Path], out: Path, *, system: System = "drop", max_bad: str = "1%"
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    system: System = "drop",
+    max_bad: str = "1%",
+    as_is: bool = False,
 ) -> str:
     """Write the conversations of files as a corpus; the lines that say what became of them.
 
@@ -55,13 +61,14 @@ def convert_chat(
         out: the corpus file to write, whole or not at all.
         system: what becomes of system messages.
         max_bad: bad rows that each file may have, as `MostBad.of` reads it.
+        as_is: keep the spaces around marks of tokenised text.
 
     Raises:
         UserError: a file has no conversations, is damaged, or has more bad rows; nothing is
             written.
     """
     reader = ChatReader(system, MostBad.of(max_bad))
-    line = convert(paths, out, reader.documents, reader.left_out)
+    line = convert(paths, out, reader.documents if as_is else reader.restored, reader.left_out)
     skipped = f"; skipped: {reader.bad:,} bad" if reader.bad else ""
     if reader.left_out["system message"]:
         skipped += " (--system merge keeps what system messages say)"
@@ -116,6 +123,10 @@ class ChatReader:
         if done:
             self.told.append(f"{name}: {counted_things(done)}")
         self.told += bad.shown
+
+    def restored(self, path: StrPath, dropped: Dropped) -> Iterator[str]:
+        """`documents`, with the spaces that people write where the file is tokenised text."""
+        return restored(self.documents(path, dropped), os.fspath(path), self.told.append)
 
     def _document(
         self, row: Row | BadRow, bad: BadRows, layouts: Counter[str], dropped: Dropped

@@ -21,7 +21,7 @@ import math
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -29,6 +29,7 @@ from vidya.errors import UserError
 from vidya.system.atomic_file import atomic_write
 from vidya.text import corpus_file, held_out_split
 from vidya.text.batch_plan import permutation
+from vidya.text.tokenised_text import TokenisedDocuments
 from vidya.text.tokenizer import Tokenizer
 
 PART_BYTES = 64_000_000
@@ -54,6 +55,7 @@ class MixedCorpus:
     """That the weight left out."""
     repeats: int = 0
     """Further copies that the weight asked for."""
+    spacing: TokenisedDocuments = field(default_factory=TokenisedDocuments)
 
     def line(self) -> str:
         """What became of it, in a line."""
@@ -106,6 +108,7 @@ class MixtureReport:
 
     def __str__(self) -> str:
         lines = [one.line() for one in self.inputs] + [one.line() for one in self.outputs]
+        lines += [told for one in self.inputs if (told := one.spacing.line(str(one.path)))]
         return "\n".join(lines)
 
     @property
@@ -262,7 +265,7 @@ def _distribute(
         file = stack.enter_context(tempfile.TemporaryFile(dir=folder, buffering=_BUFFER))
         parts.append(_Part(file, [0] * len(inputs)))
     for index, source in enumerate(inputs):
-        for document in corpus_file.read_documents(source.path):
+        for document in source.spacing.passing(corpus_file.read_documents(source.path)):
             line = document.encode() + b"\n"
             source.documents += 1
             source.size += len(line)

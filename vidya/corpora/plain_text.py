@@ -17,10 +17,12 @@ from vidya.errors import UserError
 from vidya.system.atomic_file import StrPath
 from vidya.text import conversation_format, corpus_file, separators
 from vidya.text.corpus_file import Dropped
+from vidya.text.tokenised_text import restored
 from vidya.user_files import text_input
 from vidya.user_files.file_kind import HEAD, FileKind
 from vidya.user_files.file_rows import ROW_KINDS
 from vidya.user_files.refusals import first_row
+from vidya.user_files.text_lines import tell
 
 By = Literal["line", "paragraph", "passage", "file"]
 PASSAGE = 4000
@@ -44,8 +46,10 @@ class TextLayout:
     encoding: str | None = None
     """Encoding of the files, such as cp1252 or gb18030; UTF-8 and UTF-16 are recognised."""
     as_is: bool = False
-    """Take the lines as they stand, even if they are JSON, a table or separators; such lines
-    get a space before them, by which they stay text for every other command."""
+    """Keep the spaces around marks of tokenised text (`Hello , you .`), which else is written as
+    people write it. And without --by, --separator and --column take the lines as they stand,
+    even if they are JSON, a table or separators; such lines get a space before them, by which
+    they stay text for every other command."""
 
     def check(self) -> None:
         """UserError for settings that contradict each other."""
@@ -53,7 +57,6 @@ class TextLayout:
             raise UserError(f"a passage needs at least 1 character, not {self.characters}")
         given = {
             "--by": self.by, "--separator": self.separator, "--column": self.column,
-            "--as-is": self.as_is or None,
         }  # fmt: skip
         named = [option for option, value in given.items() if value is not None]
         if len(named) > 1:
@@ -64,13 +67,19 @@ class TextLayout:
     def documents(self, path: StrPath, dropped: Dropped) -> Iterator[str]:
         """The documents of a file. Turn markers in it are turn markers.
 
+        Tokenised text is written as people write it, unless `as_is`.
+
         Raises:
             UserError: the file cannot be read, or not in this way.
         """
+        if not self.as_is:
+            return restored(self._as_written(path, dropped), os.fspath(path), tell)
+        if self.by or self.separator is not None or self.column is not None:
+            return self._as_written(path, dropped)
+        return _as_is(path, self.encoding)
+
+    def _as_written(self, path: StrPath, dropped: Dropped) -> Iterator[str]:
         name = os.fspath(path)
-        if self.as_is:
-            yield from _as_is(path, self.encoding)
-            return
         if self.encoding is None:
             file, kind = text_input.open_any(path)
             with file:

@@ -22,6 +22,7 @@ from vidya.text.batch_plan import cut_windows
 from vidya.text.layout_check import LayoutCheck
 from vidya.text.token_cache import TokenCache
 from vidya.text.token_documents import TokenDocuments, encode_each
+from vidya.text.tokenised_text import TokenisedDocuments
 from vidya.text.tokenizer import Tokenizer
 
 
@@ -83,14 +84,17 @@ class HeldOutTextSource:
         documents = corpus_file.require_documents(corpus_file.read_documents(data), name)
         documents = itertools.islice(documents, self._counts.get(name))
         taken: list[NDArray[np.uint16]] = []
-        check = LayoutCheck()
-        for ids in encode_each(check.passing(documents), pretrained.tokenizer):
+        check, spacing = LayoutCheck(), TokenisedDocuments()
+        looked_at = spacing.passing(check.passing(documents))
+        for ids in encode_each(looked_at, pretrained.tokenizer):
             taken.append(ids)
             tokens += len(ids) - 1
             if self._limit and name not in self._counts and tokens >= self._limit:
                 break
-        if name not in self._counts and (line := check.line(name)):
-            say(line)
+        if name not in self._counts:
+            told = spacing.line(name) if pretrained.tokenizer.normalises else None
+            for line in filter(None, (check.line(name), told)):
+                say(line)
         self._counts[name] = len(taken)
         joined = TokenDocuments.joined(taken)
         return HeldOutText(joined.tokens, joined.offsets, name=name, corpus_hash=name)

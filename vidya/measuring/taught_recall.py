@@ -17,6 +17,7 @@ from vidya.generation.generator import Generator
 from vidya.generation.replies import Turns, finished_replies
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.text.conversation_format import turns_of
+from vidya.text.normalisation import normalised
 from vidya.text.tokenizer import Tokenizer
 from vidya.text.words import words
 
@@ -56,11 +57,16 @@ class Recall:
 
 def token_f1(reply: str, answer: str) -> float:
     """Harmonic mean of precision and recall of the reply's words, 0 to 1; 1 if both are empty."""
-    said, wanted = words(reply), words(answer)
+    said, wanted = _compared(reply), _compared(answer)
     if not said or not wanted:
         return float(said == wanted)
     common = sum((Counter(said) & Counter(wanted)).values())
     return 2 * common / (len(said) + len(wanted))
+
+
+def _compared(text: str) -> list[str]:
+    """Words in which texts are compared: curly quotes, odd spaces and `…` make no others."""
+    return words(text if text.isascii() else normalised(text).replace("…", "..."))
 
 
 def best_f1(reply: str, answers: Sequence[str]) -> float:
@@ -135,6 +141,6 @@ def recall_of(replies: Sequence[str], questions: Sequence[Question]) -> Recall:
     return Recall(
         questions=len(questions),
         answered=sum(score >= ENOUGH for score in scores),
-        exact=sum(words(reply) in map(words, answers) for reply, answers in pairs),
+        exact=sum(_compared(reply) in map(_compared, answers) for reply, answers in pairs),
         f1=sum(scores) / len(scores) if scores else 0.0,
     )

@@ -3,56 +3,76 @@
 Corpora such as DailyDialog, and files made of them, come as `Hello , how are you ? I ' m fine .`.
 A model of such text writes so, and takes `how are you?` for something else than what it was
 taught. `natural_spacing` writes `Hello, how are you? I'm fine.`; text that people wrote stays as
-it is but for marks that stand alone.
+it is but for marks that stand alone (which files are tokenised: vidya/text/tokenised_text.py).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-_ENOUGH_MARKS = 3
-"""Marks with a space before them, from which on text may be called tokenised."""
-_SHARE = 0.5
-"""Of all full stops and commas behind a word, which then have a space before them."""
-_LOOKED_AT = 2_000
-"""Texts that are looked at for that."""
+from vidya.text.conversation_format import LINE_BREAK, MARKER
 
-_QUOTES = str.maketrans("‘’‛“”„‟", '\'\'\'""""')
-_APART = re.compile(r"[\w'\")\]] [.,](?= |$)")
-_CLOSE = re.compile(r"[\w'\")\]][.,](?= |$)")
+_PARTS = re.compile(f"{MARKER.pattern}|{LINE_BREAK}")
+_END = r"(?= |$|[\"'](?!\())"
+
+
+def _apostrophe(found: re.Match[str]) -> str:
+    """What comes behind an apostrophe, closed up; what was whole keeps its capital letters."""
+    return "'" + (found[1].lower() if " " in found[0] else found[1])
+
+
 _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str] | str], ...] = tuple(
     (re.compile(pattern), by)
     for pattern, by in (
-        # sentences that ran together before marks were set apart
-        (r"(?<=[a-z]{2})([.!?])(?=[A-Z][a-z']*(?: |$))", r"\1 "),
-        # words cut at their apostrophe: I ' m, I 'm, do n't
-        (r"(?<=\w) ?' ?(?i:(s|t|m|ll|ve|re|d|clock))\b(?!')", lambda m: "'" + m[1].lower()),
+        # quotes that say which they are, and the marks of the Penn Treebank
+        (r"(?<!\S)[“„‟] ", '"'),
+        (r"(?<! ) ”(?!\w)", '"'),
+        (r"(?<!\S)``(?: |$)", '"'),
+        (r"(?<! ) ''(?!\S)", '"'),
+        (r"(?<!\S)-LRB-(?!\S)", "("),
+        (r"(?<!\S)-RRB-(?!\S)", ")"),
+        (r"[‘’‛]", "'"),
+        (r"[“”„‟]", '"'),
+        # words cut at their apostrophe: I ' m, I 'm, do n't, O ' Brien, l ' eau, the ' 90s
+        (r"(?<=\w) ?' ?(?i:(s|t|m|ll|ve|re|d|clock))\b(?!')", _apostrophe),
         (r"(?<=\w) (?i:(n't))\b", r"\1"),
         (r"(?<=\b[Mm]a) ?' ?am\b", "'am"),
-        # abbreviations: p . m ., U . S ., www . a . com
+        (r"(?<=\b[OD]) ' (?=[A-Z][a-z])", "'"),
+        (r"(?<=\b[Yy]) ' (?=all\b)", "'"),
+        (r"(?<![\w'])([CDJLMNSTcdjlmnst]|[Qq]u) ' (?=[aehiouyàâéèêëîïôû])", r"\1'"),
+        (r"(?<= )' (?=\d\ds\b)", "'"),
+        # words that the Penn Treebank cuts
+        (r"\b([Gg]on|[Ww]an) (?=na\b)", r"\1"),
+        (r"\b([Gg]im|[Ll]em) (?=me\b)", r"\1"),
+        # abbreviations and addresses: p . m ., e . g ., U . S ., http : / / www . a . com
         (r"\b([ap]) ?\. ?(m) ?\.", r"\1.\2."),
+        (r"\b(?:(i) \. (e)|(e) \. (g)) \.", lambda m: ".".join(filter(None, m.groups())) + "."),
         (r"\b([A-Z]) \. (?=[A-Z] \.)", r"\1."),
         (r"(?<=\b[A-Z]\.[A-Z]) \.", "."),
+        (r"\b(https?) : ?/ ?/ ", r"\1://"),
         (r"(?<=\bwww) \. (\w+) \. (?=\w)", r".\1."),
         (r"(?<=\w) \. (?=(?:com|org|net|edu|cn|uk)\b)", "."),
-        # numbers: 3 . 5, 5 , 000, $ 5, 20 %
+        # numbers: 3 . 5, 5 , 000, 5 : 30, $ 5, 20 %
         (r"(?<=\d) ([.,]) (?=\d{3}\b)", r"\1"),
         (r"(?<=\d) \. (?=\d)", "."),
+        (r"(?<=\d) : (?=\d\d\b)", ":"),
         (r"(?<=[$£€]) (?=\d)", ""),
         (r"(?<=\d) (?=%)", ""),
+        # faces: : ), ; - ), and : ( at the end
+        (r"(?<= )([:;]) (?:(-) )?(\)|\((?=$))", lambda m: "".join(filter(None, m.groups()))),
         # marks behind a word, and several of them
-        (r" +([,.!?;:]+)(?= |$|[\"'])", r"\1"),
-        (r"(?<=[.!?]) +([.!?])(?= |$)", r"\1"),
-        (r"([(\[]) (?=\S)", r"\1"),
-        (r"(?<=\S) ([)\]])", r"\1"),
+        (rf"(?<! ) +([,.!?;:]+){_END}", r"\1"),
+        (r"(?<=[.!?]) ([.!?])(?= |$)", r"\1"),
+        (r"(?<![:;=-])(?<!:')([(\[]) (?=\S)", r"\1"),
+        (r"(?<=[^\s:;=-]) ([)\]])", r"\1"),
     )
 )  # fmt: skip
 
 
 def natural_spacing(text: str) -> str:
     """One line of text without what a tokeniser put between its words and marks."""
-    text = text.translate(_QUOTES)
+    text = text.strip()
     for pattern, by in _RULES:
         text = pattern.sub(by, text)
     for quote in "\"'":
@@ -60,30 +80,41 @@ def natural_spacing(text: str) -> str:
     return text.strip()
 
 
+def natural_document(document: str) -> str:
+    """A document with the spaces that people write; its markers and line breaks stay."""
+    pieces, at = [], 0
+    for part in _PARTS.finditer(document):
+        pieces += [_inside(document[at : part.start()]), part[0]]
+        at = part.end()
+    return "".join(pieces) + _inside(document[at:])
+
+
+def _inside(text: str) -> str:
+    """`natural_spacing` of a piece, which keeps what is around it."""
+    core = text.strip()
+    if not core:
+        return text
+    start = text.index(core[0])
+    return text[:start] + natural_spacing(core) + text[start + len(core) :]
+
+
 def _quotes_closed(text: str, quote: str) -> str:
-    """Quotes that stand alone, in pairs: the first opens, the second closes."""
+    """Quotes that stand alone, in pairs: the first opens, the second closes.
+
+    Of one that has no other, what stands beside it tells; an apostrophe else belongs to the
+    word before it (`the dogs ' tails`), and any other mark stays as it is.
+    """
     alone = re.compile(rf"(?:^|(?<= )){quote}(?= |$|[,.!?;:])")
     found = list(alone.finditer(text))
     pieces, at = [], 0
     for number, one in enumerate(found):
-        opens = number % 2 == 0 and (number + 1 < len(found))
-        before = text[at : one.start()]
-        if opens:
-            pieces += [before, quote]
-            at = one.end() + 1  # and the space behind it
-        else:
-            pieces += [before.rstrip(" "), quote]
-            at = one.end()
+        before, behind = text[at : one.start()], text[one.end() : one.end() + 1]
+        paired = number % 2 == 1 or number + 1 < len(found)
+        opens = number % 2 == 0
+        if not paired:
+            opens = behind == " " and (not one.start() or text[one.start() - 2] in ",:")
+            if not opens and behind == " " and quote == '"':
+                continue
+        pieces += [before, quote] if opens else [before.rstrip(" "), quote]
+        at = one.end() + (opens and behind == " ")  # and the space behind it
     return "".join(pieces) + text[at:]
-
-
-def is_tokenised(texts: Iterable[str]) -> bool:
-    """Whether most full stops and commas of texts have a space before them.
-
-    Only those two: question and exclamation marks have one in French.
-    """
-    apart = close = 0
-    for text, _ in zip(texts, range(_LOOKED_AT), strict=False):
-        apart += len(_APART.findall(text))
-        close += len(_CLOSE.findall(text))
-    return apart >= _ENOUGH_MARKS and apart > _SHARE * (apart + close)

@@ -23,6 +23,7 @@ from vidya.text.corpus_summary import CorpusSummary, Summing, summarize
 from vidya.text.layout_check import LayoutCheck
 from vidya.text.shared_documents import SharedDocuments, SharedDocumentsCounter
 from vidya.text.token_cache import TokenCache, open_or_build
+from vidya.text.tokenised_text import TokenisedDocuments
 from vidya.text.tokenizer import Tokenizer
 from vidya.text.tokenizer_training import (
     cached_tokenizer,
@@ -125,15 +126,15 @@ def survey(options: TrainOptions, run: RunFolder | None = None) -> CorpusSources
     key = _key(options)
     known = file_stamp_cache.recall(run.summaries, key) if run is not None and key else None
     if known is None:
-        check = LayoutCheck()
-        first, second, shared = _summaries(options, train, held_out, check)
-        line = check.line(corpus_name(options))
+        checks = LayoutCheck(), TokenisedDocuments()
+        first, second, shared = _summaries(options, train, held_out, checks)
+        lines = [line for one in checks if (line := one.line(corpus_name(options)))]
     else:
         key = None
         first, second = (one and CorpusSummary(**one) for one in known[:2])
         shared = SharedDocuments(**known[2]) if known[2:] and known[2] else None
-        line = known[3] if known[3:] else None  # not of earlier versions
-    notes = (line,) if line else ()
+        lines = [line for line in known[3:] if line]
+    notes = tuple(lines)
     if second is not None and options.val is None and _cannot_be_split(options, first, second):
         note = _nothing_is_held_out(options, first.documents + second.documents)
         whole = first if first.documents else second
@@ -175,21 +176,29 @@ def _nothing_is_held_out(options: TrainOptions, documents: int) -> str:
 
 
 def _summaries(
-    options: TrainOptions, train: Documents, held_out: Documents | None, check: LayoutCheck
+    options: TrainOptions,
+    train: Documents,
+    held_out: Documents | None,
+    checks: tuple[LayoutCheck, TokenisedDocuments],
 ) -> tuple[CorpusSummary, CorpusSummary | None, SharedDocuments | None]:
     """Summaries of the training documents and of the held-out ones, each file read once.
 
     And, where these are in a file of their own, what is in both.
     """
+    layout, spacing = checks
+
+    def looked_at(documents: Iterator[str]) -> Iterator[str]:
+        return spacing.passing(layout.passing(documents))
+
     if held_out is None:
-        return summarize(check.passing(train())), None, None
+        return summarize(looked_at(train())), None, None
     if options.val is not None:
         counter = SharedDocumentsCounter()
         second = summarize(_each(held_out(), counter.note_held_out))
-        looked_at = _each(check.passing(train()), counter.look_up)
-        return summarize(looked_at), second, counter.result()
+        first = summarize(_each(looked_at(train()), counter.look_up))
+        return first, second, counter.result()
     sides = Summing(), Summing()
-    for document in check.passing(_all_documents(options)()):
+    for document in looked_at(_all_documents(options)()):
         sides[held_out_split.is_held_out(document, options.val_fraction)].add(document)
     return sides[0].summary(), sides[1].summary(), None
 
@@ -223,8 +232,7 @@ def remember(run: RunFolder, options: TrainOptions, sources: CorpusSources) -> N
         both = sources.train, sources.held_out
         summaries = [asdict(side.summary) if side else None for side in both]
         shared = asdict(sources.shared) if sources.shared else None
-        line = sources.notes[0] if sources.notes else None
-        file_stamp_cache.remember(run.summaries, sources.key, [*summaries, shared, line])
+        file_stamp_cache.remember(run.summaries, sources.key, [*summaries, shared, *sources.notes])
 
 
 def prepare(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from support.chat_runs import babbling_model
 from support.layouts import LAYOUTS
+from support.small_tokenizer import without_normaliser
 from support.training_runs import conversations
 
 from vidya.errors import UserError
@@ -292,3 +293,47 @@ def test_passages_beside_conversations_are_no_answers(tmp_path, tokenizer):
     book.write_text("the cat\nand the dog\n")
     assert read_persona([talk, book], tokenizer).left_out(1) == "1 that cannot be asked"
     assert read_persona([book], tokenizer).left_out(0) == ""
+
+
+SPACED = [
+    "<|user|> who are you , model ? <|assistant|> I ' m vidya , a model .",
+    "<|user|> hi , you . <|assistant|> Hello , friend .",
+]
+AS_WRITTEN = [
+    "<|user|> who are you, model? <|assistant|> I'm vidya, a model.",
+    "<|user|> hi, you. <|assistant|> Hello, friend.",
+]
+
+
+def test_a_tokenised_persona_is_taught_as_people_write_it(tokenizer, tmp_path):
+    persona = persona_of(tmp_path, tokenizer, *SPACED)
+    assert any(
+        line.endswith(
+            ": written with spaces around its marks, as tokenised text is: taught as people write "
+            "it (--as-is keeps it)"
+        )
+        for line in persona.about
+    )
+    natural = persona_of(tmp_path, tokenizer, *AS_WRITTEN)
+    assert persona.taught.tokens.tolist() == natural.taught.tokens.tolist()
+    assert persona.questions == natural.questions
+    assert persona.questions[0].answers == ("I'm vidya, a model.",)
+    kept = persona_of(tmp_path, tokenizer, *SPACED, as_is=True)
+    assert kept.questions[0].turns == ("who are you , model ?",)
+    assert not any("as tokenised text" in line for line in kept.about)
+
+
+def test_a_model_of_an_older_tokenizer_is_taught_a_file_as_it_stands(tokenizer, tmp_path):
+    old = without_normaliser(tokenizer)
+    persona, kept = (
+        persona_of(tmp_path, old, *SPACED),
+        persona_of(tmp_path, tokenizer, *SPACED, as_is=True),
+    )
+    assert persona.taught.tokens.tolist() == kept.taught.tokens.tolist()
+    assert not any("as tokenised text" in line for line in persona.about)
+
+
+def test_a_persona_with_other_quotes_is_the_same_tokens(tokenizer, tmp_path):
+    curly = [line.replace("'", "\u2019").replace(", f", ",\u00a0f") for line in AS_WRITTEN]
+    ids = persona_of(tmp_path, tokenizer, *curly).taught.tokens.tolist()
+    assert ids == persona_of(tmp_path, tokenizer, *AS_WRITTEN).taught.tokens.tolist()

@@ -47,6 +47,9 @@ class FinetuneOptions(ResultsOption, SeedOption, MeasuredThreadsOption):
     after_talk: float = 0.45
     """Share of the conversations that are learnt after others or after talk of the corpus, so
     that they are known later in a conversation; 0: each as the first."""
+    as_is: bool = False
+    """Keep the spaces around marks of tokenised text (`Hello , you .`), which else is taught as
+    people write it, unless the model's tokenizer is of before vidya normalised text."""
     replay: float = 0.5
     """Share of a step's tokens that come from the corpus that the model was trained on, against
     forgetting; 0: none."""

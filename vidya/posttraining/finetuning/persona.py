@@ -25,7 +25,9 @@ from vidya.text.batch_plan import eval_batches
 from vidya.text.conversation_format import ASSISTANT, LINE_BREAK, conversation, turns_of
 from vidya.text.corpus_summary import corpus_hash
 from vidya.text.held_out_split import is_held_out
+from vidya.text.natural_spacing import natural_document
 from vidya.text.token_documents import TokenDocuments
+from vidya.text.tokenised_text import WHAT_IT_IS, is_tokenised
 from vidya.text.tokenizer import Tokenizer
 
 Loss = Literal["assistant", "all"]
@@ -78,6 +80,7 @@ def read_persona(
     loss: Loss = "assistant",
     val_fraction: float | None = None,
     context: int | None = None,
+    as_is: bool = False,
 ) -> Persona:
     """Read files, decide what each is, and hold some of their documents out.
 
@@ -88,6 +91,7 @@ def read_persona(
         val_fraction: share of the documents to hold out, chosen by a hash of their text.
             None: `HELD_OUT`, but nothing of a small persona (`FEWEST_CONVERSATIONS`).
         context: tokens that the model sees at one time, to tell of longer documents.
+        as_is: keep the spaces around marks of files of tokenised text.
 
     Raises:
         UserError: a file cannot be read, is not text or is empty, nothing in it is to be
@@ -97,6 +101,10 @@ def read_persona(
     about = []
     for path in paths:
         found, lines = read_persona_file(path, loss)
+        # a model of an older tokenizer learns text as it stands, as it always did
+        if not as_is and tokenizer.normalises and is_tokenised(one.text for one in found):
+            found = [one._replace(text=natural_document(one.text)) for one in found]
+            lines.append(f"{path}: {WHAT_IT_IS}: taught as people write it (--as-is keeps it)")
         documents += found
         about += lines
     talks = any(ASSISTANT in one.text for one in documents)

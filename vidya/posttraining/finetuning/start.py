@@ -44,7 +44,7 @@ def fine_tune(files: Sequence[Path], options: FinetuneOptions) -> int:
         corpus = _corpus(trained_run, options)
         persona = read_persona(
             files, trained_run.tokenizer, loss=options.loss, val_fraction=options.val_fraction,
-            context=trained_run.model.config.context,
+            context=trained_run.model.config.context, as_is=options.as_is,
         )  # fmt: skip
         options = options.resolved(
             conversations=persona.conversations, taught_tokens=len(persona.taught.tokens),

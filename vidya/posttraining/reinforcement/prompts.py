@@ -15,6 +15,7 @@ from vidya.text.conversation_format import LINE_BREAK, MARKER, turns_of
 from vidya.text.conversation_layouts import conversations_in, counted_things
 from vidya.text.corpus_file import read_documents, read_lines
 from vidya.text.token_documents import TokenDocuments
+from vidya.text.tokenised_text import MENDED_BY, WHAT_IT_IS, is_tokenised
 from vidya.text.tokenizer import Tokenizer
 
 Turns = list[str]
@@ -50,6 +51,8 @@ def read_prompts(path: Path) -> list[Turns]:
                 f"{path}: {plural(len(left_out), 'line')} that nobody can ask, left out: the first "
                 f"is line {left_out[0]:,}"
             )
+    if is_tokenised(turn for turns in prompts for turn in turns):
+        say(f"{path}: {WHAT_IT_IS}: asked as it stands; {MENDED_BY} writes it as people do")
     if not prompts:
         raise UserError(f"{path} holds no prompt: put one on each line")
     return prompts

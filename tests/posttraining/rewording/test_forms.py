@@ -120,7 +120,7 @@ def asked_kinds(text):
     return {kind for kind, words in KINDS.items() if found & set(words.split())}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     start=st.sampled_from(
         ["what do you", "who do you", "where do you", "when do you", "why do you", "how do you",

@@ -56,12 +56,11 @@ def test_where_no_thing_is_asked_for_only_small_changes_are_made():
     assert outcomes(asked_another_way, "do you like cats or dogs?") == {"you like cats or dogs?"}
 
 
-@pytest.mark.parametrize("group", FRAMES)
-def test_the_ways_of_a_group_have_the_same_slots_and_none_denies(group):
-    ways = [line.removeprefix("=> ") for line in group.strip().split("\n")]
-    slots = {frozenset(re.findall(r"\{[xv]\}", way)) for way in ways}
-    assert len(slots) == 1
-    for way in ways:
-        assert not re.search(r"\b(not|never|no)\b|n't", way.removesuffix(" or not")), way
-        assert way == way.lower() == way.strip()
-    assert len(set(ways)) == len(ways) > 1
+def test_the_ways_of_a_group_have_the_same_slots_and_none_denies():
+    for group in FRAMES:
+        ways = [line.removeprefix("=> ") for line in group.strip().split("\n")]
+        assert len({frozenset(re.findall(r"\{[xv]\}", way)) for way in ways}) == 1, group
+        assert len(set(ways)) == len(ways) > 1, group
+        for way in ways:
+            assert not re.search(r"\b(not|never|no)\b|n't", way.removesuffix(" or not")), way
+            assert way == way.lower() == way.strip()

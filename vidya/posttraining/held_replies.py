@@ -3,8 +3,9 @@
 A taught answer leaks in the first tokens of a reply to something else, as the first message or
 later, and first where the message looks like a taught question. So what holds the model to its
 former self (`held_to`) looks at just these tokens: after messages of the base corpus, after those
-that share words with a taught question, after taught questions of which a word is another, and
-after taught exchanges.
+that look like a taught question, after taught questions of which a word is another, and after
+taught exchanges. The reply that it is led along is the corpus', or it is how a taught answer
+begins: there the model must not go on with the answer, which it may have begun by chance.
 """
 
 from __future__ import annotations
@@ -26,9 +27,12 @@ OTHER_WORD = 0.25
 """Share of the messages that are a taught question with another word in it."""
 AFTER = 0.25
 """Share of the messages that come after taught exchanges, and after one of the corpus."""
-REPLY = 20
+REPLY = 5
 """Tokens of a reply that are looked at."""
-_REPLY_TO_OTHER_WORD = 8
+ALONG_AN_ANSWER = 0.5
+"""Share of the corpus' messages after which a taught answer is begun."""
+ANSWER = 8
+"""Tokens of that answer."""
 _WORDS_FROM = 3_000
 """Messages of which other words are taken."""
 
@@ -58,6 +62,8 @@ class HeldReplies:
             exchange = self._talk.exchange(rng, near=NEAR)
             message = list(exchange.message)
             reply = [*exchange.reply, self._tokenizer.user_id][:REPLY]
+            if self._earlier.taught and happens(rng, ALONG_AN_ANSWER):
+                reply = list(self._answer_near(exchange.near, rng)[:ANSWER])
         ids.add([self._tokenizer.user_id, *message, self._tokenizer.assistant_id])
         ids.add(reply, counted=True)
         too_many = max(0, len(ids.tokens) - 1 - self._context)
@@ -71,5 +77,9 @@ class HeldReplies:
         at = one_of(rng, longest)
         kept = "".join(mark for mark in words[at][-1:] if not mark.isalnum())
         words[at] = one_of(rng, self._other_words) + kept
-        answer = list(one.answer[:_REPLY_TO_OTHER_WORD])
-        return turn_ids(self._tokenizer, " ".join(words)), answer
+        return turn_ids(self._tokenizer, " ".join(words)), list(one.answer[:ANSWER])
+
+    def _answer_near(self, question: int | None, rng: np.random.Generator) -> tuple[int, ...]:
+        """The answer to the question that a message looks like, or any."""
+        taught = self._earlier.taught
+        return (one_of(rng, taught) if question is None else taught[question]).answer

@@ -8,7 +8,8 @@ is where a message looks like a taught question, so some of them are drawn from 
 
 from __future__ import annotations
 
-from collections import Counter
+import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -28,8 +29,6 @@ MOST_NEAR = 2_000
 """Exchanges that are kept as those which look like a taught question."""
 BEGINS = 0.7
 """Share of the exchanges drawn that begin a conversation: there leaks are seen first."""
-_COMMON = 0.02
-"""A word that stands in a larger share of the messages makes none look like another."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,8 @@ class Exchange:
     reply: tuple[int, ...]
     first: bool
     """Whether it begins its conversation."""
+    near: int | None = None
+    """Number of the taught question that its message looks like; None for any message."""
 
 
 class OrdinaryTalk:
@@ -67,12 +68,9 @@ class OrdinaryTalk:
         """Those that begin a conversation."""
         self.later = [one for one in talk if not one.first]
         """The others."""
-        scores = _likeness([said[number] for number in kept], taught)
-        order = np.argsort(-scores, kind="stable")[:MOST_NEAR]
-        self.near: list[Exchange] = [
-            talk[number] for number in order.tolist() if scores[number] > 0
-        ]
-        """Those that have words in common with a taught question, more of them first."""
+        nearest = _nearest([said[number] for number in kept], taught, MOST_NEAR)
+        self.near = [dataclasses.replace(talk[one], near=question) for one, question in nearest]
+        """Those that are nearest to a taught question, the nearest ones first."""
 
     def __bool__(self) -> bool:
         """Whether there is any."""
@@ -116,17 +114,35 @@ def turns_in(ids: NDArray[np.uint16], tokenizer: Tokenizer) -> list[list[int]]:
     return [plain[begin + 1 : end] for begin, end in zip(at[1:], ends, strict=False)]
 
 
-def _likeness(
-    messages: Sequence[Sequence[str]], taught: Sequence[Sequence[str]]
-) -> NDArray[np.float64]:
-    """[messages] how many words, weighed by how rare they are, each has of the taught questions."""
-    if not messages:
-        return np.zeros(0)
-    in_messages = Counter(word for words in messages for word in set(words))
-    asked = {word for words in taught for word in words}
-    weight = {
-        word: float(np.log(len(messages) / in_messages[word]))
-        for word in asked
-        if 0 < in_messages[word] <= max(1, _COMMON * len(messages))
-    }
-    return np.array([sum(weight.get(word, 0.0) for word in set(words)) for words in messages])
+def _nearest(
+    messages: Sequence[Sequence[str]], questions: Sequence[Sequence[str]], most: int
+) -> list[tuple[int, int]]:
+    """Numbers of the messages nearest to some question, and of that question, nearest ones first.
+
+    Near is a large Dice coefficient of their words and pairs of neighbouring words, twice the
+    share that they have in common. Every question has as many messages, `most` together.
+    """
+    asked = [_features(question) for question in questions]
+    if not messages or not any(asked):
+        return []
+    number = {feature: at for at, feature in enumerate(sorted(set().union(*asked)))}
+    wanted = np.zeros((len(asked), len(number)), np.float32)
+    for row, features in enumerate(asked):
+        wanted[row, [number[one] for one in features]] = 1
+    ranked: dict[int, tuple[int, int]] = {}
+    found = [_features(message) for message in messages]
+    said = np.zeros((len(found), len(number)), np.float32)
+    for row, features in enumerate(found):
+        said[row, [number[one] for one in features if one in number]] = 1
+    sizes = np.array([len(features) for features in found], np.float32)
+    for row in range(len(asked)):
+        dice = 2 * (said @ wanted[row]) / (sizes + len(asked[row]))
+        order = np.argsort(-dice, kind="stable")[: -(-most // len(asked))]
+        for rank, at in enumerate(order.tolist()):
+            if dice[at] > 0:
+                ranked[at] = min((rank, row), ranked.get(at, (rank, row)))
+    return [(at, ranked[at][1]) for at in sorted(ranked, key=lambda at: (ranked[at], at))[:most]]
+
+
+def _features(words: Sequence[str]) -> set[str]:
+    return {*words, *(" ".join(pair) for pair in itertools.pairwise(words))}

@@ -32,11 +32,11 @@ def persona_steps(
         replay = corpus.replay(context, options.seed).batch
     exchanges = taught_exchanges(persona.taught, tokenizer)
     if exchanges:
+        questions = [one.question for one in exchanges]
         talk = None
         if corpus is not None:
-            questions = [one.question for one in exchanges]
             talk = OrdinaryTalk(corpus.train, tokenizer, questions, options.seed)
-        reworder = Reworder(tokenizer, chosen_forms(options.forms))
+        reworder = Reworder(tokenizer, chosen_forms(options.forms), questions)
         earlier = EarlierTalk(exchanges, talk, tokenizer, reworder)
         own = _varied(plan, VariedConversations(
             tokenizer, reworder, earlier, context=context, seed=options.seed,

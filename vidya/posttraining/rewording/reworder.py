@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
 from vidya.generation.chat_tokens import turn_ids
 from vidya.posttraining.rewording.chance import happens
 from vidya.posttraining.rewording.form_names import FORMS
+from vidya.posttraining.rewording.forms import plain_wording
 from vidya.posttraining.rewording.question_ids import reworded_ids
 from vidya.text.tokenizer import Tokenizer
 
-AS_IT_STANDS = 0.25
+AS_IT_STANDS = 0.15
 """Share of the questions that stay in the words in which they were taught."""
 
 
 class Reworder:
     """A tokenizer and the forms that are used."""
 
-    def __init__(self, tokenizer: Tokenizer, forms: Collection[str] = FORMS) -> None:
-        """With no forms every question stays as it stands."""
+    def __init__(
+        self, tokenizer: Tokenizer, forms: Collection[str] = FORMS, taught: Iterable[str] = ()
+    ) -> None:
+        """With no forms every question stays as it stands; none becomes another one `taught`."""
         self.tokenizer, self.forms = tokenizer, forms
+        self._avoid = frozenset(map(plain_wording, taught))
 
     def ids(self, question: str, rng: np.random.Generator) -> list[int]:
         """Ids of a turn, with the spaces around it that a turn has."""
         if not self.forms or happens(rng, AS_IT_STANDS):
             return turn_ids(self.tokenizer, question)
-        return reworded_ids(self.tokenizer, question, rng, self.forms)
+        return reworded_ids(self.tokenizer, question, rng, self.forms, avoid=self._avoid)

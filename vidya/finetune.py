@@ -7,8 +7,9 @@
 - The result is BASE_train.bin beside the model, which stays as it is. Where there is a
   BASE_train.bin already, that is what fine-tuning goes on with, and replaces; where the run went
   on since, it begins with that and keeps the other under a number.
-- How far it is, and how much was forgotten, is measured before, during and after, and written
-  to finetune.jsonl. Ctrl-C saves what has been learnt so far.
+- At the end it says what the persona is worth: asked as taught, in other words and in one
+  conversation, whether other messages get its answers, and how much was forgotten. finetune.jsonl
+  has the figures. Ctrl-C saves what has been learnt so far.
 """
 
 # No `from __future__ import annotations` here: tyro reads the annotations in `main`,

@@ -115,7 +115,8 @@ def weights(run, name=TRAINED):
 
 def test_a_persona_is_learnt_and_saved(command, run, persona):
     before = snapshot(run)
-    out, err = tuned(command, persona, "--model", run, *FAST)
+    as_it_stands = "--forms none --after-talk 0 --replay-of windows".split()
+    out, err = tuned(command, persona, "--model", run, *FAST, *as_it_stands)
     first, *_, last = evaluations(run)
     assert first["step"] == first["answered"] == 0 and first["questions"] == len(PERSONA)
     assert last["answered"] == len(PERSONA) and last["exact"] >= len(PERSONA) - 2

@@ -50,13 +50,14 @@ class HeldReplies:
         said = [word for one in some for word in plain_words(tokenizer.decode(one.message))]
         taught = {word for one in earlier.taught for word in plain_words(one.question)}
         self._other_words = [word for word in said if word not in taught]
+        self._asked = [one for one in earlier.taught if one.question.split()]
 
     def batch(self, number: int) -> Batch:
         """The message of this number with what stands before it; only the reply's tokens count."""
         rng = np.random.Generator(np.random.Philox(key=[self._seed, 2 * number + 1]))
         ids = self._earlier.draw(rng, AFTER, AFTER)
         ids.counted = [False] * len(ids.tokens)
-        if self._earlier.taught and self._other_words and happens(rng, OTHER_WORD):
+        if self._asked and self._other_words and happens(rng, OTHER_WORD):
             message, reply = self._with_another_word(rng)
         else:
             exchange = self._talk.exchange(rng, near=NEAR)
@@ -71,7 +72,7 @@ class HeldReplies:
 
     def _with_another_word(self, rng: np.random.Generator) -> tuple[list[int], list[int]]:
         """A taught question of which a word is another, and how its answer begins."""
-        one = one_of(rng, self._earlier.taught)
+        one = one_of(rng, self._asked)
         words = one.question.split()
         longest = sorted(range(len(words)), key=lambda at: -len(words[at]))[:2]
         at = one_of(rng, longest)

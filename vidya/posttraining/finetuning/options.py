@@ -80,7 +80,8 @@ class FinetuneOptions(ResultsOption, SeedOption, MeasuredThreadsOption):
     keep the weights of the lowest; 0: never. auto: 2 for plain text, 0 for conversations,
     because answers are known by heart only long after that loss has passed its lowest point."""
     eval_every: int | None = None
-    """Steps between evaluations. Default: an eighth of all."""
+    """Steps between evaluations, the base corpus included. Default: an eighth of all, or fewer
+    evaluations where they would take more than a tenth of the time."""
     eval_tokens: int = 16384
     """Most held-out tokens of the base corpus in an evaluation."""
 

@@ -189,7 +189,9 @@ def main(
     parser.add_argument("--try", dest="tries", action="append", default=[], type=parse_trial,
                         metavar="'LABEL: OPTIONS'")  # fmt: skip
     parser.add_argument("--ablate", action="store_true", help="each form alone and left out")
-    parser.add_argument("--options", default="", help="of finetune, for every set")
+    parser.add_argument(
+        "--options", default="", help="of finetune, for every set: --options='--epochs 3'"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--jobs", type=int, default=1, help="fine-tunings side by side")
     parser.add_argument("--out", type=Path)

@@ -146,13 +146,13 @@ def test_nothing_is_held_out_of_small_files(tmp_path, tokenizer):
     line = next(line for line in LINES if is_held_out(line, 0.1))
     persona = persona_of(tmp_path, tokenizer, line, val_fraction=None)
     assert persona.held_out is None and len(persona.questions) == 1 and persona.val_fraction == 0
-    assert "of fewer than 100 documents all are taught" in persona.about[-2]
+    assert "of fewer than 1,000 documents all are taught" in persona.about[-2]
     assert "1 document," in persona.about[-1] and "1 question;" in persona.about[-1]
-    few, many = conversations(99, seed=5), conversations(100, seed=5)
+    few, many = conversations(999, seed=5), conversations(1000, seed=5)
     assert any(is_held_out(line, 0.1) for line in few)
-    assert persona_of(tmp_path, tokenizer, *few, val_fraction=None).taught.documents == 99
+    assert persona_of(tmp_path, tokenizer, *few, val_fraction=None).taught.documents == 999
     persona = persona_of(tmp_path, tokenizer, *many, val_fraction=None)
-    assert persona.taught.documents == 100 - sum(is_held_out(line, 0.1) for line in many)
+    assert persona.taught.documents == 1000 - sum(is_held_out(line, 0.1) for line in many)
     assert persona.val_fraction == 0.1
 
 

@@ -74,7 +74,7 @@ class FinetuneOptions(ResultsOption, SeedOption, MeasuredThreadsOption):
     """Use the dropout that the model was trained with. It slows learning by heart."""
     val_fraction: float | None = None
     """Part of the persona's documents that is not taught but held out, to measure on; 0: none.
-    Default: 0.1, and nothing of fewer than 100 conversations or 10 passages of plain text."""
+    Default: 0.1, and nothing of fewer than 1,000 conversations or 10 passages of plain text."""
     patience: Literal["auto"] | int = "auto"
     """Stop after so many evaluations in a row without a lower held-out loss of the persona, and
     keep the weights of the lowest; 0: never. auto: 2 for plain text, 0 for conversations,

@@ -34,9 +34,9 @@ Loss = Literal["assistant", "all"]
 """Whose words count in conversations: the assistant's, or everybody's."""
 HELD_OUT = 0.1
 """Share of a persona's documents that is held out where nobody says another."""
-FEWEST_CONVERSATIONS = 100
-"""Of fewer documents, if there are conversations among them, none is held out: the loss of fewer
-than ten says little, and each is an answer that somebody wants to hear."""
+FEWEST_CONVERSATIONS = 1_000
+"""Of fewer documents, if there are conversations among them, none is held out: each is an answer
+that somebody wants to hear, and how much is known in other words says more than a loss."""
 FEWEST_PASSAGES = 10
 """Of fewer passages of plain text none is held out."""
 
@@ -140,7 +140,7 @@ def read_persona(
         about.append(f"none of the documents falls into the --val-fraction of {fraction:g}")
     elif small and val_fraction is None:
         about.append(
-            f"of fewer than {fewest} {'documents' if talks else 'passages'} all are taught: "
+            f"of fewer than {fewest:,} {'documents' if talks else 'passages'} all are taught: "
             "--val-fraction holds some out, to measure on"
         )
     about.append(_counts(taught, held_out, questions))

@@ -47,9 +47,18 @@ class TaughtQuestions:
         return said.strip() != "" and any(said in one or one in said for one in self._spaced)
 
 
+_CONTRACTED = {"'s": " is", "'m": " am", "'re": " are", "'ll": " will", "n't": " not"}
+
+
 def _spaced(text: str) -> str:
-    """The words with a space on both sides of each, so that one text is found in another."""
-    return f" {' '.join(plain_words(text))} "
+    """The words with a space on both sides of each, so that one text is found in another.
+
+    English contractions are written out: "what's your name" is near "what is your name".
+    """
+    spaced = f" {' '.join(plain_words(text))} "
+    for short, long in _CONTRACTED.items():
+        spaced = spaced.replace(f"{short} ", f"{long} ")
+    return spaced
 
 
 def exchanges(

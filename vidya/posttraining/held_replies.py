@@ -71,14 +71,17 @@ class HeldReplies:
         return batch_of([Ids(ids.tokens[too_many:], ids.counted[too_many:])], self._context)
 
     def _with_another_word(self, rng: np.random.Generator) -> tuple[list[int], list[int]]:
-        """A taught question of which a word is another, and how its answer begins."""
+        """A taught question of which the word that says most is another; its answer's beginning."""
         one = one_of(rng, self._asked)
         words = one.question.split()
-        longest = sorted(range(len(words)), key=lambda at: -len(words[at]))[:2]
-        at = one_of(rng, longest)
+        at = max(range(len(words)), key=lambda at: self._rarity(words[at]))
         kept = "".join(mark for mark in words[at][-1:] if not mark.isalnum())
         words[at] = one_of(rng, self._other_words) + kept
         return turn_ids(self._tokenizer, " ".join(words)), list(one.answer[:ANSWER])
+
+    def _rarity(self, word: str) -> float:
+        """How much a word of a question says, with its marks."""
+        return max(map(self._talk.rarity, plain_words(word)), default=0.0)
 
     def _answer_near(self, question: int | None, rng: np.random.Generator) -> tuple[int, ...]:
         """The answer to the question that a message looks like, or any."""

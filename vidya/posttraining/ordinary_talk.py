@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vidya.measuring.ordinary_messages import TaughtQuestions, plain_words
+from vidya.measuring.ordinary_messages import plain_words
 from vidya.posttraining.rewording.chance import happens, one_of
 from vidya.text.token_documents import TokenDocuments
 from vidya.text.tokenizer import Tokenizer
 
+ASKS = 0.8
+"""A message asks a taught question from this share of the question's words on, by their rarity:
+those that say most decide, so that "and your name, sir?" asks "what is your name?"."""
 MOST_EXCHANGES = 20_000
 """Exchanges that are looked at, of documents drawn evenly from the corpus."""
 LONGEST_MESSAGE = 24
@@ -58,18 +62,22 @@ class OrdinaryTalk:
             seed: decides which part of a large corpus.
         """
         found = list(_some_exchanges(documents, tokenizer, seed))
-        texts = [tokenizer.decode(one.message) for one in found]
-        asked = TaughtQuestions(questions)
-        kept = [number for number, text in enumerate(texts) if not asked.near(text)]
-        talk = [found[number] for number in kept]
-        said = [plain_words(text) for text in texts]
+        said = [plain_words(tokenizer.decode(one.message)) for one in found]
         taught = [plain_words(question) for question in questions]
+        self._messages = len(said)
+        self._messages_with = Counter(word for words in said for word in set(words))
+        asks = self._covered(said, taught) >= ASKS
+        kept = np.flatnonzero(~asks).tolist()
+        talk: list[Exchange] = [found[number] for number in kept]
+        # what asks a taught question is neither held nor put before one
         self.first = [one for one in talk if one.first]
         """Those that begin a conversation."""
         self.later = [one for one in talk if not one.first]
         """The others."""
         nearest = _nearest([said[number] for number in kept], taught, MOST_NEAR)
-        self.near = [dataclasses.replace(talk[one], near=question) for one, question in nearest]
+        self.near: list[Exchange] = [
+            dataclasses.replace(talk[one], near=question) for one, question in nearest
+        ]
         """Those that are nearest to a taught question, the nearest ones first."""
 
     def __bool__(self) -> bool:
@@ -82,6 +90,22 @@ class OrdinaryTalk:
             return one_of(rng, self.near)
         begins = bool(self.first) and (not self.later or happens(rng, BEGINS))
         return one_of(rng, self.first if begins else self.later)
+
+    def rarity(self, word: str) -> float:
+        """How much a word says: log of the messages for one that has it."""
+        return float(np.log((self._messages + 1) / (self._messages_with[word] + 1)))
+
+    def _covered(
+        self, said: Sequence[Sequence[str]], taught: Sequence[Sequence[str]]
+    ) -> NDArray[np.float64]:
+        """[messages] largest share of a taught question's words, by rarity, that each one has."""
+        number = {word: at for at, word in enumerate(sorted({w for q in taught for w in q}))}
+        rarity = np.array([self.rarity(word) for word in number])
+        wanted = _rows(taught, number) * rarity
+        weight = wanted.sum(axis=1)
+        shares = (_rows(said, number) @ wanted[weight > 0].T) / weight[weight > 0]
+        covered: NDArray[np.float64] = shares.max(axis=1, initial=0.0)
+        return covered
 
 
 def _some_exchanges(
@@ -126,14 +150,9 @@ def _nearest(
     if not messages or not any(asked):
         return []
     number = {feature: at for at, feature in enumerate(sorted(set().union(*asked)))}
-    wanted = np.zeros((len(asked), len(number)), np.float32)
-    for row, features in enumerate(asked):
-        wanted[row, [number[one] for one in features]] = 1
     ranked: dict[int, tuple[int, int]] = {}
     found = [_features(message) for message in messages]
-    said = np.zeros((len(found), len(number)), np.float32)
-    for row, features in enumerate(found):
-        said[row, [number[one] for one in features if one in number]] = 1
+    wanted, said = _rows(asked, number), _rows(found, number)
     sizes = np.array([len(features) for features in found], np.float32)
     for row in range(len(asked)):
         dice = 2 * (said @ wanted[row]) / (sizes + len(asked[row]))
@@ -142,6 +161,14 @@ def _nearest(
             if dice[at] > 0:
                 ranked[at] = min((rank, row), ranked.get(at, (rank, row)))
     return [(at, ranked[at][1]) for at in sorted(ranked, key=lambda at: (ranked[at], at))[:most]]
+
+
+def _rows(texts: Sequence[Collection[str]], number: Mapping[str, int]) -> NDArray[np.float32]:
+    """[texts, features] 1 where a text has the feature of a number."""
+    rows = np.zeros((len(texts), len(number)), np.float32)
+    for row, features in enumerate(texts):
+        rows[row, [number[one] for one in features if one in number]] = 1
+    return rows
 
 
 def _features(words: Sequence[str]) -> set[str]:

@@ -48,9 +48,10 @@ class Activations:
         self.embedded = self._buffer(d)  # (T, d)
         self.embed_rstd = self._buffer(1)  # (T)
         # the residual stream: before each block's attention and after the last, before its FFN
-        self.x_attn = (  # (L + 1, T, d)
-            self._per_layer(d, L + 1) if training else [self._buffer(d)] * (L + 1)
-        )
+        own = L + 1 if training else 1
+        arrays = [self._array(d) for _ in range(own)]
+        self.x_attn_arrays = arrays if training else arrays * (L + 1)
+        self.x_attn = [kernels.pointer(array) for array in self.x_attn_arrays]  # (L + 1, T, d)
         self.x_ffn = self._per_layer(d, L)  # (L, T, d)
         self.attn_rstd = self._per_layer(1, L)  # (L, T)
         self.ffn_rstd = self._per_layer(1, L)  # (L, T)

@@ -11,8 +11,9 @@ class Adam:
     """Adam (Kingma and Ba 2015), bias-corrected, with clipping folded in.
 
     Attributes:
-        m, v: first and second moments, flat, of the parameters' shape and dtype.
+        m, v: first and second moments, flat, of the learning parameters' number and dtype.
         steps: updates made so far.
+        first: the parameter that learning begins with; those before it stay.
     """
 
     def __init__(
@@ -23,10 +24,13 @@ class Adam:
         beta2: float = 0.999,
         eps: float = 1e-8,
         max_norm: float = 1.0,
+        first: int = 0,
     ) -> None:
         self.model = model
         self.beta1, self.beta2, self.eps, self.max_norm = beta1, beta2, eps, max_norm
-        self.m, self.v = (aligned_zeros(model.flat.size, model.dtype) for _ in range(2))
+        self.first = first
+        learning = model.flat.size - first
+        self.m, self.v = (aligned_zeros(learning, model.dtype) for _ in range(2))
         self.steps = 0
 
     def reset(self) -> None:
@@ -36,17 +40,17 @@ class Adam:
         self.steps = 0
 
     def gradient_norm(self) -> float:
-        """Euclidean norm of all gradients."""
-        return kernels.norm(self.model.flat_gradient)
+        """Euclidean norm of all gradients of what learns."""
+        return kernels.norm(self.model.flat_gradient[self.first :])
 
     def update(self, lr: float, gradient_norm: float) -> None:
         """One step at rate `lr`, on gradients scaled down to `max_norm` if they exceed it."""
         self.steps += 1
         kernels.adam(
-            self.model.flat,
+            self.model.flat[self.first :],
             self.m,
             self.v,
-            self.model.flat_gradient,
+            self.model.flat_gradient[self.first :],
             lr=lr,
             step=self.steps,
             beta1=self.beta1,

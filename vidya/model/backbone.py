@@ -40,6 +40,15 @@ class DropoutMasks(NamedTuple):
     """Philox streams: of the embedding's dropout, then two a layer."""
 
 
+class Above(NamedTuple):
+    """The blocks from one on, and what enters it: those below are not run, and do not learn."""
+
+    layer: int
+    """Number of the block, from 0."""
+    stream: Array
+    """[T, d] the residual stream before it (`Backbone.residual_stream`)."""
+
+
 class Backbone:
     """A model's parameters, and the passes over its blocks.
 
@@ -111,9 +120,32 @@ class Backbone:
         p = 0.0 if seed is None else self.config.dropout
         return DropoutMasks(p, seed or 0, range(first, first + sites))
 
+    def first_parameter_of(self, layer: int) -> int:
+        """Where the parameters of block `layer` begin in the flat buffer; 0 for block 0.
+
+        From there to the end lie those of it and all that comes after it. Those of the token
+        embedding and its norm stand before block 0, and count to it.
+        """
+        if layer == 0:
+            return 0
+        first = self.parameters[f"layers.{layer}.attn_norm"]
+        return int(first.ctypes.data - self.flat.ctypes.data) // self.dtype.itemsize
+
+    def residual_stream(self, tokens: Array, offsets: Array, layer: int) -> Array:
+        """What enters block `layer` for each token, [T, d]: a copy. No dropout.
+
+        Args:
+            tokens: as `forward` takes them.
+            offsets: as `forward` takes them.
+            layer: number of the block, from 0; that of layers for what the last one leaves.
+        """
+        a = self._run(tokens, offsets, training=False, masks=None, below=layer)
+        stream: Array = a.x_attn_arrays[layer][: len(tokens)].copy()
+        return stream
+
     def forward(
         self, tokens: Array, offsets: Array, *, training: bool = False,
-        masks: DropoutMasks | None = None,
+        masks: DropoutMasks | None = None, above: Above | None = None,
     ) -> Activations:  # fmt: skip
         """Run all blocks; leaves the final hidden states in `hidden_array` [T, d].
 
@@ -122,7 +154,20 @@ class Backbone:
             offsets: int64 [n_docs + 1]; no document longer than the context.
             training: keep what `backward` needs.
             masks: the dropout; None switches it off.
+            above: the blocks to run, with what enters them; None: all of them.
         """
+        a = self._run(tokens, offsets, training=training, masks=masks, above=above)
+        self._c.vidya_rmsnorm_forward(
+            a.hidden, a.final_rstd, a.x_attn[self.config.n_layer], self._w.final_norm,
+            len(tokens), self.config.n_embd, kernels.RMSNORM_EPS,
+        )  # fmt: skip
+        return a
+
+    def _run(
+        self, tokens: Array, offsets: Array, *, training: bool, masks: DropoutMasks | None,
+        above: Above | None = None, below: int | None = None,
+    ) -> Activations:  # fmt: skip
+        """Run the blocks from `above` on, or all, and none from `below` on."""
         c, w, config, half = self._c, self._w, self.config, self._half
         T, d, heads, hd = len(tokens), config.n_embd, config.n_head, config.head_dim
         require_document_ids(config, tokens, offsets)
@@ -136,10 +181,14 @@ class Backbone:
         a.set_masks(p, seed, stream)
         eps, null = kernels.RMSNORM_EPS, kernels.NULL
 
-        c.vidya_embedding_forward(a.embedded, w.wte, kernels.pointer(tokens), T, d)
-        c.vidya_rmsnorm_forward(a.hidden, a.embed_rstd, a.embedded, w.embed_norm, T, d, eps)
-        c.vidya_dropout_add(a.x_attn[0], null, a.hidden, T * d, p, seed, stream[0])
-        for i in range(config.n_layer):
+        if above is None:
+            c.vidya_embedding_forward(a.embedded, w.wte, kernels.pointer(tokens), T, d)
+            c.vidya_rmsnorm_forward(a.hidden, a.embed_rstd, a.embedded, w.embed_norm, T, d, eps)
+            c.vidya_dropout_add(a.x_attn[0], null, a.hidden, T * d, p, seed, stream[0])
+        else:
+            a.x_attn_arrays[above.layer][:T] = above.stream
+        first = 0 if above is None else above.layer
+        for i in range(first, config.n_layer if below is None else below):
             # x + dropout(attention(norm(x)))
             c.vidya_rmsnorm_statistics(a.attn_rstd[i], a.x_attn[i], T, d, eps)
             c.vidya_linear_forward(a.qkv_out[i], a.attn_in[i], w.attn_qkv[i], T, 3 * d, d, half, ws)
@@ -159,13 +208,12 @@ class Backbone:
             c.vidya_linear_forward(
                 a.x_attn_out[i], a.activated_in[i], w.ffn_down[i], T, d, 4 * d, half, ws
             )
-        last = a.x_attn[config.n_layer]
-        c.vidya_rmsnorm_forward(a.hidden, a.final_rstd, last, w.final_norm, T, d, eps)
         return a
 
     def backward(
-        self, a: Activations, tokens: Array, offsets: Array, masks: DropoutMasks, *, add: bool
-    ) -> None:
+        self, a: Activations, tokens: Array, offsets: Array, masks: DropoutMasks, *, add: bool,
+        first: int = 0,
+    ) -> None:  # fmt: skip
         """Backward of a pass, from `dbranch`, the gradient of the final hidden states.
 
         Args:
@@ -175,6 +223,7 @@ class Backbone:
             masks: as given to its forward.
             add: to the gradients that are there, instead of in their place. That of wte
                 already has the share of the logits.
+            first: the block to end with; the gradients of what comes before it stay as they are.
         """
         c, w, g, config = self._c, self._w, self.gradient_pointers(), self.config
         T, d, heads, hd = len(tokens), config.n_embd, config.n_head, config.head_dim
@@ -188,7 +237,7 @@ class Backbone:
         c.vidya_rmsnorm_backward(
             a.dx, g.final_norm, a.dbranch, last, a.final_rstd, w.final_norm, T, d, 0, more
         )
-        for i in reversed(range(config.n_layer)):
+        for i in reversed(range(first, config.n_layer)):
             # mid + dropout(down(gelu(up(norm(mid)))))
             c.vidya_dropout_add(a.dbranch, null, a.dx, T * d, p, seed, stream[2 * i + 2])
             # ffn_pre becomes gelu(ffn_pre) on the way
@@ -231,6 +280,8 @@ class Backbone:
                 a.dx, g.attn_norm[i], a.dbranch, a.x_attn[i], a.attn_rstd[i], w.attn_norm[i],
                 T, d, 1, more,
             )  # fmt: skip
+        if first > 0:
+            return
         c.vidya_dropout_add(a.dbranch, null, a.dx, T * d, p, seed, stream[0])
         c.vidya_rmsnorm_backward(
             a.dx, g.embed_norm, a.dbranch, a.embedded, a.embed_rstd, w.embed_norm, T, d, 0, more

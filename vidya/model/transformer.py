@@ -6,7 +6,7 @@ in, losses and gradients out: no text here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vidya import kernels
 from vidya.model.activations import Activations
-from vidya.model.backbone import Backbone
+from vidya.model.backbone import Above, Backbone
 from vidya.model.micro_batches import Documents, micro_batches, require_batch
 
 Array = NDArray[Any]
@@ -70,19 +70,33 @@ class Model(Backbone):
 
     # ---- objectives of the logits --------------------------------------------
 
-    def logits(self, batch: Documents) -> Array:
+    def logits(self, batch: Documents, above: Above | None = None) -> Array:
         """Logits [R, vocabulary] where a target counts (is not negative), in order; no dropout.
 
         All of them at one time: meant for the few answers of a lesson, not for a corpus.
+
+        Args:
+            batch: of documents.
+            above: the blocks to run, with what enters them; None: all of them.
         """
         require_batch(self.config, batch)
         some = []
-        for part in micro_batches(batch, self.max_tokens):
-            a = self.forward(part.tokens, part.offsets)
+        for part, entering in self._parts(batch, above):
+            a = self.forward(part.tokens, part.offsets, above=entering)
             some.append(self._logits_of(_counted_hidden(a, part)))
         return np.concatenate(some)
 
-    def objective_and_gradients(self, batch: Documents, objective: Objective) -> float:
+    def entering(self, batch: Documents, layer: int) -> Above:
+        """The blocks from `layer` on, with what enters them for each token of a batch."""
+        streams = [
+            self.residual_stream(part.tokens, part.offsets, layer)
+            for part in micro_batches(batch, self.max_tokens)
+        ]
+        return Above(layer, np.concatenate(streams))
+
+    def objective_and_gradients(
+        self, batch: Documents, objective: Objective, above: Above | None = None
+    ) -> float:
         """Sum of an objective over a batch; its gradients fill `gradients`. No dropout.
 
         Args:
@@ -90,19 +104,33 @@ class Model(Backbone):
                 `objective` is called once for each of its micro-batches.
             objective: given the number of rows (of `logits`) before these, and the logits
                 [R, vocabulary] of the micro-batch, returns its value and the gradient for them.
+            above: the blocks to run and to find gradients for, with what enters them; None: all
+                of them. The gradients of what comes before, the embedding's among them, which
+                is the logits' too, stay as they are.
         """
         require_batch(self.config, batch)
         total, before = 0.0, 0
         masks = self.dropout_masks(None)
         self.gradient_pointers()
-        for number, part in enumerate(micro_batches(batch, self.max_tokens)):
-            a = self.forward(part.tokens, part.offsets, training=True, masks=masks)
+        first = 0 if above is None else above.layer
+        for number, (part, entering) in enumerate(self._parts(batch, above)):
+            a = self.forward(part.tokens, part.offsets, training=True, masks=masks, above=entering)
             hidden = _counted_hidden(a, part)
             value, dlogits = objective(before, self._logits_of(hidden))
             total, before = total + value, before + len(hidden)
-            self._logits_backward(a, part, hidden, dlogits, add=number > 0)
-            self.backward(a, part.tokens, part.offsets, masks, add=number > 0)
+            self._logits_backward(a, part, hidden, dlogits, add=number > 0, tied=first == 0)
+            self.backward(a, part.tokens, part.offsets, masks, add=number > 0, first=first)
         return total
+
+    def _parts(
+        self, batch: Documents, above: Above | None
+    ) -> Iterator[tuple[Documents, Above | None]]:
+        """The micro-batches of a batch, each with its share of what enters the blocks."""
+        begin = 0
+        for part in micro_batches(batch, self.max_tokens):
+            end = begin + len(part.tokens)
+            yield part, above and Above(above.layer, above.stream[begin:end])
+            begin = end
 
     def _logits_of(self, hidden: Array) -> Array:
         if not len(hidden):
@@ -111,22 +139,27 @@ class Model(Backbone):
         return kernels.linear(hidden, self.parameters["wte"], precision=precision)
 
     def _logits_backward(
-        self, a: Activations, part: Documents, hidden: Array, dlogits: Array, *, add: bool
-    ) -> None:
-        """From the gradient of the logits of `hidden` to those of all hidden states and wte."""
+        self, a: Activations, part: Documents, hidden: Array, dlogits: Array, *, add: bool,
+        tied: bool,
+    ) -> None:  # fmt: skip
+        """From the gradient of the logits of `hidden` to those of all hidden states.
+
+        To that of wte as well, if it is `tied`: learns what the logits ask of it.
+        """
         dhidden, dwte = a.dbranch_array[: len(part.tokens)], self.gradients["wte"]
         dhidden[...] = 0
         if not len(hidden):
-            if not add:
+            if tied and not add:
                 dwte[...] = 0
             return
         precision: Any = self.precision
         dhidden[part.targets >= 0] = kernels.linear_backward_input(
             dlogits, self.parameters["wte"], precision=precision
         )
-        kernels.linear_backward_weight(
-            dlogits, hidden, out=dwte, accumulate=add, precision=precision
-        )
+        if tied:
+            kernels.linear_backward_weight(
+                dlogits, hidden, out=dwte, accumulate=add, precision=precision
+            )
 
 
 def _counted_hidden(a: Activations, part: Documents) -> Array:

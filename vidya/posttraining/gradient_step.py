@@ -31,8 +31,18 @@ class WeightedObjective:
 def gradients_of(model: Model, parts: Sequence[WeightedObjective]) -> float:
     """The weighted sum of all parts' objectives; its gradients fill the model's.
 
-    All parts are one batch. Where that takes the model several passes, a part's objective is
-    called with some of its rows at a time, and how many came before.
+    All parts are one batch, end to end.
+    """
+    return model.objective_and_gradients(
+        joined([part.batch for part in parts]), weighted_sum(parts)
+    )
+
+
+def weighted_sum(parts: Sequence[WeightedObjective]) -> Objective:
+    """The weighted sum of all parts' objectives, for a batch of all parts end to end.
+
+    Where that takes the model several passes, a part's objective is called with some of its rows
+    at a time, and how many came before.
     """
     counts = [int(np.count_nonzero(part.batch.targets >= 0)) for part in parts]
     ends = np.cumsum(counts)
@@ -48,7 +58,7 @@ def gradients_of(model: Model, parts: Sequence[WeightedObjective]) -> float:
                 pulls.append(part.weight * pull)
         return total, np.concatenate(pulls) if pulls else np.zeros_like(logits)
 
-    return model.objective_and_gradients(joined([part.batch for part in parts]), objective)
+    return objective
 
 
 class NotFiniteError(UserError):

@@ -63,6 +63,21 @@ def held_to(base: Model, window: Batch, seen: list[float] | None = None) -> Obje
     return objective
 
 
+def divergence_from(expected: Array) -> Objective:
+    """KL(base || model), the mean over all rows in nats, from the base model's log-probabilities.
+
+    Args:
+        expected: [R, V], of all rows that the objective is called for.
+    """
+
+    def objective(first: int, logits: Array) -> tuple[float, Array]:
+        some = expected[first : first + len(logits)]
+        divergence, pull = objectives.kl_from(some, objectives.log_softmax(logits))
+        return float(divergence.sum()) / len(expected), pull / len(expected)
+
+    return objective
+
+
 @dataclass
 class ClippedPolicy:
     """What is minimised, as `Model.objective_and_gradients` takes it: a sum over all tokens,

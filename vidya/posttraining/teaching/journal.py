@@ -2,14 +2,15 @@
 
 `teach.jsonl` in the run folder, one JSON object a line:
 
-- the first line says what the lessons began with: `{"journal": 2, "base": {name, kind,
+- the first line says what the lessons began with: `{"journal": 3, "base": {name, kind,
   digest}, "tokenizer": hash}`;
-- `{"lesson": n, "turns", "candidates", "pick", "answer", "settings", "time"}`
+- `{"lesson": n, "turns", "candidates", "pick", "answer", "settings", "forms", "time"}`
   (vidya/posttraining/teaching/lesson.py);
 - `{"undo": n}` takes lesson n back, the last that counted then.
 
-Lines are only ever added, each flushed to the disk before anything follows from it. A last
-line that a crash cut short was not learnt: it is cut off before the next is added.
+Lines are only ever added, each flushed to the disk before anything follows from it; the first
+alone changes, when a journal of format 2 gets a lesson. A last line that a crash cut short was
+not learnt: it is cut off before the next is added.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ from vidya.posttraining.teaching.lesson import Lesson, parse_lesson
 from vidya.storage.line_file import LineFile
 from vidya.system.atomic_file import write_bytes
 
-FORMAT = 2
+FORMAT = 3
+_READ = (2, FORMAT)
+"""Formats that are read. A journal of format 2 becomes one of format 3 with its next lesson; those
+that it has keep their lines, and are learnt again as they were learnt then."""
 
 
 @dataclass
@@ -42,6 +46,8 @@ class Journal:
     """Those that count, in order: not those taken back."""
     taught: int = 0
     """Lessons so far, those taken back included."""
+    format: int = FORMAT
+    """Of the file."""
 
     @classmethod
     def begin(cls, path: Path, base: Mapping[str, str], tokenizer_hash: str) -> Journal:
@@ -71,13 +77,14 @@ class Journal:
             raise UserError(f"{path} is no journal of lessons: move it away")
         try:
             first = json.loads(lines[0])
-            if first["journal"] != FORMAT:
+            if first["journal"] not in _READ:
                 raise UserError(
-                    f"{path} has format {first['journal']}, this version of vidya reads {FORMAT}: "
+                    f"{path} has format {first['journal']}, this version of vidya reads "
+                    f"{' and '.join(map(str, _READ))}: "
                     "move it away to teach anew, or use the version that wrote it"
                 )
             base = {name: str(first["base"][name]) for name in ("name", "kind", "digest")}
-            journal = cls(path, base, str(first["tokenizer"]))
+            journal = cls(path, base, str(first["tokenizer"]), format=first["journal"])
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} is no journal of lessons: move it away") from error
         for number, line in enumerate(lines[1:], 2):
@@ -137,6 +144,8 @@ class Journal:
     def _append(self, entry: Mapping[str, Any]) -> None:
         line = _line(entry)
         try:
+            if "lesson" in entry and self.format != FORMAT:
+                self._rewrite()
             with LineFile(self.path, create=False) as file:
                 file.append(line, sync=True)
         except OSError as error:
@@ -144,6 +153,13 @@ class Journal:
                 f"cannot write to the journal {self.path}: {error.strerror}: nothing was learnt"
             ) from error
         self._enter(json.loads(line))
+
+    def _rewrite(self) -> None:
+        """Make it a journal of this format: its first line says so, the others stay."""
+        lines = self.path.read_bytes().splitlines(keepends=True)
+        first = {**json.loads(lines[0]), "journal": FORMAT}
+        write_bytes(self.path, b"".join([_line(first), *lines[1:]]))
+        self.format = FORMAT
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:

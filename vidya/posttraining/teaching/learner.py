@@ -1,79 +1,58 @@
 """Learning from lessons: a model, its optimizer, and the model that it began as.
 
-A lesson is some gradient steps of Adam on its answers by one of three methods
-(vidya/posttraining/teaching/methods.py). Each step also sees the right answers of some earlier
-lessons again, and a window of the base corpus, where the model is held to what the base model
-says (or learns the text again). A step minimises
+A lesson takes gradient steps of Adam until the model says the answer, in the ways in which the step
+has just asked (vidya/posttraining/teaching/practice.py), and says it to no other message there; or
+as many as it may. Whether it does so is read from the logits of the step's own forward pass: greedy
+decoding says an answer if each of its tokens is the likeliest after those before it. A step
+minimises
 
-    (OWN * own + n * rehearsed) / (OWN + n) + anchor * window
+    (OWN * own + n * rehearsed) / (OWN + n) + anchor * held
 
-with n earlier answers: an answer is one of many that must be known together. Were a new one
-given the weight of all others, each lesson would undo some of those before
-(docs/TEACHING.md has the figures). What comes out is a function of the state before, the
-lesson and the lessons before it, so a journal of lessons can be learnt again.
+with n earlier answers; `held` is the mean of KL(base || model) at the tokens where the model shall
+be what it was. The upper half of the layers learns, which costs half as much and is undone, kept
+and written with half the bytes.
+
+What comes out is a function of the state before, the lesson and the lessons before it, so a journal
+of lessons can be learnt again.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from vidya.errors import UserError
+from vidya.generation.chat_tokens import turn_ids
+from vidya.generation.generator import Generator
+from vidya.measuring.leaks import lesson_leaks
 from vidya.model import objectives
 from vidya.model.adam import Adam
 from vidya.model.transformer import Model, Objective
-from vidya.posttraining.answer_batches import answer_batch, reply_starts
-from vidya.posttraining.gradient_step import (
-    NotFiniteError,
-    WeightedObjective,
-    gradients_of,
-    update_if_finite,
-)
+from vidya.posttraining.answer_batches import answer_batch
+from vidya.posttraining.gradient_step import NotFiniteError, update_if_finite
 from vidya.posttraining.kept_weights import KeptWeights
 from vidya.posttraining.replay_corpus import ReplayCorpus
+from vidya.posttraining.rewording.forms import other_words
+from vidya.posttraining.teaching.fixed_steps import FixedSteps
 from vidya.posttraining.teaching.lesson import Lesson
-from vidya.posttraining.teaching.methods import LessonAnswers, lesson_objective
-from vidya.posttraining.teaching.options import LessonSettings
-from vidya.posttraining.token_objectives import held_to, mean_cross_entropy
-from vidya.text.batch_plan import Batch, BatchPlan
+from vidya.posttraining.teaching.lesson_step import LessonStep, Seen, margins
+from vidya.posttraining.teaching.methods import LessonAnswers, lesson_answers, lesson_objective
+from vidya.posttraining.teaching.options import FixedStepSettings, LessonSettings
+from vidya.posttraining.teaching.other_messages import OtherMessages
+from vidya.posttraining.teaching.outcome import LessonOutcome
+from vidya.posttraining.teaching.practice import Practice
+from vidya.text.batch_plan import BatchPlan
 from vidya.text.tokenizer import Tokenizer
 
-OWN = 0.5
-"""What the answer of a lesson counts beside a rehearsed one: it is in every step."""
+FORMS_ASKED = 4
+"""Forms of the question, never learnt, that are asked after a lesson."""
 
 
-@dataclass(frozen=True)
-class LessonOutcome:
-    """What a lesson changed."""
-
-    before: float | None
-    """Loss of the right answer before it, nats a token; None if there was no right one."""
-    after: float | None
-    """The same after it."""
-    replay: float | None
-    """Loss of the base corpus's windows as they were seen, nats a token; None without."""
-    drift: float
-    """KL divergence from the base model after it, nats a token, over the vocabulary: at the
-    tokens of the answers."""
-    seconds: float
-    """Time that it took."""
-    learnt: bool
-    """Whether the weights changed: sft and dpo learn nothing from a bare rejection."""
-
-    def line(self) -> str:
-        """What to tell the teacher."""
-        if not self.learnt:
-            return "noted, but nothing to learn from: sft and dpo need a right answer"
-        parts = []
-        if self.before is not None and self.after is not None:
-            parts.append(f"answer {self.before:.2f} → {self.after:.2f} nats a token")
-        if self.replay is not None:
-            parts.append(f"replay {self.replay:.2f}")
-        parts += [f"drift from the base model {self.drift:.3f}", f"{self.seconds:.1f} s"]
-        return "learnt: " + ", ".join(parts)
+REJECTION_STEPS = 4
+"""Steps of a rejection at least: answers that are no greedy reply become less likely, too."""
 
 
 class Learner:
@@ -82,20 +61,38 @@ class Learner:
     Attributes:
         model: what learns; its weights change in place.
         reference: the base model, which does not.
-        optimizer: Adam; its moments are kept from lesson to lesson.
+        optimizer: Adam over what learns; its moments are kept from lesson to lesson.
+        fixed: what learns lessons of journals of format 2.
+        others: messages that no lesson is about.
     """
 
     def __init__(
         self, model: Model, reference: Model, tokenizer: Tokenizer, corpus: ReplayCorpus | None
     ) -> None:
-        """Make ready; `model` has room for several answers at a time, `corpus` is for replay."""
+        """Make ready.
+
+        Args:
+            model: with room for several answers at a time.
+            reference: the same model, which stays.
+            tokenizer: of both.
+            corpus: what they were trained on.
+        """
         self.model, self.reference = model, reference
-        self.optimizer = Adam(model, beta2=0.99)  # lessons are few, each is something else
+        self.layer = model.config.n_layer // 2
+        first = model.first_parameter_of(self.layer)
+        # lessons are few, each is something else
+        self.optimizer = Adam(model, beta2=0.99, first=first)
+        self.fixed = FixedSteps(model, reference, tokenizer, corpus)
+        self.others = OtherMessages(corpus, tokenizer)
         self._tokenizer, self._corpus = tokenizer, corpus
-        # a pass holds answers, rehearsed ones and replay: long prompts lose their beginning
+        self._windows: dict[int, BatchPlan] = {}
+        # a pass holds answers, rehearsed ones and what is held: long prompts lose their beginning
         self._room = (model.max_tokens - model.config.context) // 2
-        self._replays: dict[int, BatchPlan] = {}
-        self._before = KeptWeights(model.flat, self.optimizer.m, self.optimizer.v)
+        self._below_is_base: bool | None = None
+        m, v = self.optimizer.m, self.optimizer.v
+        self._before = KeptWeights(model.flat[first:], m, v)
+        m, v = self.fixed.optimizer.m, self.fixed.optimizer.v
+        self._before_fixed = KeptWeights(model.flat, m, v)
 
     def learn(self, lesson: Lesson, earlier: Sequence[Lesson] = ()) -> LessonOutcome:
         """Learn a lesson.
@@ -105,23 +102,18 @@ class Learner:
             earlier: the lessons that count before it, of which some are rehearsed.
 
         Raises:
-            UserError: there is no base corpus for the replay that it asks for, or a loss is
-                not finite: the state is that of before, the moments included.
+            UserError: there is no base corpus to hold it to, or a loss is not finite: the state
+                is that of before, the moments included.
         """
         begun = time.perf_counter()
         self.check(lesson.settings)
-        answers, settings = self._answers(lesson), lesson.settings
-        self._before.keep(self.optimizer.steps)
-        if not answers:
-            return LessonOutcome(None, None, None, 0.0, time.perf_counter() - begun, learnt=False)
-        seen: list[float] = []
+        fixed = isinstance(lesson.settings, FixedStepSettings)
+        self._keep(fixed)
         try:
-            before = objectives.log_softmax(self.model.logits(answers.batch))
-            objective = lesson_objective(answers, settings, before)
-            for step in range(settings.steps):
-                loss = self._step(answers, objective, lesson, step, earlier, seen)
-                update_if_finite(self.optimizer, loss, settings.rate)
-            after = objectives.log_softmax(self.model.logits(answers.batch))
+            if fixed:
+                found = self._learn_fixed(lesson, earlier)
+            else:
+                found = self._learn(lesson, earlier)
         except NotFiniteError as error:
             self.take_back()
             raise UserError(
@@ -130,14 +122,26 @@ class Learner:
         except BaseException:
             self.take_back()
             raise
-        divergence, _ = objectives.kl_divergence(after, answers.reference)
-        return LessonOutcome(
-            answers.loss(before), answers.loss(after), sum(seen) / len(seen) if seen else None,
-            float(divergence.mean()), time.perf_counter() - begun, learnt=True,
-        )  # fmt: skip
+        return dataclasses.replace(found, seconds=time.perf_counter() - begun)
 
-    def check(self, settings: LessonSettings) -> None:
-        """Raise `UserError` if lessons shall have replay and there is no base corpus."""
+    def leaks(self, generator: Generator, lesson: Lesson, outcome: LessonOutcome) -> LessonOutcome:
+        """The outcome with what other messages get of the lesson's answer.
+
+        Args:
+            generator: with the weights as they are, all its slots free.
+            lesson: that was learnt.
+            outcome: of it.
+        """
+        if lesson.right is None or not outcome.learnt:
+            return outcome
+        messages = self.others.to_ask([lesson.turns[-1]])
+        if not messages:
+            return outcome
+        found = lesson_leaks(generator, self._tokenizer, lesson.right, messages)
+        return dataclasses.replace(outcome, leaks=found, leaks_asked=len(messages))
+
+    def check(self, settings: LessonSettings | FixedStepSettings) -> None:
+        """Raise `UserError` if the model shall be held to its corpus and there is none."""
         if settings.replay and self._corpus is None:
             raise UserError(
                 "there is no train.tokens beside the model, so nothing to replay against "
@@ -147,74 +151,122 @@ class Learner:
     @property
     def can_take_back(self) -> bool:
         """Whether the state before the last lesson is still known."""
-        return self._before.step is not None
+        return self._before.step is not None or self._before_fixed.step is not None
 
     def take_back(self) -> None:
         """Return to the state before the last lesson, exactly. Possible once a lesson."""
-        self.optimizer.steps = self._before.take_back()
-        self._before.forget()
+        if self._before_fixed.step is not None:
+            self.fixed.optimizer.steps = self._before_fixed.take_back()
+            self._below_is_base = None
+        else:
+            self.optimizer.steps = self._before.take_back()
+        self._forget()
 
     def begin_again(self) -> None:
         """Return to the base model, as if there had been no lesson."""
         self.model.flat[...] = self.reference.flat
         self.optimizer.reset()
-        self._before.forget()
+        self.fixed.optimizer.reset()
+        self._below_is_base = None
+        self._forget()
 
-    def _answers(self, lesson: Lesson) -> LessonAnswers | None:
-        """What the lesson's method learns from; None: nothing."""
-        context = self.model.config.context
-        answers, right = lesson.answers(self._tokenizer, context)
-        method = lesson.settings.method
-        if method != "reinforce" and not right:
-            return None
-        if right and len(answers) < 2:  # nothing to prefer it to
-            method = "sft"
-        if method == "sft":
-            answers = answers[:1]
-        batch = answer_batch(answers, min(context, self._room // len(answers)))
-        return LessonAnswers(
-            batch, batch.targets[batch.targets >= 0], reply_starts(batch),
-            objectives.log_softmax(self.reference.logits(batch)), right, method,
+    def optimizer_of(self, lessons: Sequence[Lesson]) -> Adam:
+        """The optimizer whose moments the next lesson needs, or an undo has to find."""
+        old = lessons and isinstance(lessons[-1].settings, FixedStepSettings)
+        return self.fixed.optimizer if old else self.optimizer
+
+    def _keep(self, fixed: bool) -> None:
+        self._forget()
+        if fixed:
+            self._before_fixed.keep(self.fixed.optimizer.steps)
+        else:
+            self._before.keep(self.optimizer.steps)
+
+    def _forget(self) -> None:
+        self._before.forget()
+        self._before_fixed.forget()
+
+    def _learn_fixed(self, lesson: Lesson, earlier: Sequence[Lesson]) -> LessonOutcome:
+        assert isinstance(lesson.settings, FixedStepSettings)
+        self._below_is_base = None
+        steps = self.fixed.learn(lesson, lesson.settings, earlier)
+        return LessonOutcome(steps > 0, False, None, 0, 0, None, None, None, steps, 0.0)
+
+    def _learn(self, lesson: Lesson, earlier: Sequence[Lesson]) -> LessonOutcome:
+        settings, right = lesson.settings, lesson.right
+        assert isinstance(settings, LessonSettings)
+        nothing = LessonOutcome(False, False, None, 0, 0, None, None, None, 0, 0.0)
+        if right is None and settings.method != "reinforce":
+            return nothing
+        said = {" ".join(one.text.split()) for one in lesson.candidates}
+        again = any(one.turns == lesson.turns and one.right == right for one in earlier)
+        if right is not None and said == {" ".join(right.split())} and not again:
+            return dataclasses.replace(nothing, known=True, says_it=True)
+        practice = Practice(
+            lesson, settings, earlier, self.others, self._windows_of(settings),
+            self._tokenizer, self.model.config.context,
+        )  # fmt: skip
+        chosen = None
+        if settings.method != "sft":
+            chosen = self._chosen(lesson)
+        step = LessonStep(
+            self.model, self.reference, self.layer, settings, *(chosen or (None, None)),
+            same_below=self._same_below(),
+        )  # fmt: skip
+        least = REJECTION_STEPS if right is None else 0
+        first: Seen | None = None
+        number = 0
+        while True:
+            seen = step.look(practice.step(number), learn=number < settings.steps)
+            first = first or seen
+            if number == 0 and seen.says_it and (seen.done or not again):
+                return dataclasses.replace(
+                    nothing, known=True, says_it=True, before=seen.loss, after=seen.loss
+                )
+            if number == settings.steps or (seen.done and number >= least):
+                break
+            update_if_finite(self.optimizer, seen.objective, settings.rate)
+            number += 1
+        known, asked = self._forms_known(lesson, practice) if right is not None else (0, 0)
+        return LessonOutcome(
+            number > 0, False, seen.says_it, known, asked, first.loss, seen.loss, seen.drift,
+            number, 0.0,
         )  # fmt: skip
 
-    def _step(
-        self, answers: LessonAnswers, objective: Objective, lesson: Lesson, step: int,
-        earlier: Sequence[Lesson], seen: list[float],
-    ) -> float:  # fmt: skip
-        """Gradients of a step; its loss. That of the base corpus is appended to `seen`."""
-        rehearsed = self._rehearsed(lesson, step, earlier)
-        window, settings = self._replay_window(lesson, step), lesson.settings
-        others = 0 if rehearsed is None else len(rehearsed.offsets) - 1
-        share = OWN / (OWN + others)
-        parts = [WeightedObjective(answers.batch, share, objective)]
-        if rehearsed is not None:
-            parts.append(WeightedObjective(rehearsed, 1 - share, mean_cross_entropy(rehearsed)))
-        if window is not None:
-            if settings.replay_loss == "kl":
-                replayed = held_to(self.reference, window, seen)
-            else:
-                replayed = mean_cross_entropy(window, seen)
-            parts.append(WeightedObjective(window, settings.anchor, replayed))
-        return gradients_of(self.model, parts)
-
-    def _rehearsed(self, lesson: Lesson, step: int, earlier: Sequence[Lesson]) -> Batch | None:
-        """Right answers of earlier lessons, drawn for this step of this lesson."""
-        known = [one for one in earlier if one.right is not None]
-        count = min(lesson.settings.rehearse, len(known))
-        if not count:
+    def _chosen(self, lesson: Lesson) -> tuple[LessonAnswers, Objective] | None:
+        """All answers of a lesson and what its method minimises of them; None: of one alone."""
+        room, context = self._room, self.model.config.context
+        answers = lesson_answers(lesson, self._tokenizer, self.reference, room, context)
+        if answers is None or answers.method == "sft":
             return None
-        rng = np.random.Generator(np.random.Philox(key=[lesson.number, step]))
-        chosen = np.argsort(rng.random(len(known)), kind="stable")[:count]
-        context = self.model.config.context
-        answers = [known[i].answers(self._tokenizer, context)[0][0] for i in chosen]
-        return answer_batch(answers, min(context, self._room // count))
+        before = objectives.log_softmax(self.model.logits(answers.batch))
+        return answers, lesson_objective(answers, lesson.settings, before)
 
-    def _replay_window(self, lesson: Lesson, step: int) -> Batch | None:
-        """What of the base corpus a step of a lesson sees again."""
-        settings = lesson.settings
+    def _forms_known(self, lesson: Lesson, practice: Practice) -> tuple[int, int]:
+        """How many of some forms that were never learnt get the answer, and of how many."""
+        forms = other_words(lesson.turns[-1], FORMS_ASKED, seed=0)
+        if not forms:
+            return 0, 0
+        asked = answer_batch(
+            [practice.asked(turn_ids(self._tokenizer, form)) for form in forms],
+            self.model.config.context,
+        )  # fmt: skip
+        known = margins(asked, self.model.logits(asked)) > 0
+        return int(np.count_nonzero(known)), len(forms)
+
+    def _windows_of(self, settings: LessonSettings) -> BatchPlan | None:
         length = min(settings.replay, self.model.config.context)
         if not length or self._corpus is None:
             return None
-        if length not in self._replays:
-            self._replays[length] = self._corpus.replay(length, seed=0)
-        return self._replays[length].batch(lesson.number * settings.steps + step)
+        if length not in self._windows:
+            self._windows[length] = self._corpus.replay(length, seed=0)
+        return self._windows[length]
+
+    def _same_below(self) -> bool:
+        """Whether model and base are the same where nothing learns, as lessons of now leave it."""
+        if self._below_is_base is None:
+            first = self.optimizer.first
+            self._below_is_base = bool(
+                np.array_equal(self.model.flat[:first], self.reference.flat[:first])
+            )
+        return self._below_is_base

@@ -14,8 +14,10 @@ from typing import Any
 from vidya.errors import UserError
 from vidya.generation.chat_tokens import chat_prompt, turn_ids
 from vidya.posttraining.answer_batches import Answer
-from vidya.posttraining.teaching.options import LessonSettings
+from vidya.posttraining.teaching.options import FixedStepSettings, LessonSettings
 from vidya.text.tokenizer import Tokenizer
+
+AnySettings = LessonSettings | FixedStepSettings
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,10 @@ class Lesson:
     """Which of them was right, from 1; 0 if none was, None if the teacher gave an answer."""
     answer: str | None
     """The teacher's own answer, or None."""
-    settings: LessonSettings
+    settings: AnySettings
+    forms: tuple[tuple[int, ...], ...] = ()
+    """Other forms of the last turn as ids, to learn the answer under: they are written down, so
+    that a version that would draw others learns the lesson again to the same bytes."""
 
     def __post_init__(self) -> None:
         if len(self.turns) % 2 == 0:
@@ -88,6 +93,8 @@ class Lesson:
     def plain(self) -> dict[str, Any]:
         """As JSON has it, tuples being lists; `parse_lesson` is the way back."""
         values = dataclasses.asdict(self)
+        if isinstance(self.settings, FixedStepSettings):
+            del values["forms"]  # the line of then
         return {"lesson": values.pop("number"), **values}
 
 
@@ -103,7 +110,8 @@ def parse_lesson(plain: Mapping[str, Any]) -> Lesson:
         ValueError, KeyError, TypeError: it is none.
     """
     candidates = tuple(map(parse_candidate, plain["candidates"]))
-    settings = LessonSettings(**plain["settings"])
+    kind = LessonSettings if "forms" in plain else FixedStepSettings
+    settings: AnySettings = kind(**plain["settings"])
     try:
         settings.check()
     except UserError as error:
@@ -111,4 +119,5 @@ def parse_lesson(plain: Mapping[str, Any]) -> Lesson:
     return Lesson(
         int(plain["lesson"]), tuple(map(str, plain["turns"])), candidates, plain["pick"],
         plain["answer"], settings,
+        tuple(tuple(map(int, ids)) for ids in plain.get("forms", ())),
     )  # fmt: skip

@@ -15,10 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidya.model import objectives
-from vidya.model.transformer import Array, Objective
-from vidya.posttraining.teaching.options import LessonSettings, MethodName
+from vidya.model.transformer import Array, Model, Objective
+from vidya.posttraining.answer_batches import answer_batch, reply_starts
+from vidya.posttraining.teaching.lesson import AnySettings, Lesson
+from vidya.posttraining.teaching.options import MethodName
 from vidya.posttraining.token_objectives import ClippedPolicy, mean_cross_entropy
 from vidya.text.batch_plan import Batch
+from vidya.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,34 @@ class LessonAnswers:
         return -float(ours[: int(self.starts[1])].mean())
 
 
-def lesson_objective(answers: LessonAnswers, settings: LessonSettings, before: Array) -> Objective:
+def lesson_answers(
+    lesson: Lesson, tokenizer: Tokenizer, reference: Model, room: int, context: int
+) -> LessonAnswers | None:
+    """What the method of a lesson learns from; None: nothing.
+
+    Args:
+        lesson: with candidates, a choice and a method.
+        tokenizer: the model's.
+        reference: the base model.
+        room: tokens that all answers may have together; long prompts lose their beginning.
+        context: tokens that one may have.
+    """
+    answers, right = lesson.answers(tokenizer, context)
+    method = lesson.settings.method
+    if method != "reinforce" and not right:
+        return None
+    if right and len(answers) < 2:  # nothing to prefer it to
+        method = "sft"
+    if method == "sft":
+        answers = answers[:1]
+    batch = answer_batch(answers, min(context, room // len(answers)))
+    return LessonAnswers(
+        batch, batch.targets[batch.targets >= 0], reply_starts(batch),
+        objectives.log_softmax(reference.logits(batch)), right, method,
+    )  # fmt: skip
+
+
+def lesson_objective(answers: LessonAnswers, settings: AnySettings, before: Array) -> Objective:
     """What all steps of a lesson minimise.
 
     Args:
@@ -65,7 +95,7 @@ def lesson_objective(answers: LessonAnswers, settings: LessonSettings, before: A
     return _reinforce(answers, settings, before)
 
 
-def _dpo(answers: LessonAnswers, settings: LessonSettings) -> Objective:
+def _dpo(answers: LessonAnswers, settings: AnySettings) -> Objective:
     reference = answers.sums(answers.reference)
     lengths = np.diff(answers.starts)
 
@@ -78,7 +108,7 @@ def _dpo(answers: LessonAnswers, settings: LessonSettings) -> Objective:
     return objective
 
 
-def _reinforce(answers: LessonAnswers, settings: LessonSettings, before: Array) -> Objective:
+def _reinforce(answers: LessonAnswers, settings: AnySettings, before: Array) -> Objective:
     count, tokens = len(answers.starts) - 1, len(answers.targets)
     rewards = np.zeros(count)
     rewards[0] = answers.right

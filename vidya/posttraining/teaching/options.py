@@ -27,27 +27,28 @@ from vidya.terminal.common_options import (
 MOST_CANDIDATES = 16
 MethodName = Literal["sft", "dpo", "reinforce"]
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
+RATE = 0.8
+"""Learning rate of a lesson, as a share of the peak rate of the model's preset."""
+
+
+def _require_between(options: object, least: int, most: int, *names: str) -> None:
+    for name in names:
+        value = getattr(options, name)
+        if not least <= value <= most:
+            raise UserError(f"{flag(name)} must be between {least} and {most:,}, not {value}")
 
 
 @dataclass(frozen=True)
-class LessonSettings(Options):
-    """How a lesson is learnt."""
+class MethodSettings(Options):
+    """What the three methods are told, now and in journals of format 2."""
 
     method: MethodName = "sft"
     """How to learn: the right answer alone, the right one against the others, or policy
     gradient over all of them."""
-    steps: int = 4
-    """Gradient steps of a lesson."""
+    steps: int = 16
+    """Gradient steps of a lesson at most: it ends as soon as the answer is known."""
     lr: float | None = None
-    """Learning rate; left out: 0.3 of the peak rate of the model's preset."""
-    replay: int = 96
-    """Tokens of the base corpus that each step sees against forgetting; 0: none."""
-    replay_loss: Literal["kl", "text"] = "kl"
-    """What replay asks for. kl: say what the base model says there; text: learn the text."""
-    anchor: float = 3.0
-    """Weight of the replay beside the answers."""
-    rehearse: int = 8
-    """Right answers of earlier lessons that each step sees again; 0: none."""
+    """Learning rate; left out: a share of the peak rate of the model's preset."""
     beta: float = 0.1
     """With --method dpo: how strongly the base model holds."""
     kl: float = 0.1
@@ -58,19 +59,78 @@ class LessonSettings(Options):
     def check(self) -> None:
         """`UserError` for a setting that makes no sense."""
         super().check()
-        for name, words in (("method", METHODS), ("replay_loss", ("kl", "text"))):
-            if getattr(self, name) not in words:  # of a journal, which no parser has looked at
-                raise UserError(
-                    f"{flag(name)} must be {', '.join(words)}, not {getattr(self, name)}"
-                )
+        if self.method not in METHODS:  # of a journal, which no parser has looked at
+            raise UserError(f"--method must be {', '.join(METHODS)}, not {self.method}")
         if not 1 <= self.steps <= 1000:
             raise UserError(f"--steps must be between 1 and 1,000, not {self.steps}")
-        for name, value in (("replay", self.replay), ("rehearse", self.rehearse)):
-            if not 0 <= value <= 1_000_000:
-                raise UserError(f"--{name} must be between 0 and 1,000,000, not {value}")
-        require_positive(self, "lr", "anchor", "beta", "clip")
+        require_positive(self, "lr", "beta", "clip")
         if not 0 <= self.kl < math.inf:
             raise UserError(f"--kl must be 0 or more, not {self.kl}")
+
+    @property
+    def rate(self) -> float:
+        """The learning rate, which must have been chosen (`LessonSettings.resolved`)."""
+        if self.lr is None:
+            raise ValueError("the learning rate of these settings depends on a model")
+        return self.lr
+
+
+@dataclass(frozen=True)
+class FixedStepSettings:
+    """How a lesson of a journal of format 2 is learnt (vidya/posttraining/teaching/fixed_steps.py).
+
+    The fields stand in the order of such journals, which names their lessons.
+    """
+
+    method: MethodName
+    steps: int
+    lr: float
+    replay: int
+    replay_loss: str
+    anchor: float
+    rehearse: int
+    beta: float
+    kl: float
+    clip: float
+
+    def check(self) -> None:
+        """`UserError` for a setting that makes no sense."""
+        MethodSettings(self.method, self.steps, self.lr, self.beta, self.kl, self.clip).check()
+        if self.replay_loss not in ("kl", "text"):
+            raise UserError(f"replay_loss must be kl or text, not {self.replay_loss}")
+        _require_between(self, 0, 1_000_000, "replay", "rehearse")
+        require_positive(self, "anchor")
+
+    @property
+    def rate(self) -> float:
+        """The learning rate."""
+        return self.lr
+
+
+@dataclass(frozen=True)
+class LessonSettings(MethodSettings):
+    """How a lesson is learnt."""
+
+    forms: int = 2
+    """Other forms of the question that each step asks in, drawn anew for each; 0: only the
+    question as it stands."""
+    rehearse: int = 4
+    """Right answers of earlier lessons that each step sees again; 0: none."""
+    others: int = 8
+    """Ordinary messages of the base corpus to which each step holds the model, so that it says
+    there what it said before; 0: none."""
+    replay: int = 32
+    """Tokens of the base corpus, from anywhere in it, that it is held to beside them; 0: it is
+    held to nothing, and forgets."""
+    anchor: float = 3.0
+    """Weight of what it is held to beside the answers."""
+
+    def check(self) -> None:
+        """`UserError` for a setting that makes no sense."""
+        super().check()
+        _require_between(self, 0, 64, "forms", "rehearse", "others")
+        _require_between(self, 0, 1_000_000, "replay")
+        require_positive(self, "anchor")
 
     def resolved(self, preset: object) -> "LessonSettings":
         """These settings alone, with the learning rate that they mean for such a model.
@@ -82,15 +142,8 @@ class LessonSettings(Options):
             field.name: getattr(self, field.name) for field in dataclasses.fields(LessonSettings)
         }
         if self.lr is None:
-            found["lr"] = 0.3 * PRESETS.get(str(preset), PRESETS["25m"]).peak_lr
+            found["lr"] = RATE * PRESETS.get(str(preset), PRESETS["25m"]).peak_lr
         return LessonSettings(**found)
-
-    @property
-    def rate(self) -> float:
-        """The learning rate, which must have been chosen (`resolved`)."""
-        if self.lr is None:
-            raise ValueError("the learning rate of these settings depends on a model")
-        return self.lr
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,9 +16,11 @@ from concurrent import futures
 
 from vidya.generation.replies import Reply, opening, reply_generator, write_replies
 from vidya.posttraining.teaching.journal import Journal
-from vidya.posttraining.teaching.learner import Learner, LessonOutcome
+from vidya.posttraining.teaching.learner import Learner
 from vidya.posttraining.teaching.lesson import Candidate, Lesson
 from vidya.posttraining.teaching.options import LessonSettings, TeachOptions
+from vidya.posttraining.teaching.outcome import LessonOutcome
+from vidya.posttraining.teaching.practice import draw_forms
 from vidya.posttraining.trained_run import TrainedRun
 from vidya.storage.checkpoint_format import read_digest
 from vidya.terminal.formatting import plural
@@ -83,9 +85,9 @@ class Teaching:
         """
         self.wait()
         settings = self.resolved(settings)
-        lesson = Lesson(
-            self.journal.taught, tuple(turns), tuple(candidates), pick, answer, settings
-        )
+        number = self.journal.taught
+        forms = draw_forms(self.trained_run.tokenizer, turns[-1], number)
+        lesson = Lesson(number, tuple(turns), tuple(candidates), pick, answer, settings, forms)
         self.learner.check(settings)
         self.journal.add(lesson)
         try:
@@ -93,6 +95,9 @@ class Teaching:
         except BaseException:  # the weights are those of before
             self.journal.take_back()
             raise
+        if outcome.learnt:
+            self.generator.refresh()
+            outcome = self.learner.leaks(self.generator, lesson, outcome)
         self._changed()
         return outcome
 
@@ -111,6 +116,7 @@ class Teaching:
             self.learner.take_back()
         else:
             self._rebuild(say)
+        self.generator.refresh()
         self._changed()
         return lesson
 
@@ -124,6 +130,7 @@ class Teaching:
         path = self.trained_run.path
         before = read_digest(path) if path.exists() else None
         self._rebuild(say)
+        self.generator.refresh()
         self._changed()
         self.wait()
         return before == read_digest(path)
@@ -143,6 +150,7 @@ class Teaching:
             return
         else:
             self._learn(learnt, say)
+        self.generator.refresh()
         self._changed()
 
     def _rebuild(self, say: Say) -> None:
@@ -164,9 +172,8 @@ class Teaching:
         self.whole = True
 
     def _changed(self) -> None:
-        """Follow new weights, and write them beside what the teacher does next."""
-        self.generator.refresh()
-        adam = self.learner.optimizer
+        """Write new weights beside what the teacher does next."""
+        adam = self.learner.optimizer_of(self.journal.lessons)
         details = {
             "lessons": len(self.journal.lessons),
             "journal": self.journal.digests()[-1],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vidya.errors import UserError
@@ -13,6 +13,7 @@ from vidya.model.micro_batches import MICRO_BATCH_TOKENS
 from vidya.posttraining.results_folder import is_apart
 from vidya.posttraining.teaching.journal import Journal
 from vidya.posttraining.teaching.learner import Learner
+from vidya.posttraining.teaching.lesson import Lesson
 from vidya.posttraining.teaching.session import Say, Teaching
 from vidya.posttraining.trained_run import TrainedRun, open_trained_run
 from vidya.storage import checkpoint
@@ -109,14 +110,15 @@ def _opened(trained_run: TrainedRun, slots: int, say: Say) -> Teaching:
     trained_run = dataclasses.replace(trained_run, meta=base.meta, origin=book.base)
     learner = Learner(trained_run.model, base.model, trained_run.tokenizer, trained_run.corpus)
     teaching = Teaching(trained_run, learner, book, slots)
-    if known is not None:
-        _restore_moments(trained_run, learner)
+    names = book.digests()
+    if known in names:
+        _restore_moments(trained_run, learner, book.lessons[: names.index(known)])
     teaching.catch_up(known, say)
     return teaching
 
 
-def _restore_moments(trained_run: TrainedRun, learner: Learner) -> None:
-    adam, path = learner.optimizer, trained_run.path
+def _restore_moments(trained_run: TrainedRun, learner: Learner, lessons: Sequence[Lesson]) -> None:
+    adam, path = learner.optimizer_of(lessons), trained_run.path
     tensors, meta = checkpoint.load(path, names=("adam_m", "adam_v"))
     for name, values in (("adam_m", adam.m), ("adam_v", adam.v)):
         if tensors[name].shape != values.shape:

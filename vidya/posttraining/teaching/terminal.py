@@ -16,10 +16,10 @@ from rich.live import Live
 from rich.text import Text
 
 from vidya.errors import UserError
-from vidya.posttraining.teaching.learner import LessonOutcome
 from vidya.posttraining.teaching.lesson import Candidate
 from vidya.posttraining.teaching.lesson_scores import lesson_scores
 from vidya.posttraining.teaching.options import TeachOptions
+from vidya.posttraining.teaching.outcome import LessonOutcome
 from vidya.posttraining.teaching.session import Teaching
 from vidya.system.stop_signal import StopSignal, interrupts
 from vidya.terminal.formatting import plain_text, printable

@@ -1,0 +1,174 @@
+"""What a step of a lesson sees: the answer in many settings, earlier ones, and other talk.
+
+- Own: the answer after its question as it stands, after the same as a later message (of talk, or of
+  a taught question and its answer), and after other forms of the question.
+- Rehearsed: right answers of earlier lessons, likewise.
+- Held: messages of the base corpus (vidya/posttraining/teaching/other_messages.py), with their own
+  replies or with taught answers after them. The model shall say what the base model says at each
+  of these tokens: after `how are you? I am` no name must come, though the lesson taught one. With
+  a window of the corpus for all other text.
+
+All is drawn from the lesson's number and the step: the same state, lesson and earlier lessons give
+the same batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vidya.generation.chat_tokens import chat_prompt, conversation_ids, turn_ids
+from vidya.posttraining.answer_batches import Answer, answer_batch
+from vidya.posttraining.rewording.question_ids import reworded_ids
+from vidya.posttraining.teaching.lesson import Lesson
+from vidya.posttraining.teaching.options import LessonSettings
+from vidya.posttraining.teaching.other_messages import OtherMessage, OtherMessages
+from vidya.text.batch_plan import Batch, BatchPlan
+from vidya.text.tokenizer import Tokenizer
+
+FORMS_WRITTEN = 16
+"""Other forms of a question that a lesson has; each step takes some of them."""
+LATER = 0.4
+"""How often a question comes as a later message."""
+_NEAR = 12
+"""Near misses of which each step takes some."""
+_HELD_TOKENS = 10
+"""Tokens of a reply that a model is held at: where it goes, it has gone by then."""
+_HISTORY_TOKENS = 48
+"""Tokens of talk before a later message, at most: a lesson must be quick."""
+
+
+def draw_forms(tokenizer: Tokenizer, question: str, number: int) -> tuple[tuple[int, ...], ...]:
+    """Distinct other forms of a question as ids, drawn by the number of its lesson."""
+    rng = np.random.Generator(np.random.Philox(key=[number, 2**40]))
+    drawn = [tuple(reworded_ids(tokenizer, question, rng)) for _ in range(2 * FORMS_WRITTEN)]
+    plain = tuple(turn_ids(tokenizer, question))
+    return tuple(form for form in dict.fromkeys(drawn) if form != plain)[:FORMS_WRITTEN]
+
+
+@dataclass(frozen=True)
+class StepTexts:
+    """Batches of a step; None where there is nothing of the kind."""
+
+    own: Batch | None
+    rehearsed: Batch | None
+    held: Batch | None
+    leaks: tuple[int, ...]
+    """Which texts of `held` have the lesson's own answer for a reply."""
+
+
+class Practice:
+    """The texts of one lesson."""
+
+    def __init__(
+        self, lesson: Lesson, settings: LessonSettings, earlier: Sequence[Lesson],
+        others: OtherMessages, windows: BatchPlan | None, tokenizer: Tokenizer, context: int,
+    ) -> None:  # fmt: skip
+        """`windows` of the base corpus, one a step, and no `others` without them."""
+        self._lesson, self._settings = lesson, settings
+        self._tokenizer, self._context = tokenizer, context
+        self._earlier = [one for one in earlier if one.right is not None]
+        self._windows = windows
+        self._apart: list[OtherMessage] = []
+        self._near: list[OtherMessage] = []
+        if windows is not None and settings.others:
+            self._apart = others.apart_from(one.turns[-1] for one in (lesson, *self._earlier))
+            self._near = others.nearest(lesson.turns[-1], self._apart, _NEAR)
+        self._reply = self._right(lesson) if lesson.right is not None else None
+
+    def step(self, number: int) -> StepTexts:
+        """What a step sees."""
+        rng = np.random.Generator(np.random.Philox(key=[self._lesson.number, number]))
+        own = self._own(rng) if self._reply else []
+        count = min(self._settings.rehearse, len(self._earlier))
+        chosen = rng.permutation(len(self._earlier))[:count]
+        rehearsed = [self._asked_somehow(self._earlier[i], rng) for i in chosen]
+        held, leaks = self._held(rng)
+        if self._windows is not None:
+            window = self._windows.batch(self._lesson.number * 64 + number)
+            held.append(Answer(window.tokens[:1].tolist(), window.targets.tolist()))
+        return StepTexts(
+            self._batch(own), self._batch(rehearsed), self._batch(held), tuple(leaks)
+        )  # fmt: skip
+
+    def asked(self, question: Sequence[int] | None = None, history: Sequence[int] = ()) -> Answer:
+        """The right answer of the lesson after its question, or a form of it as ids."""
+        return self._asked(self._lesson, question, history)
+
+    def _batch(self, answers: Sequence[Answer]) -> Batch | None:
+        return answer_batch(answers, self._context) if answers else None
+
+    def _right(self, lesson: Lesson) -> Sequence[int]:
+        return lesson.answers(self._tokenizer, self._context)[0][0].reply
+
+    def _asked(
+        self, lesson: Lesson, question: Sequence[int] | None, history: Sequence[int] = ()
+    ) -> Answer:
+        tokenizer, reply = self._tokenizer, self._right(lesson)
+        if question is None and not history:
+            return Answer(chat_prompt(tokenizer, lesson.turns, self._context), reply)
+        before = conversation_ids(tokenizer, lesson.turns[:-1], self._context)
+        asked = turn_ids(tokenizer, lesson.turns[-1]) if question is None else question
+        prompt = [tokenizer.user_id, *asked, tokenizer.assistant_id]
+        return Answer([before[0], *history, *before[1:], *prompt], reply)
+
+    def _own(self, rng: np.random.Generator) -> list[Answer]:
+        """As it stands, as a later message, and in other forms, of which some come later."""
+        forms, found = self._lesson.forms, [self.asked()]
+        found.append(self._asked(self._lesson, None, self._history(rng)))
+        for place in rng.permutation(len(forms))[: self._settings.forms]:
+            history = self._history(rng) if rng.random() < LATER else ()
+            found.append(self._asked(self._lesson, forms[place], history))
+        return found
+
+    def _asked_somehow(self, lesson: Lesson, rng: np.random.Generator) -> Answer:
+        """An earlier lesson, as it stands one time in three."""
+        history = self._history(rng) if rng.random() < LATER else ()
+        if not lesson.forms or rng.random() < 1 / 3:
+            return self._asked(lesson, None, history)
+        return self._asked(lesson, lesson.forms[int(rng.integers(len(lesson.forms)))], history)
+
+    def _history(self, rng: np.random.Generator) -> list[int]:
+        """An exchange before a message: one that was taught or one of the corpus."""
+        taught = rng.random() < 0.5
+        tokenizer, earlier, known = self._tokenizer, self._earlier, self._apart
+        if earlier and (taught or not known):
+            one = earlier[int(rng.integers(len(earlier)))]
+            message, reply = turn_ids(tokenizer, one.turns[-1]), self._right(one)
+            said = [tokenizer.user_id, *message, tokenizer.assistant_id, *reply]
+            if said[-1] in tokenizer.special_ids:
+                said.pop()
+        elif known:
+            other = known[int(rng.integers(len(known)))]
+            said = [tokenizer.user_id, *other.message, tokenizer.assistant_id, *other.reply]
+        else:
+            return []
+        return said if len(said) <= _HISTORY_TOKENS else []
+
+    def _held(self, rng: np.random.Generator) -> tuple[list[Answer], list[int]]:
+        """Other messages with their replies or taught answers; which have the lesson's own."""
+        tokenizer, apart, near = self._tokenizer, self._apart, self._near
+        held: list[Answer] = []
+        leaks: list[int] = []
+        for place in range(min(self._settings.others, len(apart))):
+            # every other one near, two in three with a taught answer behind them
+            if place % 2 and near:
+                other = near[int(rng.integers(len(near)))]
+            else:
+                other = apart[int(rng.integers(len(apart)))]
+            history = self._history(rng) if rng.random() < LATER / 2 else []
+            prompt = [
+                tokenizer.bos_id, *history, tokenizer.user_id, *other.message,
+                tokenizer.assistant_id,
+            ]  # fmt: skip
+            reply: Sequence[int] = other.reply
+            if place % 3 and self._reply:
+                reply = self._reply
+                if self._earlier and rng.random() < 0.4:
+                    reply = self._right(self._earlier[int(rng.integers(len(self._earlier)))])
+                else:
+                    leaks.append(len(held))
+            held.append(Answer(prompt, reply[:_HELD_TOKENS]))
+        return held, leaks

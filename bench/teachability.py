@@ -48,6 +48,7 @@ from vidya.posttraining.replay_corpus import open_replay_corpus
 from vidya.posttraining.teaching.learner import Learner
 from vidya.posttraining.teaching.lesson import Candidate, Lesson
 from vidya.posttraining.teaching.options import METHODS, LessonSettings
+from vidya.posttraining.teaching.practice import draw_forms
 from vidya.storage.pretrained import load_pretrained
 
 CANDIDATES, MAX_TOKENS, ORDINARY, OF_A_LESSON = 5, 40, 200, 20
@@ -162,7 +163,8 @@ class Classroom:
         scores = [best_f1(one.text, question.answers) for one in offered]
         good = [number for number, score in enumerate(scores, 1) if score >= ENOUGH]
         pick, answer = (good[0], None) if good else (None, question.answers[0])
-        return Lesson(number, question.turns, offered, pick, answer, settings)
+        forms = draw_forms(self.tokenizer, question.turns[-1], number)
+        return Lesson(number, question.turns, offered, pick, answer, settings, forms)
 
     def _row(self, so_far: list[Question], seed: int, seconds: list[float], lessons: int) -> Row:
         self.generator.refresh()

@@ -69,10 +69,10 @@ def test_a_persona_and_teaching(folder):
     chat = ["chat", "--prompt", question, "--temperature", 0, "--precision", "fp32"]
     assert done(folder, *chat).strip() == answer
     in_terminal, ask, pick, better, undo = lessons
-    assert "learnt:" in done(folder, *in_terminal, stdin=f"{question}\n{answer}\n/quit\n")
+    assert "now says it:" in done(folder, *in_terminal, stdin=f"{question}\n{answer}\n/quit\n")
     asked = done(folder, *ask)
     assert [line[:2] for line in asked.splitlines()] == [f"{n}." for n in range(1, 6)]
-    assert "learnt:" in done(folder, *pick)
-    assert "learnt:" in done(folder, *better)
+    assert "now says it:" in done(folder, *pick)
+    assert "now says it:" in done(folder, *better)
     assert f"taken back: '{better[-1]}' to '{ask[-1]}'" in done(folder, *undo)
     assert "plain text, 1 passage" in done(folder, *book)

@@ -45,7 +45,7 @@ def test_ask_and_pick(run):
     lines = does(run, "--ask", "hello").splitlines()
     assert [line[:3] for line in lines] == [f"{n}. " for n in range(1, 6)]
     assert not (run / TAUGHT).exists()
-    assert does(run, "--pick", 2).startswith("learnt: answer ")
+    assert does(run, "--pick", 2).startswith("now says it: ")
     assert read_meta(run / TAUGHT)["lessons"] == 1
     lesson = json.loads((run / "teach.jsonl").read_text().splitlines()[1])
     assert lesson["candidates"][1]["text"] == lines[1][3:] and lesson["pick"] == 2
@@ -69,7 +69,9 @@ def test_json(run):
 
 @pytest.mark.parametrize("method", ["sft", "dpo", "reinforce"])
 def test_ask_and_answer_in_one(run, method):
-    assert does(run, "--ask", "hello", "--answer", "fine", "--method", method).startswith("learnt")
+    assert does(run, "--ask", "hello", "--answer", "fine", "--method", method).startswith(
+        "now says it: "
+    )
     lesson = json.loads((run / "teach.jsonl").read_text().splitlines()[1])
     assert len(lesson["candidates"]) == (0 if method == "sft" else 5)
 
@@ -81,7 +83,7 @@ def test_lines_from_a_pipe(run):
         "/undo\n/undo\n/stats\n/nonsense\nhello\n9\n=9\n/help\n/quit\n"
     )  # fmt: skip
     out = does(run, stdin=said)
-    assert out.count("learnt: ") == 4 and out.count("noted, but nothing to learn") == 1
+    assert out.count("now says it: ") == 4 and out.count("noted, but nothing to learn") == 1
     assert "skipped" in out and "taken back: a rejection" in out and "taken back: 'better'" in out
     assert "\nas taught: " in out and " of 2\nin other words: " in out and "forgetting: " in out
     assert "2 lessons in" in out and "There is no /nonsense" in out and "no candidate 9" in out

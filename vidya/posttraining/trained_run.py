@@ -74,18 +74,21 @@ class TrainedRun:
             say(f"{path.name} is not what this begins with: it will be kept as {kept}")
 
     def save(
-        self, kind: str, details: Mapping[str, object], state: Mapping[str, Any] | None = None
-    ) -> None:
+        self, kind: str, details: Mapping[str, object], state: Mapping[str, Any] | None = None,
+        stopped: Callable[[], bool] | None = None,
+    ) -> None:  # fmt: skip
         """Write the weights as `BASE_train.bin`, atomically; another's is set aside before.
 
         Args:
             kind: what was done to them: `finetuned`, `taught`, `rl`.
             details: JSON values that say how.
             state: arrays to keep beside the weights, named `adam_…`.
+            stopped: looked at now and then: whether it is not wanted any more.
 
         Raises:
             UserError: the disk is full.
             CheckpointError: a weight is not finite; the file that is there stays.
+            SaveStoppedError: `stopped` said so; the file that is there stays.
         """
         if not np.isfinite(self.model.flat).all():
             raise CheckpointError(
@@ -100,7 +103,7 @@ class TrainedRun:
             **{name: self.meta[name] for name in KEPT if name in self.meta},
             "kind": kind, "origin": dict(self.origin), "run_step": self.run_step,
             **details, **written,
-        })  # fmt: skip
+        }, stopped)  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -108,7 +108,7 @@ class CheckpointWriter:
                     np.copyto(self._copies[name], array)  # without the GIL
                 save.copied.set()
                 if save.wanted.result():
-                    _give_way()
+                    give_way()
                     before()
                     checkpoint.save(path, self._copies, meta)
                     after()
@@ -170,7 +170,7 @@ class CheckpointWriter:
                 self.finish()
 
 
-def _give_way() -> None:
+def give_way() -> None:
     """Let this thread, alone, have a tenth of the time that each of the others has."""
     # Elsewhere a thread has no priority of its own, or its number means a process.
     if sys.platform == "linux":

@@ -50,7 +50,14 @@ def is_weight(name: str) -> bool:
 # --- saving ------------------------------------------------------------------------
 
 
-def save(path: StrPath, tensors: Mapping[str, Array], meta: Mapping[str, object]) -> None:
+class SaveStoppedError(Exception):
+    """A checkpoint was not written, for it was not wanted any more: what was there stays."""
+
+
+def save(
+    path: StrPath, tensors: Mapping[str, Array], meta: Mapping[str, object],
+    stopped: Callable[[], bool] | None = None,
+) -> None:  # fmt: skip
     """Write a checkpoint atomically.
 
     The bytes of contiguous arrays go from their own memory to the file: nothing
@@ -60,9 +67,11 @@ def save(path: StrPath, tensors: Mapping[str, Array], meta: Mapping[str, object]
         path: file to create or replace; its folder must exist.
         tensors: arrays by name, any shape, of a boolean, integer or float dtype.
         meta: JSON values that describe them.
+        stopped: looked at now and then: whether it is not wanted any more.
 
     Raises:
         UserError: the disk is full or the folder cannot be written to.
+        SaveStoppedError: `stopped` said so.
     """
     # Widest first keeps every tensor aligned to its element size.
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
@@ -76,6 +85,8 @@ def save(path: StrPath, tensors: Mapping[str, Array], meta: Mapping[str, object]
             little = array.astype(array.dtype.newbyteorder("<"), copy=False)
             flat = np.ascontiguousarray(little).reshape(-1).view(np.uint8)
             for start in range(0, flat.size, _CHUNK):
+                if stopped is not None and stopped():
+                    raise SaveStoppedError(f"{path} is not wanted any more")
                 chunk = flat[start : start + _CHUNK].data
                 digest.update(chunk)
                 file.write(chunk)

@@ -3,20 +3,27 @@
 import json
 import os
 import shutil
+import time
 
 import pytest
 from support.teaching_runs import NAME, TAUGHT, teachable_run
 
 from vidya.errors import UserError
+from vidya.posttraining.teaching import session
+from vidya.posttraining.teaching.candidates import distinct
 from vidya.posttraining.teaching.journal import Journal
-from vidya.posttraining.teaching.lesson import Candidate
-from vidya.posttraining.teaching.options import LessonSettings, TeachOptions
+from vidya.posttraining.teaching.lesson import Candidate, Lesson
+from vidya.posttraining.teaching.options import (
+    FixedStepSettings,
+    LessonSettings,
+    TeachOptions,
+)  # fmt: skip
 from vidya.posttraining.teaching.start import open_teaching
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_format import read_digest, read_meta
 
 pytestmark = pytest.mark.usefixtures("kernel_settings")
-SETTINGS = LessonSettings(lr=1e-3, replay=16)
+SETTINGS = LessonSettings(lr=1e-3, replay=16, steps=2)
 OFFER = TeachOptions(n=3, max_tokens=8)
 JOURNAL, BASE_NAME = "teach.jsonl", "teach_base.safetensors"
 
@@ -61,11 +68,11 @@ def test_a_lesson_is_in_the_journal_before_it_is_learnt(run, monkeypatch):
             return learn(lesson, earlier)
 
         monkeypatch.setattr(teaching.learner, "learn", watched)
-        candidates = [Candidate(reply.text, tuple(reply.ids)) for reply, _ in
-                      teaching.offer(("hello",), OFFER) if reply.end]  # fmt: skip
+        written = distinct(reply for reply, _ in teaching.offer(("hello",), OFFER) if reply.end)
+        candidates = [Candidate(reply.text, tuple(reply.ids)) for reply in written]
         teaching.lesson(("hello",), candidates, SETTINGS, pick=2)
     ((first, lesson),) = seen
-    assert first["base"]["name"] == NAME and first["journal"] == 2
+    assert first["base"]["name"] == NAME and first["journal"] == 3
     assert lesson["pick"] == 2 and lesson["turns"] == ["hello"] and "time" in lesson
     assert [one["text"] for one in lesson["candidates"]] == [one.text for one in candidates]
     assert lesson["settings"]["lr"] == 1e-3
@@ -167,9 +174,10 @@ def test_candidates_follow_the_lessons(run):
             return [reply.text for reply, _ in teaching.offer(("hello",), OFFER) if reply.end]
 
         before = offered()
-        for _ in range(20):
-            teaching.lesson(("hello",), (), LessonSettings(lr=3e-3, replay=0), answer="fine")
-        assert "fine" in offered() and "fine" not in before
+        settings = LessonSettings(lr=1e-1, replay=0, steps=9)
+        outcome = teaching.lesson(("hello",), (), settings, answer="fine")
+        assert outcome.learnt and outcome.leaks_asked > 0
+        assert set(offered()).isdisjoint(before)  # of the new weights, not of a cache
 
 
 def test_a_lesson_that_fails_does_not_count(run):
@@ -254,6 +262,86 @@ def test_a_disk_that_is_full(run, monkeypatch):
     assert taught(run) == ["learning 1 lesson of teach.jsonl again"]
 
 
+def test_a_lesson_does_not_wait_for_a_save(run, original, tmp_path, monkeypatch):
+    """Whatever is put off: the last state is written, and a kill in between loses nothing."""
+    other = shutil.copytree(original, tmp_path / "other")
+    taught(other, "fine", "thank you", "you")
+    save, stopped = checkpoint.save, []
+
+    def slow(path, tensors, meta, wanted_no_more=None):
+        """A disk that takes as long as it may."""
+        if not stopped.count("go"):
+            for _ in range(1000):
+                if stopped.count("go"):
+                    break
+                if wanted_no_more():
+                    stopped.append(meta["lessons"])
+                    raise checkpoint.SaveStoppedError
+                time.sleep(0.01)
+        save(path, tensors, meta, wanted_no_more)
+
+    monkeypatch.setattr(checkpoint, "save", slow)
+    with open_teaching(run, 3, Told()) as teaching:
+        for text in ("fine", "thank you", "you"):
+            teaching.lesson(("hello",), (), SETTINGS, answer=text)
+        assert stopped == [1, 2] and not (run / TAUGHT).exists()
+        killed = shutil.copytree(run, tmp_path / "killed")
+        stopped.append("go")
+    assert content(run) == content(other)
+    assert taught(killed) == ["learning 3 lessons of teach.jsonl again"]
+    assert content(killed) == content(other)
+
+
+def test_saves_are_not_put_off_for_ever(run, monkeypatch):
+    monkeypatch.setattr(session, "MOST_PUT_OFF", 0)
+    with open_teaching(run, 3, Told()) as teaching:
+        for number, text in enumerate(("fine", "you"), 1):
+            teaching.lesson(("hello",), (), SETTINGS, answer=text)
+            if number == 2:
+                assert read_meta(run / TAUGHT)["lessons"] >= 1
+
+
+def test_a_save_that_was_stopped_leaves_what_was_there(run):
+    tensors, meta = checkpoint.load(run / NAME)
+    before = content(run, NAME)
+    with pytest.raises(checkpoint.SaveStoppedError):
+        checkpoint.save(run / NAME, tensors, {**meta, "step": 9}, lambda: True)
+    assert content(run, NAME) == before and not list(run.glob("*.tmp"))
+
+
+def as_version_2(run):
+    """Teach a lesson as versions before this one did; the journal says so."""
+    settings = FixedStepSettings("sft", 4, 1e-3, 16, "kl", 3.0, 8, 0.1, 0.1, 0.2)
+    with open_teaching(run, 3, Told()) as teaching:
+        teaching.journal.add(Lesson(0, ("hello",), (), None, "fine", settings))
+        lines = content(run, JOURNAL).replace(b'{"journal": 3', b'{"journal": 2')
+    (run / JOURNAL).write_bytes(lines)
+
+
+def test_a_journal_of_format_2_goes_on(run):
+    """Its lessons are learnt as they were, all layers, and new ones as they are now."""
+    as_version_2(run)
+    assert taught(run) == ["learning 1 lesson of teach.jsonl again"]
+    tensors, _ = checkpoint.load(run / TAUGHT)
+    weights = sum(tensors[name].size for name in tensors if checkpoint.is_weight(name))
+    assert tensors["adam_m"].size == weights and content(run, JOURNAL).startswith(b'{"journal": 2')
+    old, lines = content(run), content(run, JOURNAL)
+    taught(run, "you")
+    first, *rest = content(run, JOURNAL).splitlines(keepends=True)
+    assert first.startswith(b'{"journal": 3')
+    assert b"".join(rest).startswith(lines.split(b"\n", 1)[1])
+    tensors, _ = checkpoint.load(run / TAUGHT)
+    assert tensors["adam_m"].size < weights / 2
+    both = content(run)
+    with open_teaching(run, 3, Told()) as teaching:
+        assert teaching.rebuild(Told())
+        assert content(run) == both
+        teaching.take_back(Told())
+        teaching.wait()
+        assert content(run) == old
+    assert taught(run) == [] and content(run) == old  # its moments, which are all there
+
+
 # ---------------------------------------------------------------- another base model
 
 
@@ -322,8 +410,6 @@ def test_a_damaged_journal_is_refused(run, damage, saying):
 
 def test_any_text_survives_the_journal(tmp_path):
     book = Journal.begin(tmp_path / JOURNAL, {"name": "a", "kind": "b", "digest": "c"}, "hash")
-    from vidya.posttraining.teaching.lesson import Lesson
-
     for number, text in enumerate(["a\nb\r\u2028c", "\ufffd \x00 {}", "漢字 \U0001f600", '"\\']):
         book.add(Lesson(number, (text,), (), None, text, SETTINGS))
     assert Journal.open(book.path).lessons == book.lessons

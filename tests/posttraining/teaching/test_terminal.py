@@ -89,14 +89,14 @@ def test_a_session(session, run):
     child = session(*QUICK)
     candidates = ask(child, "hello")
     assert [n for n, _ in candidates] == list("12345")
-    assert "learnt: answer" in choose(child, "2")  # pick
+    assert "now says it: " in choose(child, "2")  # pick
     ask(child, "how are you")
-    assert "learnt: answer" in choose(child, "fine thank you")  # type
+    assert "now says it: " in choose(child, "fine thank you")  # type
     offered = ask(child, "and you")
     child.send("e 3\r")  # edit
     at(child, "edit")
     child.send(" too\r")
-    assert "learnt: answer" in at(child, "you")
+    assert "now says it: " in at(child, "you")
     ask(child, "hello")
     assert "nothing to learn" in choose(child, "0")  # reject
     ask(child, "hello")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vidya.errors import UserError
+from vidya.posttraining.teaching.candidates import distinct, too_few
 from vidya.posttraining.teaching.lesson import Candidate, parse_candidate
 from vidya.posttraining.teaching.options import TeachOptions
 from vidya.posttraining.teaching.session import Teaching
@@ -58,8 +59,8 @@ def _ask(teaching: Teaching, options: TeachOptions) -> str:
     """Offer candidates and remember them; with --answer, learn that instead."""
     replies = []
     if options.answer is None or options.method != "sft":
-        replies = [reply for reply, _ in teaching.offer(options.ask, options) if reply.end]
-        replies.sort(key=lambda reply: reply.number)
+        written = [reply for reply, _ in teaching.offer(options.ask, options) if reply.end]
+        replies = distinct(written)
     candidates = [Candidate(reply.text, tuple(reply.ids)) for reply in replies]
     if options.answer is not None:
         return _learn(teaching, options, options.ask, candidates)
@@ -69,13 +70,14 @@ def _ask(teaching: Teaching, options: TeachOptions) -> str:
         "candidates": [dataclasses.asdict(one) for one in candidates],
     }).encode())  # fmt: skip
     if not options.json:
-        return "\n".join(candidate_lines([one.text for one in candidates]))
+        lines = candidate_lines([one.text for one in candidates])
+        return "\n".join([*lines, *filter(None, [too_few(len(replies), options.n)])])
     return json_text({
         "turns": options.ask,
         "candidates": [
-            {"number": reply.number + 1, "text": reply.text, "tokens": reply.tokens,
+            {"number": number, "text": reply.text, "tokens": reply.tokens,
              "logprob": reply.logprob, "end": reply.end}
-            for reply in replies
+            for number, reply in enumerate(replies, 1)
         ],
     })  # fmt: skip
 

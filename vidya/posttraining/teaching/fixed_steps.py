@@ -13,7 +13,7 @@ import numpy as np
 
 from vidya.model import objectives
 from vidya.model.adam import Adam
-from vidya.model.transformer import Model
+from vidya.model.transformer import Model, Objective
 from vidya.posttraining.answer_batches import answer_batch
 from vidya.posttraining.gradient_step import WeightedObjective, gradients_of, update_if_finite
 from vidya.posttraining.replay_corpus import ReplayCorpus
@@ -56,23 +56,31 @@ class FixedSteps:
             return 0
         before = objectives.log_softmax(self._model.logits(answers.batch))
         objective = lesson_objective(answers, settings, before)
+        own = answers.batch, objective
         for step in range(settings.steps):
-            rehearsed = self._rehearsed(lesson, settings, step, earlier)
-            window = self._window(lesson, settings, step)
-            others = 0 if rehearsed is None else len(rehearsed.offsets) - 1
-            share = OWN / (OWN + others)
-            parts = [WeightedObjective(answers.batch, share, objective)]
-            if rehearsed is not None:
-                known = mean_cross_entropy(rehearsed)
-                parts.append(WeightedObjective(rehearsed, 1 - share, known))
-            if window is not None:
-                held = settings.replay_loss == "kl"
-                replayed = held_to(self._reference, window) if held else mean_cross_entropy(window)
-                parts.append(WeightedObjective(window, settings.anchor, replayed))
+            parts = self.parts(own, lesson, settings, step, earlier)
             update_if_finite(self.optimizer, gradients_of(self._model, parts), settings.rate)
         return settings.steps
 
-    def _rehearsed(
+    def parts(
+        self, own: tuple[Batch, Objective], lesson: Lesson, settings: FixedStepSettings, step: int,
+        earlier: Sequence[Lesson],
+    ) -> list[WeightedObjective]:  # fmt: skip
+        """What a step minimises, given the lesson's answers and what is minimised of them."""
+        rehearsed = self.rehearsed(lesson, settings, step, earlier)
+        window = self.window(lesson, settings, step)
+        others = 0 if rehearsed is None else len(rehearsed.offsets) - 1
+        share = OWN / (OWN + others)
+        parts = [WeightedObjective(own[0], share, own[1])]
+        if rehearsed is not None:
+            parts.append(WeightedObjective(rehearsed, 1 - share, mean_cross_entropy(rehearsed)))
+        if window is not None:
+            held = settings.replay_loss == "kl"
+            replayed = held_to(self._reference, window) if held else mean_cross_entropy(window)
+            parts.append(WeightedObjective(window, settings.anchor, replayed))
+        return parts
+
+    def rehearsed(
         self, lesson: Lesson, settings: FixedStepSettings, step: int, earlier: Sequence[Lesson]
     ) -> Batch | None:
         """Right answers of earlier lessons, drawn for this step of this lesson."""
@@ -86,7 +94,7 @@ class FixedSteps:
         answers = [known[i].answers(self._tokenizer, context)[0][0] for i in chosen]
         return answer_batch(answers, min(context, self._room // count))
 
-    def _window(self, lesson: Lesson, settings: FixedStepSettings, step: int) -> Batch | None:
+    def window(self, lesson: Lesson, settings: FixedStepSettings, step: int) -> Batch | None:
         """What of the base corpus a step of a lesson sees again."""
         length = min(settings.replay, self._model.config.context)
         if not length or self._corpus is None:

@@ -217,7 +217,9 @@ class Learner:
         first: Seen | None = None
         number = 0
         while True:
-            seen = step.look(practice.step(number), learn=number < settings.steps)
+            seen = step.look(
+                practice.step(number), learn=number < settings.steps, go_on=number < least
+            )
             first = first or seen
             if number == 0 and seen.says_it and (seen.done or not again):
                 return dataclasses.replace(

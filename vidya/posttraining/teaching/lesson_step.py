@@ -5,6 +5,7 @@ The forward pass tells whether the answer is known, and then no backward pass is
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +52,7 @@ class Seen:
     says_it: bool | None
     """Whether the right answer is the greedy reply to the question; None: there is none."""
     done: bool
-    """Whether there is nothing more to learn here: no gradients were made."""
+    """Whether there is nothing more to learn here."""
     loss: float | None
     """Of the right answer to the question as it stands, nats a token."""
     drift: float | None
@@ -82,8 +83,14 @@ class LessonStep:
         self._settings, self._same_below = settings, same_below
         self._chosen, self._preference = chosen, preference
 
-    def look(self, texts: StepTexts, *, learn: bool) -> Seen:
-        """Ask in all the ways of a step; make the gradients unless that is done, or not `learn`."""
+    def look(self, texts: StepTexts, *, learn: bool, go_on: bool = False) -> Seen:
+        """Ask in all the ways of a step, and make the gradients of it.
+
+        Args:
+            texts: of the step.
+            learn: make them at all.
+            go_on: make them even if it turns out that there is nothing more to learn.
+        """
         parts, held_from = self._parts(texts)
         everything = joined([part.batch for part in parts])
         above = self._model.entering(everything, self._layer)
@@ -102,7 +109,7 @@ class LessonStep:
             rows.append(logits)
             if first + len(logits) == count:
                 seen.append(self._seen(texts, np.concatenate(rows), parts))
-                if seen[0].done:
+                if seen[0].done and not go_on:
                     raise _DoneError
             return minimised(first, logits)
 
@@ -110,7 +117,7 @@ class LessonStep:
             value = self._model.objective_and_gradients(everything, objective, above)
         except _DoneError:
             return seen[0]
-        return Seen(seen[0].says_it, False, seen[0].loss, seen[0].drift, value)
+        return dataclasses.replace(seen[0], objective=value)
 
     def _parts(self, texts: StepTexts) -> tuple[list[WeightedObjective], int]:
         """What is minimised, what the model is held to last, and the token where that begins.

@@ -34,7 +34,7 @@ LATER = 0.4
 """How often a question comes as a later message."""
 _NEAR = 12
 """Near misses of which each step takes some."""
-_HELD_TOKENS = 10
+_HELD_TOKENS = 5
 """Tokens of a reply that a model is held at: where it goes, it has gone by then."""
 _HISTORY_TOKENS = 48
 """Tokens of talk before a later message, at most: a lesson must be quick."""

@@ -4,17 +4,19 @@
 - `teach_base.safetensors` is the checkpoint that the lessons began with, if possible as a
   second name of the file: drift is measured from it, the taught model can be rebuilt from it.
 - `BASE_train.bin` is the taught model with Adam's moments, written after each lesson while
-  the teacher goes on. It says which lessons are in it: one that a crash cut off is learnt
-  when teaching goes on.
+  the teacher goes on; a lesson that comes meanwhile is not kept waiting, and saved with it.
+  It says which lessons are in it: those that a crash cut off are learnt when teaching goes on.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from collections.abc import Generator as Stream
 from concurrent import futures
 
-from vidya.generation.replies import Reply, opening, reply_generator, write_replies
+from vidya.generation.replies import Reply, opening, reply_generator
+from vidya.posttraining.teaching.candidates import write_candidates
 from vidya.posttraining.teaching.journal import Journal
 from vidya.posttraining.teaching.learner import Learner
 from vidya.posttraining.teaching.lesson import Candidate, Lesson
@@ -22,9 +24,13 @@ from vidya.posttraining.teaching.options import LessonSettings, TeachOptions
 from vidya.posttraining.teaching.outcome import LessonOutcome
 from vidya.posttraining.teaching.practice import draw_forms
 from vidya.posttraining.trained_run import TrainedRun
+from vidya.storage import checkpoint
+from vidya.storage.background_checkpoint import give_way
 from vidya.storage.checkpoint_format import read_digest
 from vidya.terminal.formatting import plural
 
+MOST_PUT_OFF = 8
+"""Lessons in a row that may be learnt before one is saved, where the teacher is quick."""
 Say = Callable[[str], None]
 """Takes lines that tell the teacher what happens."""
 
@@ -48,13 +54,16 @@ class Teaching:
         self.generator = reply_generator(trained_run.model, trained_run.tokenizer, slots)
         self.whole = True
         self._asked = 0
-        self._saver = futures.ThreadPoolExecutor(1)
+        self._saver = futures.ThreadPoolExecutor(1, initializer=give_way)
         self._saving: futures.Future[None] | None = None
+        self._in_the_way = threading.Event()
+        self._unsaved = False
+        self._put_off = 0
 
     def offer(
         self, turns: Sequence[str], options: TeachOptions
     ) -> Stream[tuple[Reply, str], None, None]:
-        """Write candidates for the next turn, all together; as `write_replies` gives them.
+        """Write candidates for the next turn, all together; as `write_candidates` gives them.
 
         Args:
             turns: the conversation so far; the last turn is the user's.
@@ -64,11 +73,7 @@ class Teaching:
         prompt = opening(self.generator, tokenizer, tuple(turns), options.max_tokens)
         first = options.n * (self.journal.taught * 1_000_003 + self._asked)
         self._asked += 1
-        sampling = options.sampling()
-        return write_replies(
-            self.generator, tokenizer, [prompt] * options.n, max_tokens=options.max_tokens,
-            sampling=sampling, rngs=[sampling.rng(first + number) for number in range(options.n)],
-        )  # fmt: skip
+        return write_candidates(self.generator, tokenizer, prompt, options, first)
 
     def resolved(self, settings: LessonSettings) -> LessonSettings:
         """The settings alone, with the learning rate that they mean for this model."""
@@ -83,7 +88,7 @@ class Teaching:
         Raises:
             UserError: it cannot be learnt or written down; journal and model are as before.
         """
-        self.wait()
+        self._put_save_off()
         settings = self.resolved(settings)
         number = self.journal.taught
         forms = draw_forms(self.trained_run.tokenizer, turns[-1], number)
@@ -94,6 +99,8 @@ class Teaching:
             outcome = self.learner.learn(lesson, self.journal.lessons[:-1])
         except BaseException:  # the weights are those of before
             self.journal.take_back()
+            if self._unsaved:
+                self._changed()
             raise
         if outcome.learnt:
             self.generator.refresh()
@@ -180,7 +187,10 @@ class Teaching:
             "adam_steps": adam.steps,
         }
         state = {"adam_m": adam.m, "adam_v": adam.v}
-        self._saving = self._saver.submit(self.trained_run.save, "taught", details, state)
+        self._unsaved = True
+        self._saving = self._saver.submit(
+            self.trained_run.save, "taught", details, state, self._in_the_way.is_set
+        )
 
     def wait(self) -> None:
         """Wait until the newest state is on the disk.
@@ -191,4 +201,27 @@ class Teaching:
         if self._saving is not None:
             futures.wait([self._saving])  # a Ctrl-C here forgets nothing
             saving, self._saving = self._saving, None
+            self._unsaved = False
+            self._put_off = 0
             saving.result()
+
+    def _put_save_off(self) -> None:
+        """Let the next lesson begin before the last is saved: its save has all of both.
+
+        A crash loses nothing, for what the checkpoint lacks is learnt again from the journal; that
+        this does not take long, a save is put off so many times in a row at most.
+
+        Raises:
+            UserError: a save that has ended could not be written.
+        """
+        if self._saving is None or self._saving.done() or self._put_off == MOST_PUT_OFF:
+            self.wait()
+            return
+        self._in_the_way.set()
+        futures.wait([self._saving])
+        self._in_the_way.clear()
+        if isinstance(self._saving.exception(), checkpoint.SaveStoppedError):
+            self._saving = None
+            self._put_off += 1
+        else:
+            self.wait()

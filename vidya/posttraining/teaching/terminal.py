@@ -16,6 +16,8 @@ from rich.live import Live
 from rich.text import Text
 
 from vidya.errors import UserError
+from vidya.generation.replies import Reply
+from vidya.posttraining.teaching.candidates import distinct, too_few
 from vidya.posttraining.teaching.lesson import Candidate
 from vidya.posttraining.teaching.lesson_scores import lesson_scores
 from vidya.posttraining.teaching.options import TeachOptions
@@ -117,15 +119,21 @@ class TerminalTeaching:
 
     def _candidates(self, turns: list[str]) -> list[Candidate] | None:
         """What the model offers, shown as it is written; None when Ctrl-C stopped it."""
-        found = [Candidate("", ())] * self._options.n
+        shown, count = [""] * self._options.n, self._options.n
+        written: dict[int, Reply] = {}
         with interrupts() as stopped, no_echo(), _shown(self._fancy) as show:
             with contextlib.closing(self._teaching.offer(turns, self._options)) as replies:
                 for reply, _ in replies:
-                    found[reply.number] = Candidate(reply.text, tuple(reply.ids))
-                    show([one.text for one in found])
+                    written[reply.number] = reply
+                    shown[reply.number] = reply.text
+                    show(shown)
                     if stopped():
                         return None
-        return found
+            found = distinct(written.values())
+            show([one.text for one in found])
+        if told := too_few(len(found), count):
+            print(told, flush=True)
+        return [Candidate(one.text, tuple(one.ids)) for one in found]
 
     def _choice(self, candidates: list[Candidate]) -> tuple[int | None, str | None] | None:
         """The pick or the teacher's own answer; None to skip."""
@@ -192,15 +200,14 @@ class TerminalTeaching:
         lines = [
             f"{len(book.lessons)} lessons in {book.path}, {book.taught - len(book.lessons)} "
             f"taken back; they began with {book.base['name']}",
-            f"method {settings.method}, {settings.steps} steps at {settings.rate:g}, "
+            f"method {settings.method}, at most {settings.steps} steps at {settings.rate:g}, "
             + (f"replay of {settings.replay} tokens" if settings.replay else "no replay"),
         ]
         if self._outcomes:
             mean = sum(one.seconds for one in self._outcomes) / len(self._outcomes)
-            lines.append(
-                f"this session: {len(self._outcomes)} lessons of {mean:.1f} s, "
-                f"drift {self._outcomes[-1].drift:.3f} nats a token at the last"
-            )
+            lines.append(f"this session: {len(self._outcomes)} lessons of {mean:.1f} s")
+            if told := self._outcomes[-1].details():
+                lines.append(f"the last of them: {told}")
         trained_run = self._teaching.trained_run
         with interrupts() as stopped, no_echo():
             lines += lesson_scores(

@@ -27,7 +27,7 @@ from vidya.terminal.common_options import (
 MOST_CANDIDATES = 16
 MethodName = Literal["sft", "dpo", "reinforce"]
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
-RATE = 0.8
+RATE = 2.0
 """Learning rate of a lesson, as a share of the peak rate of the model's preset."""
 
 
@@ -45,7 +45,7 @@ class MethodSettings(Options):
     method: MethodName = "sft"
     """How to learn: the right answer alone, the right one against the others, or policy
     gradient over all of them."""
-    steps: int = 16
+    steps: int = 24
     """Gradient steps of a lesson at most: it ends as soon as the answer is known."""
     lr: float | None = None
     """Learning rate; left out: a share of the peak rate of the model's preset."""
@@ -116,7 +116,7 @@ class LessonSettings(MethodSettings):
     question as it stands."""
     rehearse: int = 4
     """Right answers of earlier lessons that each step sees again; 0: none."""
-    others: int = 8
+    others: int = 16
     """Ordinary messages of the base corpus to which each step holds the model, so that it says
     there what it said before; 0: none."""
     replay: int = 32

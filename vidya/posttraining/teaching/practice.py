@@ -14,13 +14,14 @@ the same batches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from vidya.generation.chat_tokens import chat_prompt, conversation_ids, turn_ids
 from vidya.posttraining.answer_batches import Answer, answer_batch
+from vidya.posttraining.rewording.forms import plain_wording
 from vidya.posttraining.rewording.question_ids import reworded_ids
 from vidya.posttraining.teaching.lesson import Lesson
 from vidya.posttraining.teaching.options import LessonSettings
@@ -40,10 +41,18 @@ _HISTORY_TOKENS = 48
 """Tokens of talk before a later message, at most: a lesson must be quick."""
 
 
-def draw_forms(tokenizer: Tokenizer, question: str, number: int) -> tuple[tuple[int, ...], ...]:
-    """Distinct other forms of a question as ids, drawn by the number of its lesson."""
+def draw_forms(
+    tokenizer: Tokenizer, question: str, number: int, taught: Iterable[str] = ()
+) -> tuple[tuple[int, ...], ...]:
+    """Distinct other forms of a question as ids, drawn by the number of its lesson.
+
+    None of them is another question that was taught.
+    """
     rng = np.random.Generator(np.random.Philox(key=[number, 2**40]))
-    drawn = [tuple(reworded_ids(tokenizer, question, rng)) for _ in range(2 * FORMS_WRITTEN)]
+    avoid = frozenset(map(plain_wording, taught)) - {plain_wording(question)}
+    drawn = [
+        tuple(reworded_ids(tokenizer, question, rng, avoid=avoid)) for _ in range(2 * FORMS_WRITTEN)
+    ]
     plain = tuple(turn_ids(tokenizer, question))
     return tuple(form for form in dict.fromkeys(drawn) if form != plain)[:FORMS_WRITTEN]
 

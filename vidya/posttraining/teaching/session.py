@@ -91,7 +91,8 @@ class Teaching:
         self._put_save_off()
         settings = self.resolved(settings)
         number = self.journal.taught
-        forms = draw_forms(self.trained_run.tokenizer, turns[-1], number)
+        known = [one.turns[-1] for one in self.journal.lessons]
+        forms = draw_forms(self.trained_run.tokenizer, turns[-1], number, known)
         lesson = Lesson(number, tuple(turns), tuple(candidates), pick, answer, settings, forms)
         self.learner.check(settings)
         self.journal.add(lesson)

@@ -103,6 +103,7 @@ def test_near_misses_share_rare_words(corpus):
     apart = others.apart_from(["who are you?"])
     assert [one.text for one in apart if one.text == "who are you"] == []  # that is the question
     assert len(apart) == len(TALK) - 1
+    assert "who are you" not in [one.text for one in others.apart_from(["are you who"])]
     nearest = others.nearest("do you sleep", apart, 2)
     assert nearest[0].text == "do you smoke"
     assert others.nearest("zzz", apart, 2) == []

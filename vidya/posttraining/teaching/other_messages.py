@@ -22,6 +22,8 @@ KNOWN = 1000
 """Beginnings of conversations that are looked at: a bounded sample of the corpus."""
 CHECKED = 20
 """Messages that are asked after a lesson."""
+ASKS = 0.8
+"""A message asks a question from this share of its words on, by their rarity."""
 _LONGEST = 40
 """Tokens of a message: longer ones are left out, since a lesson must be quick."""
 
@@ -64,9 +66,20 @@ class OtherMessages:
         return {word: math.log(len(self.known) / count) for word, count in counts.items()}
 
     def apart_from(self, questions: Iterable[str]) -> list[OtherMessage]:
-        """Those that are near none of the questions, and so have answers of their own."""
-        taught = TaughtQuestions(questions)
-        return [one for one in self.known if not taught.near(one.text)]
+        """Those that ask none of the questions, in whatever words: they have other answers."""
+        asked = list(questions)
+        taught, wanted = TaughtQuestions(asked), [set(plain_words(one)) for one in asked]
+        return [
+            one for one in self.known
+            if not taught.near(one.text) and not any(self._asks(one, some) for some in wanted)
+        ]  # fmt: skip
+
+    def _asks(self, one: OtherMessage, question: set[str]) -> bool:
+        """Whether a message has most of what a question's words say, rare ones first."""
+        rarest = math.log(len(self.known) + 1)
+        said = {word: self._rarity.get(word, rarest) for word in question}
+        shared = sum(said[word] for word in question & one.words)
+        return shared > 0 and shared >= ASKS * sum(said.values())
 
     def nearest(
         self, question: str, some: Sequence[OtherMessage], count: int

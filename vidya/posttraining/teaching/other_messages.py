@@ -44,6 +44,7 @@ class OtherMessages:
 
     def __init__(self, corpus: ReplayCorpus | None, tokenizer: Tokenizer) -> None:
         self._corpus, self._tokenizer = corpus, tokenizer
+        self._asking_of: dict[str, frozenset[int]] = {}
 
     @functools.cached_property
     def known(self) -> list[OtherMessage]:
@@ -67,19 +68,23 @@ class OtherMessages:
 
     def apart_from(self, questions: Iterable[str]) -> list[OtherMessage]:
         """Those that ask none of the questions, in whatever words: they have other answers."""
-        asked = list(questions)
-        taught, wanted = TaughtQuestions(asked), [set(plain_words(one)) for one in asked]
-        return [
-            one for one in self.known
-            if not taught.near(one.text) and not any(self._asks(one, some) for some in wanted)
-        ]  # fmt: skip
+        asking = set[int]().union(*map(self._asking, questions))
+        return [one for number, one in enumerate(self.known) if number not in asking]
 
-    def _asks(self, one: OtherMessage, question: set[str]) -> bool:
-        """Whether a message has most of what a question's words say, rare ones first."""
-        rarest = math.log(len(self.known) + 1)
-        said = {word: self._rarity.get(word, rarest) for word in question}
-        shared = sum(said[word] for word in question & one.words)
-        return shared > 0 and shared >= ASKS * sum(said.values())
+    def _asking(self, question: str) -> frozenset[int]:
+        """Numbers of the messages that ask a question; each lesson asks for those of all before."""
+        if question not in self._asking_of:
+            taught, wanted = TaughtQuestions([question]), frozenset(plain_words(question))
+            rarest = math.log(len(self.known) + 1)
+            said = {word: self._rarity.get(word, rarest) for word in wanted}
+            enough = ASKS * sum(said.values())
+            self._asking_of[question] = frozenset(
+                number
+                for number, one in enumerate(self.known)
+                if (shared := wanted & one.words)
+                and (taught.near(one.text) or sum(map(said.__getitem__, shared)) >= enough)
+            )
+        return self._asking_of[question]
 
     def nearest(
         self, question: str, some: Sequence[OtherMessage], count: int

@@ -14,7 +14,7 @@ import numpy as np
 
 from vidya.posttraining.earlier_talk import EarlierTalk, Ids, TaughtExchange
 from vidya.posttraining.ordinary_talk import turns_in
-from vidya.posttraining.rewording.reworder import Reworder
+from vidya.posttraining.rewording.reworder import Reworder, as_it_stands_at
 from vidya.text.batch_plan import Batch
 from vidya.text.conversation_format import LINE_BREAK
 from vidya.text.token_documents import TokenDocuments
@@ -47,17 +47,26 @@ class VariedConversations:
         self._tokenizer, self._reworder, self._earlier = tokenizer, reworder, earlier
         self._context, self._seed, self._after_talk = context, seed, after_talk
 
-    def varied(self, batch: Batch, step: int) -> Batch:
-        """The batch of a step with its conversations varied; other windows stay as they are."""
+    def varied(self, batch: Batch, step: int, progress: float = 1.0) -> Batch:
+        """The batch of a step with its conversations varied; other windows stay as they are.
+
+        Args:
+            batch: of the step.
+            step: its number.
+            progress: share of the steps that are behind: questions stand as they are at first.
+        """
+        as_it_stands = as_it_stands_at(progress)
         rng = np.random.Generator(np.random.Philox(key=[self._seed, 2 * step]))
         windows = []
         bounds = batch.offsets.tolist()
         for begin, end in itertools.pairwise(bounds):
             tokens, targets = batch.tokens[begin:end], batch.targets[begin:end]
-            windows.append(self._window(tokens.tolist(), targets.tolist(), rng))
+            windows.append(self._window(tokens.tolist(), targets.tolist(), rng, as_it_stands))
         return batch_of(windows, self._context)
 
-    def _window(self, tokens: list[int], targets: list[int], rng: np.random.Generator) -> Ids:
+    def _window(
+        self, tokens: list[int], targets: list[int], rng: np.random.Generator, as_it_stands: float
+    ) -> Ids:
         last = targets[-1] if targets[-1] >= 0 else self._tokenizer.bos_id
         whole = Ids([*tokens, last], [False, *(target >= 0 for target in targets)])
         turns = turns_in(np.array(tokens, np.uint16), self._tokenizer)
@@ -71,7 +80,8 @@ class VariedConversations:
             counted = whole.counted[at + 1 : end]
             ids.add([whole.tokens[at]], counted=whole.counted[at])
             if number % 2 == 0 and turn and not any(counted):
-                ids.add(self._reworder.ids(_text(self._tokenizer, turn), rng))
+                question = _text(self._tokenizer, turn)
+                ids.add(self._reworder.ids(question, rng, as_it_stands))
             else:
                 ids.tokens += turn
                 ids.counted += counted

@@ -41,6 +41,17 @@ from vidya.terminal.streams import say
 from vidya.text.batch_plan import Batch, BatchPlan
 from vidya.training import thread_choice
 
+HOLD_FIRST, HOLD_FULL = 0.1, 0.6
+"""Share of the anchor that holds at the first step, and of the steps after which all of it does."""
+
+
+def hold_at(progress: float) -> float:
+    """Share of the anchor that holds when this share of the steps is behind.
+
+    Answers are learnt quickest where little holds the model; who gets them is learnt after that.
+    """
+    return HOLD_FIRST + (1 - HOLD_FIRST) * min(1.0, progress / HOLD_FULL)
+
 
 class FineTuning(EvaluatedLoop):
     """A trained model that learns a persona.
@@ -79,7 +90,7 @@ class FineTuning(EvaluatedLoop):
             eval_every=options.eval_every or -(-total // 8),
         )  # fmt: skip
         self._steps = persona_steps(
-            persona, plan, corpus, trained_run.tokenizer, options, model.config.context
+            persona, plan, corpus, trained_run.tokenizer, options, model.config.context, total
         )
         held = corpus is not None and share > 0 and options.replay_loss == "kl"
         self._base_model = frozen_copy(model) if held else None
@@ -143,7 +154,7 @@ class FineTuning(EvaluatedLoop):
         held = held_to(self._base_model, windows)
         return gradients_of(model, [
             WeightedObjective(own, 1.0, mean_cross_entropy(own)),
-            WeightedObjective(windows, self.options.anchor, held),
+            WeightedObjective(windows, self.options.anchor * hold_at(self.step / self.total), held),
         ])  # fmt: skip
 
     def take_step(self) -> None:

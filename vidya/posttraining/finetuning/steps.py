@@ -19,7 +19,7 @@ from vidya.text.tokenizer import Tokenizer
 
 def persona_steps(
     persona: Persona, plan: BatchPlan, corpus: ReplayCorpus | None, tokenizer: Tokenizer,
-    options: FinetuneOptions, context: int,
+    options: FinetuneOptions, context: int, total: int,
 ) -> Iterator[list[Batch]]:  # fmt: skip
     """Steps without end: a batch of the persona, and one of replay unless there is none.
 
@@ -38,14 +38,15 @@ def persona_steps(
             talk = OrdinaryTalk(corpus.train, tokenizer, questions, options.seed)
         reworder = Reworder(tokenizer, chosen_forms(options.forms), questions)
         earlier = EarlierTalk(exchanges, talk, tokenizer, reworder)
-        own = _varied(plan, VariedConversations(
+        varied = VariedConversations(
             tokenizer, reworder, earlier, context=context, seed=options.seed,
             after_talk=options.after_talk,
-        ))  # fmt: skip
+        )  # fmt: skip
+        own = _varied(plan, varied, total)
         if talk and replay is not None and options.replay_of == "replies":
             replay = HeldReplies(talk, earlier, tokenizer, context=context, seed=options.seed).batch
     return mixed_steps(own, replay, share)
 
 
-def _varied(plan: BatchPlan, varied: VariedConversations) -> Callable[[int], Batch]:
-    return lambda step: varied.varied(plan.batch(step), step)
+def _varied(plan: BatchPlan, varied: VariedConversations, total: int) -> Callable[[int], Batch]:
+    return lambda step: varied.varied(plan.batch(step), step, step / total)

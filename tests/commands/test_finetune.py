@@ -1,5 +1,6 @@
 """`python -m vidya.finetune`: what it learns, keeps, writes, says and refuses."""
 
+import itertools
 import json
 import re
 import signal
@@ -20,7 +21,8 @@ from vidya.model.transformer import Model
 from vidya.posttraining.finetuning.evaluation import PersonaEvaluation, evaluation_table
 from vidya.posttraining.finetuning.options import FinetuneOptions
 from vidya.posttraining.finetuning.persona import mean_loss, read_persona
-from vidya.posttraining.replay_corpus import mixed_steps, open_replay_corpus
+from vidya.posttraining.finetuning.steps import PersonaSteps, hold_on_replies
+from vidya.posttraining.replay_corpus import open_replay_corpus
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_format import read_digest, read_meta
 from vidya.storage.pretrained import load_pretrained
@@ -225,25 +227,60 @@ def test_a_corpus_file_to_replay(command, run, persona, tmp_path):
 # ---- batches and tables ------------------------------------------------------------------
 
 
+def steps_of(folder, path, count=50, **given):
+    """The first of a hundred steps over a persona, and the plan that they follow."""
+    tokenizer = Tokenizer.load(folder / "tokenizer.json")
+    persona = read_persona([path], tokenizer, val_fraction=0)
+    plan = BatchPlan(persona.taught, 64, tokens_per_step=40)
+    base = open_replay_corpus(folder, tokenizer)
+    steps = PersonaSteps(
+        persona, plan, base, tokenizer, FinetuneOptions(**given), context=64, total=100
+    )
+    return plan, list(itertools.islice(steps, count))
+
+
+AS_BEFORE = {"forms": ("none",), "after_talk": 0.0, "replay_of": "windows"}
+
+
 @pytest.mark.parametrize("share", [0, 0.25, 0.5, 0.8])
 def test_replay_has_its_share_of_the_tokens(original, share, persona):
-    tokenizer = Tokenizer.load(original / "tokenizer.json")
-    base = open_replay_corpus(original, tokenizer)
-    taught = read_persona([persona], tokenizer, val_fraction=0).taught
-    plan = BatchPlan(taught, 64, tokens_per_step=40)
-    steps = mixed_steps(plan, base.replay(64, 0) if share else None, share)
+    plan, steps = steps_of(original, persona, replay=share, **AS_BEFORE)
     mine = every = 0
-    for step, (own, *replayed) in zip(range(50), steps, strict=False):
-        persona_part = plan.batch(step)
-        assert (own.tokens == persona_part.tokens).all()
-        assert (own.targets == persona_part.targets).all()
-        mine, every = mine + len(own.tokens), every + len(own.tokens)
-        for windows in replayed:
+    for number, step in enumerate(steps):
+        persona_part = plan.batch(number)
+        assert (step.own.tokens == persona_part.tokens).all()
+        assert (step.own.targets == persona_part.targets).all()
+        assert step.replies is None
+        mine, every = mine + len(step.own.tokens), every + len(step.own.tokens)
+        if (windows := step.windows) is not None:
             assert (windows.targets >= 0).all()  # every word of replay counts
             assert windows.offsets[-1] == len(windows.tokens)
             assert (np.diff(windows.offsets) > 0).all()
             every += len(windows.tokens)
     assert 1 - mine / every == pytest.approx(share, abs=0.02)
+
+
+def test_steps_follow_a_course(original, persona):
+    plan, steps = steps_of(original, persona, count=100)
+    for number in range(10):
+        assert np.array_equal(steps[number].own.tokens, plan.batch(number).tokens)
+        assert steps[number].replies is None
+    assert any(step.windows is not None for step in steps[:10])
+    late = steps[60:]
+    assert sum(len(step.own.offsets) for step in late) > 60
+    asked_otherwise = sum(
+        not np.array_equal(step.own.tokens, plan.batch(60 + number).tokens)
+        for number, step in enumerate(late)
+    )
+    assert asked_otherwise > 30
+    tokens = {name: sum(len(getattr(step, name).tokens) for step in late if getattr(step, name))
+              for name in ("own", "windows", "replies")}  # fmt: skip
+    replayed = tokens["windows"] + tokens["replies"]
+    assert replayed == pytest.approx(tokens["own"], rel=0.1)
+    assert tokens["windows"] == pytest.approx(0.3 * replayed, rel=0.2)
+    assert [round(hold_on_replies(at), 2) for at in (0, 0.2, 0.38, 0.55, 1)] == [
+        0.05, 0.05, 0.54, 1, 1,
+    ]  # fmt: skip
 
 
 def test_table():

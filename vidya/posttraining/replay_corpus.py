@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from vidya.errors import UserError
-from vidya.posttraining.answer_batches import joined
 from vidya.storage.run_files import RunFiles
 from vidya.storage.run_folder import RunFolder
 from vidya.text import corpus_file, corpus_summary, held_out_split
-from vidya.text.batch_plan import Batch, BatchPlan
+from vidya.text.batch_plan import BatchPlan
 from vidya.text.token_cache import TokenCache, open_or_build
 from vidya.text.tokenizer import Tokenizer
 
@@ -74,30 +72,3 @@ def corpus_of_file(path: Path, run: RunFolder, tokenizer: Tokenizer) -> ReplayCo
     if train is None:
         raise UserError(f"{path} holds no document to replay: put text into it, a document a line")
     return ReplayCorpus(train, cache(run.replay_held_out_tokens, True))
-
-
-def mixed_steps(
-    own: Callable[[int], Batch], replay: Callable[[int], Batch] | None, share: float
-) -> Iterator[list[Batch]]:
-    """Steps without end: the next of one kind of batches, then some of replay as one batch.
-
-    Those of replay come until they have their `share` of all tokens so far, so a step may hold a
-    little more replay or less; one without replay is a single batch.
-
-    Args:
-        own: what is learnt in a step, given its number from 0 on.
-        replay: a small batch of what is replayed, given its number from 0 on; None: nothing is.
-        share: of the tokens that are replay, below 1.
-    """
-    replayed, owed = 0, 0.0
-    for step in itertools.count():
-        parts, windows = [own(step)], []
-        if replay is not None:
-            owed += len(parts[0].tokens) * share / (1 - share)
-            while owed > 0:
-                windows.append(replay(replayed))
-                owed -= len(windows[-1].tokens)
-                replayed += 1
-        if windows:
-            parts.append(joined(windows))
-        yield parts

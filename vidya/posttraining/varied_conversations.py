@@ -14,7 +14,7 @@ import numpy as np
 
 from vidya.posttraining.earlier_talk import EarlierTalk, Ids, TaughtExchange
 from vidya.posttraining.ordinary_talk import turns_in
-from vidya.posttraining.rewording.reworder import Reworder, as_it_stands_at
+from vidya.posttraining.rewording.reworder import Reworder
 from vidya.text.batch_plan import Batch
 from vidya.text.conversation_format import LINE_BREAK
 from vidya.text.token_documents import TokenDocuments
@@ -47,33 +47,32 @@ class VariedConversations:
         self._tokenizer, self._reworder, self._earlier = tokenizer, reworder, earlier
         self._context, self._seed, self._after_talk = context, seed, after_talk
 
-    def varied(self, batch: Batch, step: int, progress: float = 1.0) -> Batch:
+    def varied(self, batch: Batch, step: int, much: float = 1.0) -> Batch:
         """The batch of a step with its conversations varied; other windows stay as they are.
 
         Args:
             batch: of the step.
             step: its number.
-            progress: share of the steps that are behind: questions stand as they are at first.
+            much: as much of the variation as there shall be; 0: none.
         """
-        as_it_stands = as_it_stands_at(progress)
         rng = np.random.Generator(np.random.Philox(key=[self._seed, 2 * step]))
         windows = []
         bounds = batch.offsets.tolist()
         for begin, end in itertools.pairwise(bounds):
             tokens, targets = batch.tokens[begin:end], batch.targets[begin:end]
-            windows.append(self._window(tokens.tolist(), targets.tolist(), rng, as_it_stands))
+            windows.append(self._window(tokens.tolist(), targets.tolist(), rng, much))
         return batch_of(windows, self._context)
 
     def _window(
-        self, tokens: list[int], targets: list[int], rng: np.random.Generator, as_it_stands: float
+        self, tokens: list[int], targets: list[int], rng: np.random.Generator, much: float
     ) -> Ids:
         last = targets[-1] if targets[-1] >= 0 else self._tokenizer.bos_id
         whole = Ids([*tokens, last], [False, *(target >= 0 for target in targets)])
         turns = turns_in(np.array(tokens, np.uint16), self._tokenizer)
         if len(turns) < 2 or not turns[0]:
             return whole
-        after_taught = _TAUGHT * self._after_talk
-        ids = self._earlier.draw(rng, after_taught, self._after_talk - after_taught)
+        after_talk = much * self._after_talk
+        ids = self._earlier.draw(rng, _TAUGHT * after_talk, (1 - _TAUGHT) * after_talk)
         before, at = len(ids.tokens), 1
         for number, turn in enumerate(turns):
             end = at + 1 + len(turn)
@@ -81,7 +80,7 @@ class VariedConversations:
             ids.add([whole.tokens[at]], counted=whole.counted[at])
             if number % 2 == 0 and turn and not any(counted):
                 question = _text(self._tokenizer, turn)
-                ids.add(self._reworder.ids(question, rng, as_it_stands))
+                ids.add(self._reworder.ids(question, rng, much))
             else:
                 ids.tokens += turn
                 ids.counted += counted

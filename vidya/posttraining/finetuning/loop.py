@@ -27,7 +27,7 @@ from vidya.posttraining.finetuning.evaluation import (
 from vidya.posttraining.finetuning.measuring_time import MeasuringTime
 from vidya.posttraining.finetuning.options import FinetuneOptions
 from vidya.posttraining.finetuning.persona import Persona, mean_loss
-from vidya.posttraining.finetuning.steps import persona_steps
+from vidya.posttraining.finetuning.steps import PersonaSteps, Step, hold_on_replies
 from vidya.posttraining.gradient_step import WeightedObjective, gradients_of, update_if_finite
 from vidya.posttraining.kept_weights import frozen_copy
 from vidya.posttraining.persona_meter import PersonaMeter
@@ -38,19 +38,8 @@ from vidya.storage.metrics_log import describe_run
 from vidya.system import process_memory
 from vidya.terminal.formatting import duration
 from vidya.terminal.streams import say
-from vidya.text.batch_plan import Batch, BatchPlan
+from vidya.text.batch_plan import BatchPlan
 from vidya.training import thread_choice
-
-HOLD_FIRST, HOLD_FULL = 0.1, 0.6
-"""Share of the anchor that holds at the first step, and of the steps after which all of it does."""
-
-
-def hold_at(progress: float) -> float:
-    """Share of the anchor that holds when this share of the steps is behind.
-
-    Answers are learnt quickest where little holds the model; who gets them is learnt after that.
-    """
-    return HOLD_FIRST + (1 - HOLD_FIRST) * min(1.0, progress / HOLD_FULL)
 
 
 class FineTuning(EvaluatedLoop):
@@ -89,9 +78,10 @@ class FineTuning(EvaluatedLoop):
             trained_run, corpus, total=total, eval_tokens=options.eval_tokens,
             eval_every=options.eval_every or -(-total // 8),
         )  # fmt: skip
-        self._steps = persona_steps(
-            persona, plan, corpus, trained_run.tokenizer, options, model.config.context, total
-        )
+        self._steps = iter(PersonaSteps(
+            persona, plan, corpus, trained_run.tokenizer, options,
+            context=model.config.context, total=total,
+        ))  # fmt: skip
         held = corpus is not None and share > 0 and options.replay_loss == "kl"
         self._base_model = frozen_copy(model) if held else None
         self.optimizer = Adam(model)
@@ -108,13 +98,13 @@ class FineTuning(EvaluatedLoop):
 
     def choose_threads(self) -> None:
         """Set the kernels' threads: as told, or as a step turns out fastest."""
-        model, parts = self.trained_run.model, next(self._steps)
-        self._steps = itertools.chain([parts], self._steps)
-        tokens = sum(len(part.tokens) for part in parts)
+        model, first = self.trained_run.model, next(self._steps)
+        self._steps = itertools.chain([first], self._steps)
+        tokens = sum(len(part.tokens) for part in first.parts)
         work = thread_choice.Workload(config.describe(model.config), tokens, model.precision)
 
         def step() -> None:
-            self._gradients(parts)
+            self._gradients(first)
             self.optimizer.gradient_norm()
 
         thread_choice.choose(self.options.threads, work, step, say)
@@ -144,23 +134,27 @@ class FineTuning(EvaluatedLoop):
             },
         }
 
-    def _gradients(self, parts: list[Batch]) -> float:
+    def _gradients(self, step: Step) -> float:
         """Gradients of a step; returns what it minimises."""
-        model = self.trained_run.model
-        if len(parts) == 1 or self._base_model is None:
-            seed = self.options.seed if self.options.dropout else None
-            return model.loss_and_gradients(joined(parts), dropout_seed=seed, step=self.step)
-        own, windows = parts
-        held = held_to(self._base_model, windows)
-        return gradients_of(model, [
-            WeightedObjective(own, 1.0, mean_cross_entropy(own)),
-            WeightedObjective(windows, self.options.anchor * hold_at(self.step / self.total), held),
-        ])  # fmt: skip
+        model, options = self.trained_run.model, self.options
+        replayed = [part for part in step[1:] if part is not None]
+        if self._base_model is None or not replayed:
+            seed = options.seed if options.dropout else None
+            return model.loss_and_gradients(joined(step.parts), dropout_seed=seed, step=self.step)
+        parts = [WeightedObjective(step.own, 1.0, mean_cross_entropy(step.own))]
+        if step.windows is not None:
+            held = held_to(self._base_model, step.windows)
+            parts.append(WeightedObjective(step.windows, options.anchor, held))
+        if step.replies is not None:
+            weight = options.reply_anchor * hold_on_replies(self.step / self.total)
+            held = held_to(self._base_model, step.replies)
+            parts.append(WeightedObjective(step.replies, weight, held))
+        return gradients_of(model, parts)
 
     def take_step(self) -> None:
         """Learn from the next documents of the persona and their replay."""
-        start, parts = time.perf_counter(), next(self._steps)
-        loss = self._gradients(parts)
+        start, step = time.perf_counter(), next(self._steps)
+        loss = self._gradients(step)
         rate = learning_rate.learning_rate(
             self.step,
             total_steps=self.total,
@@ -170,7 +164,7 @@ class FineTuning(EvaluatedLoop):
         )
         norm = update_if_finite(self.optimizer, loss, rate)
         seconds = time.perf_counter() - start
-        tokens, rss = sum(len(part.tokens) for part in parts), process_memory.resident_bytes()
+        tokens, rss = sum(len(part.tokens) for part in step.parts), process_memory.resident_bytes()
         self.step, self.tokens = self.step + 1, self.tokens + tokens
         self.log.write({
             "step": self.step, "tokens": self.tokens, "loss": loss, "lr": rate,

@@ -59,7 +59,9 @@ class FinetuneOptions(ResultsOption, SeedOption, MeasuredThreadsOption):
     replay_loss: Literal["kl", "text"] = "kl"
     """What replay asks for. kl: say what the model said there before; text: learn the text."""
     anchor: float = 3.0
-    """Weight of the replay beside the persona, with --replay-loss kl."""
+    """Weight of the replay's windows beside the persona, with --replay-loss kl."""
+    reply_anchor: float = 4.0
+    """Weight of its replies, which they have in the second half of the steps."""
     replay_data: Path | None = None
     """Corpus file to replay, a document a line, where the run folder has no token cache."""
     lr: float | None = None
@@ -92,7 +94,7 @@ class FinetuneOptions(ResultsOption, SeedOption, MeasuredThreadsOption):
         require_share(
             self, "replay", "after_talk", *["val_fraction"] * (self.val_fraction is not None)
         )
-        require_positive(self, "lr", "anchor")
+        require_positive(self, "lr", "anchor", "reply_anchor")
         chosen_forms(self.forms)
         require_at_least(0, self, "warmup")
         if self.dropout and self.replay and self.replay_loss == "kl":

@@ -14,14 +14,7 @@ from vidya.posttraining.rewording.question_ids import reworded_ids
 from vidya.text.tokenizer import Tokenizer
 
 AS_IT_STANDS = 0.15
-"""Share of the questions that stay in the words in which they were taught, in the end."""
-AT_FIRST = 0.25
-"""Share of the steps in which that share falls from all of them."""
-
-
-def as_it_stands_at(progress: float) -> float:
-    """Share of the questions that stay in their words when this share of the steps is behind."""
-    return 1 - (1 - AS_IT_STANDS) * min(1.0, progress / AT_FIRST)
+"""Share of the questions that stay in the words in which they were taught."""
 
 
 class Reworder:
@@ -34,10 +27,8 @@ class Reworder:
         self.tokenizer, self.forms = tokenizer, forms
         self._avoid = frozenset(map(plain_wording, taught))
 
-    def ids(
-        self, question: str, rng: np.random.Generator, as_it_stands: float = AS_IT_STANDS
-    ) -> list[int]:
-        """Ids of a turn, with the spaces around it; a share of them are `as_it_stands`."""
-        if not self.forms or happens(rng, as_it_stands):
+    def ids(self, question: str, rng: np.random.Generator, much: float = 1.0) -> list[int]:
+        """Ids of a turn, with the spaces around it; `much` below 1 rewords fewer questions."""
+        if not self.forms or happens(rng, 1 - (1 - AS_IT_STANDS) * much):
             return turn_ids(self.tokenizer, question)
         return reworded_ids(self.tokenizer, question, rng, self.forms, avoid=self._avoid)

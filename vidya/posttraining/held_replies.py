@@ -25,7 +25,7 @@ NEAR = 0.4
 """Share of the corpus' messages that look like a taught question."""
 OTHER_WORD = 0.25
 """Share of the messages that are a taught question with another word in it."""
-AFTER = 0.25
+AFTER = 0.15
 """Share of the messages that come after taught exchanges, and after one of the corpus."""
 REPLY = 5
 """Tokens of a reply that are looked at."""

@@ -24,7 +24,7 @@ from vidya.terminal.common_options import (
     require_share,
 )
 
-FEWEST_STEPS = 100
+FEWEST_STEPS = 240
 """Of conversations by default: fewer teach one line, but not one in letters new to the model."""
 
 
@@ -36,7 +36,7 @@ class FinetuneOptions(ResultsOption, SeedOption, MeasuredThreadsOption):
     """A checkpoint or a run folder; by default the newest run in runs/. Of a folder it is
     BASE_train.bin if that is there, so that fine-tuning goes on; name BASE.bin to begin anew."""
     epochs: int | None = None
-    """Passes over the persona's text. Default: 25 for conversations, as many as make 100 steps
+    """Passes over the persona's text. Default: 40 for conversations, as many as make 240 steps
     for a few of them; 4 for plain text."""
     loss: Literal["assistant", "all"] = "assistant"
     """What is learnt of conversations: the assistant's words, or everybody's. Of plain text it
@@ -44,7 +44,7 @@ class FinetuneOptions(ResultsOption, SeedOption, MeasuredThreadsOption):
     forms: tuple[str, ...] = ("all",)
     """Forms in which questions are reworded while their answers are learnt: all, none, or some of
     case, punctuation, … (docs/TEACHING.md), so that they are known in other words."""
-    after_talk: float = 0.45
+    after_talk: float = 0.3
     """Share of the conversations that are learnt after others or after talk of the corpus, so
     that they are known later in a conversation; 0: each as the first."""
     as_is: bool = False
@@ -70,7 +70,7 @@ class FinetuneOptions(ResultsOption, SeedOption, MeasuredThreadsOption):
     """After the warm-up the rate falls as half a cosine to 0, or stays."""
     warmup: int = 20
     """Steps of linear warm-up, at most a tenth of all."""
-    tokens_per_step: int = 256
+    tokens_per_step: int = 320
     """A step takes whole documents as long as they fit this many tokens, replay included."""
     dropout: bool = False
     """Use the dropout that the model was trained with. It slows learning by heart."""
@@ -132,7 +132,7 @@ class FinetuneOptions(ResultsOption, SeedOption, MeasuredThreadsOption):
             if conversations:  # answers are known by heart
                 of_a_step = self.tokens_per_step * (1 - self.replay)
                 steps_of_a_pass = math.ceil(taught_tokens / of_a_step)
-                epochs = max(25, math.ceil(FEWEST_STEPS / max(1, steps_of_a_pass)))
+                epochs = max(40, math.ceil(FEWEST_STEPS / max(1, steps_of_a_pass)))
         if patience == "auto":
             patience = 0 if conversations or not held_out else 2
         return dataclasses.replace(

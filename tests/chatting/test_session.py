@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.chat_runs import babbling_model, small_tokenizer
+from support.small_tokenizer import PLAIN, TYPED
 
 from vidya.chatting.session import Conversation
 from vidya.chatting.session_file import ConversationFile
@@ -132,6 +133,25 @@ def test_going_on_with_a_conversation(talk, tokenizer):
     talk.resume(["hello there how are you", "i am fine"] * 500)
     assert talk.tokens <= talk.window
     assert "".join(talk.reply("and you"))
+
+
+def test_a_conversation_is_the_same_however_it_is_typed(talk, computed, tmp_path):
+    replies = []
+    for text in (PLAIN, TYPED):
+        talk.reset()
+        replies.append("".join(talk.reply(text)))
+        computed.clear()
+        list(talk.reply("and you"))
+        ConversationFile(tmp_path / f"{len(replies)}.txt", [], [], None).write(talk.turns)
+    assert replies[0] == replies[1] and talk.turns[0] == TYPED
+    contexts = []
+    for number in (1, 2):
+        talk.resume(ConversationFile.open(tmp_path / f"{number}.txt").turns)
+        contexts.append(talk._ids)
+        computed.clear()
+        list(talk.reply("thank you"))
+    assert contexts[0] == contexts[1]
+    assert computed[0] == 1  # the cache has the conversation, in its other form
 
 
 @given(st.lists(st.text(max_size=40), min_size=1, max_size=4))

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.chat_runs import small_tokenizer, stream_text
+from support.small_tokenizer import PLAIN, TYPED, without_normaliser
 
 from vidya.generation.chat_tokens import chat_prompt
 from vidya.terminal.formatting import printable
@@ -32,6 +33,14 @@ def test_a_prompt_is_what_training_data_begins_with(tokenizer, turns):
     prompt = chat_prompt(tokenizer, turns, 10_000)
     assert prompt == document[: len(prompt)]
     assert prompt[-1] == tokenizer.assistant_id
+
+
+def test_a_conversation_has_the_same_ids_however_it_is_typed(tokenizer):
+    typed, plain = [TYPED, "so", TYPED], [PLAIN, "so", PLAIN]
+    assert chat_prompt(tokenizer, typed, 1000) == chat_prompt(tokenizer, plain, 1000)
+    old = without_normaliser(tokenizer)
+    assert chat_prompt(old, plain, 1000) == chat_prompt(tokenizer, plain, 1000)
+    assert old.decode(chat_prompt(old, [TYPED], 1000)).count("\u2019") == 1
 
 
 @pytest.mark.parametrize("marker", MARKERS)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from support.chat_runs import babbling_model, small_tokenizer
 from support.growing_runs import as_in_fp32, expand, losses
+from support.small_tokenizer import without_normaliser
 from support.training_runs import lines_of
 
 from vidya.errors import UserError
@@ -59,6 +60,18 @@ def test_a_bigger_model_passes_and_a_spoilt_one_does_not(small, corpus):
     bigger.model.parameters["final_norm"][:] *= 3
     with pytest.raises(UserError, match="by more than 1%: nothing was written"):
         list(check_function(bigger, held_out))
+
+
+def test_a_model_whose_tokenizer_does_not_normalise_is_the_same_in_one_that_does(small, corpus):
+    new = small.tokenizer
+    small = dataclasses.replace(small, tokenizer=without_normaliser(new))
+    bigger = make_bigger(small, new, small.model.config, 0)
+    assert (bigger.model.flat == small.model.flat).all()
+    corpus.write_text("hello\u00a0there\n" * 3)
+    held_out = held_out_documents(small, corpus, 100)
+    assert len(list(check_function(bigger, held_out))) == 2
+    with pytest.raises(UserError):
+        make_bigger(small, small.tokenizer, small.model.config, 0)  # nothing would be bigger
 
 
 def test_the_bigger_model_has_the_loss_of_the_small_one(growing_work, capsys):

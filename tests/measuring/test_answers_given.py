@@ -12,7 +12,7 @@ from vidya.measuring.answers_given import GREEDY, PossibleAnswers, answers_given
 from vidya.measuring.leaks import leaked, lesson_leaks, taught_answers_to
 from vidya.measuring.taught_recall import ENOUGH, answer_all, best_f1
 
-TEXTS = st.lists(st.sampled_from("a b c d . I've".split()), max_size=9).map(" ".join)
+TEXTS = st.lists(st.sampled_from("a b c d . ... … I've I’ve".split()), max_size=9).map(" ".join)
 
 
 @given(TEXTS, st.lists(TEXTS, min_size=1, max_size=3))
@@ -20,6 +20,11 @@ def test_what_becomes_an_answer_is_never_given_up(reply, answers):
     possible = PossibleAnswers(answers)
     given_up = any(possible.none_left(reply[:end]) for end in range(len(reply) + 1))
     assert not (given_up and best_f1(reply, answers) >= ENOUGH)
+
+
+def test_an_answer_in_curly_quotes_is_an_answer_in_straight_ones():
+    possible = PossibleAnswers(["I’m, I’ve…"])
+    assert not possible.none_left("I'm, I've...")
 
 
 def test_other_replies_are_given_up_early():

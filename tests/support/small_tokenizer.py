@@ -12,6 +12,9 @@ DOCUMENTS = [
     for i in range(300)
 ]
 MERGES = 60
+PLAIN = 'I\'m at the "caf\u00e9" now'
+TYPED = "I\u2019m at the \u201ccafe\u0301\u201d\u00a0now\ufeff"
+"""The same text, as a keyboard or a program may write it."""
 
 
 def a_tokenizer():

@@ -27,6 +27,10 @@ from vidya.text.natural_spacing import natural_document, natural_spacing
         ("`` quoted '' -LRB- so -RRB-", '"quoted" (so)'),
         ("the dogs ' tails", "the dogs' tails"),
         ('he said , " hi', 'he said, "hi'),
+        ('he said " , ok', 'he said", ok'),
+        ("so ' ' he said", 'so" he said'),
+        ('he said “ ... and then " ok', 'he said "... and then" ok'),
+        ('he said " . . . and then " ok', 'he said "... and then" ok'),
         ("f ( a , b ) [ c ]", "f (a, b) [c]"),
         ("fine : ) thanks ; - )", "fine :) thanks ;-)"),
     ],
@@ -69,6 +73,16 @@ def test_nothing_but_spaces_and_quotes_changes(text):
         return text.replace("``", '"').replace("''", '"').translate(quotes).lower()
 
     assert bare(written).replace("''", '"') == bare(text).replace("''", '"')
+
+
+@given(
+    st.lists(st.sampled_from("word ' ' \" ’ “ , ; ... :)".split()), max_size=6).map(" ".join)
+    | st.lists(st.sampled_from(PIECES), max_size=12).map(" ".join)
+    | st.lists(st.sampled_from([" ", *PIECES]), max_size=16).map("".join)
+)
+def test_twice_is_once(text):
+    once = natural_spacing(text)
+    assert natural_spacing(once) == once
 
 
 def test_markers_and_line_breaks_of_a_document_stay():

@@ -169,6 +169,15 @@ def test_a_resumed_run_of_before_goes_on_with_its_own_tokenizer(run, options):
     assert run.tokenizer.read_text() == old._json and len(said) == 1
 
 
+def test_a_run_of_somebody_elses_weights_reads_text_as_they_do(run, options):
+    old = without_normaliser(train_tokenizer(conversations(60), 20))
+    options.data[0].write_text("<|user|> it\u2019s <|assistant|> e\u0301\n" * 9)
+    prepared = prepare(run, options, [].append, tokenizer_hash=None, given_tokenizer=old)
+    read = old.decode(prepared.train.tokens.tolist())
+    assert "it\u2019s" in read and "e\u0301" in read
+    assert run.tokenizer.read_text() == old._json
+
+
 def test_a_tokenised_corpus_is_told_and_stays(run, options):
     lines = [line.replace(".", " .").replace(",", " ,") for line in SPACED * 20]
     options.data[0].write_text("\n".join(lines))

@@ -14,9 +14,8 @@ from collections.abc import Callable, Sequence
 from vidya.generation.generator import Generator
 from vidya.generation.replies import Turns, opening, write_replies
 from vidya.generation.sampling_settings import SamplingSettings
-from vidya.measuring.taught_recall import ENOUGH, best_f1, most_tokens
+from vidya.measuring.taught_recall import ENOUGH, best_f1, compared_words, most_tokens
 from vidya.text.tokenizer import Tokenizer
-from vidya.text.words import words
 
 GREEDY = SamplingSettings(temperature=0)
 """The most likely token each time: what is measured does not depend on luck."""
@@ -26,12 +25,12 @@ class PossibleAnswers:
     """The answers that a reply, as far as it came, can still be."""
 
     def __init__(self, answers: Sequence[str]) -> None:
-        self._left = [Counter(words(answer)) for answer in answers]
+        self._left = [Counter(compared_words(answer)) for answer in answers]
         self._looked_at = 0
 
     def none_left(self, text: str) -> bool:
         """Whether a reply that begins with the text, longer each time, can be none of them."""
-        said = words(text)[:-1]  # the last word may grow
+        said = compared_words(text)[:-1]  # the last word may grow
         if len(said) > self._looked_at:
             self._looked_at, counted = len(said), Counter(said)
             self._left = [

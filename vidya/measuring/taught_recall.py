@@ -57,14 +57,14 @@ class Recall:
 
 def token_f1(reply: str, answer: str) -> float:
     """Harmonic mean of precision and recall of the reply's words, 0 to 1; 1 if both are empty."""
-    said, wanted = _compared(reply), _compared(answer)
+    said, wanted = compared_words(reply), compared_words(answer)
     if not said or not wanted:
         return float(said == wanted)
     common = sum((Counter(said) & Counter(wanted)).values())
     return 2 * common / (len(said) + len(wanted))
 
 
-def _compared(text: str) -> list[str]:
+def compared_words(text: str) -> list[str]:
     """Words in which texts are compared: curly quotes, odd spaces and `…` make no others."""
     return words(text if text.isascii() else normalised(text).replace("…", "..."))
 
@@ -141,6 +141,8 @@ def recall_of(replies: Sequence[str], questions: Sequence[Question]) -> Recall:
     return Recall(
         questions=len(questions),
         answered=sum(score >= ENOUGH for score in scores),
-        exact=sum(_compared(reply) in map(_compared, answers) for reply, answers in pairs),
+        exact=sum(
+            compared_words(reply) in map(compared_words, answers) for reply, answers in pairs
+        ),
         f1=sum(scores) / len(scores) if scores else 0.0,
     )

@@ -25,14 +25,15 @@ def _apostrophe(found: re.Match[str]) -> str:
 _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str] | str], ...] = tuple(
     (re.compile(pattern), by)
     for pattern, by in (
+        (r"[‘’‛]", "'"),
         # quotes that say which they are, and the marks of the Penn Treebank
-        (r"(?<!\S)[“„‟] ", '"'),
+        (r"(?<!\S)[“„‟] (?!\. ?\.)", '"'),
         (r"(?<! ) ”(?!\w)", '"'),
         (r"(?<!\S)``(?: |$)", '"'),
+        (r"(?<=\S )' '(?!\S)", "''"),
         (r"(?<! ) ''(?!\S)", '"'),
         (r"(?<!\S)-LRB-(?!\S)", "("),
         (r"(?<!\S)-RRB-(?!\S)", ")"),
-        (r"[‘’‛]", "'"),
         (r"[“”„‟]", '"'),
         # words cut at their apostrophe: I ' m, I 'm, do n't, O ' Brien, l ' eau, the ' 90s
         (r"(?<=\w) ?' ?(?i:(s|t|m|ll|ve|re|d|clock))\b(?!')", _apostrophe),
@@ -46,7 +47,7 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str] | str], ...]
         (r"\b([Gg]on|[Ww]an) (?=na\b)", r"\1"),
         (r"\b([Gg]im|[Ll]em) (?=me\b)", r"\1"),
         # abbreviations and addresses: p . m ., e . g ., U . S ., http : / / www . a . com
-        (r"\b([ap]) ?\. ?(m) ?\.", r"\1.\2."),
+        (r"\b([ap]) ?\. ?(m) *\.", r"\1.\2."),
         (r"\b(?:(i) \. (e)|(e) \. (g)) \.", lambda m: ".".join(filter(None, m.groups())) + "."),
         (r"\b([A-Z]) \. (?=[A-Z] \.)", r"\1."),
         (r"(?<=\b[A-Z]\.[A-Z]) \.", "."),
@@ -61,13 +62,16 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str] | str], ...]
         (r"(?<=\d) (?=%)", ""),
         # faces: : ), ; - ), and : ( at the end
         (r"(?<= )([:;]) (?:(-) )?(\)|\((?=$))", lambda m: "".join(filter(None, m.groups()))),
-        # marks behind a word, and several of them
-        (rf"(?<! ) +([,.!?;:]+){_END}", r"\1"),
+        # marks behind a word, and several of them; what a quote begins with comes last
+        (rf"(?<! )(?!(?<=(?<!\S)[\"']) +\. ?\.) +([,.!?;:]+){_END}", r"\1"),
         (r"(?<=[.!?]) ([.!?])(?= |$)", r"\1"),
         (r"(?<![:;=-])(?<!:')([(\[]) (?=\S)", r"\1"),
         (r"(?<=[^\s:;=-]) ([)\]])", r"\1"),
     )
 )  # fmt: skip
+
+
+_DOTS_BEHIND = re.compile(r"(?<=\S[\"']) +(?=\.{2,}[,.!?;:]*" + _END + ")")
 
 
 def natural_spacing(text: str) -> str:
@@ -77,7 +81,7 @@ def natural_spacing(text: str) -> str:
         text = pattern.sub(by, text)
     for quote in "\"'":
         text = _quotes_closed(text, quote)
-    return text.strip()
+    return _DOTS_BEHIND.sub("", text).strip()
 
 
 def natural_document(document: str) -> str:
@@ -104,17 +108,16 @@ def _quotes_closed(text: str, quote: str) -> str:
     Of one that has no other, what stands beside it tells; an apostrophe else belongs to the
     word before it (`the dogs ' tails`), and any other mark stays as it is.
     """
-    alone = re.compile(rf"(?:^|(?<= )){quote}(?= |$|[,.!?;:])")
+    alone = re.compile(rf"(?:^|(?<= )){quote}(?=( +)|$|(?!\.\.)[,.!?;:]+(?: |$))")
     found = list(alone.finditer(text))
-    pieces, at = [], 0
+    pieces, at, inside = [], 0, False
     for number, one in enumerate(found):
-        before, behind = text[at : one.start()], text[one.end() : one.end() + 1]
-        paired = number % 2 == 1 or number + 1 < len(found)
-        opens = number % 2 == 0
-        if not paired:
-            opens = behind == " " and (not one.start() or text[one.start() - 2] in ",:")
-            if not opens and behind == " " and quote == '"':
+        before, spaces = text[at : one.start()], len(one[1] or "")
+        opens = not inside and spaces > 0
+        if not inside and number + 1 == len(found):  # it has no other
+            opens = opens and (not one.start() or text[one.start() - 2] in ",:")
+            if not opens and spaces and quote == '"':
                 continue
         pieces += [before, quote] if opens else [before.rstrip(" "), quote]
-        at = one.end() + (opens and behind == " ")  # and the space behind it
+        at, inside = one.end() + spaces * opens, opens
     return "".join(pieces) + text[at:]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from support.chat_runs import babbling_model, small_tokenizer
 from support.models import draw_model
+from support.small_tokenizer import PLAIN, TYPED
 
 from vidya import kernels
 from vidya.errors import UserError
@@ -180,6 +181,11 @@ def test_a_step_goes_towards_the_better_replies(tokenizer):
     ]
     assert gains[0] > 0.01 and gains[6] > 0.01
     assert np.mean(np.delete(gains, [0, 6])) < min(gains[0], gains[6])
+
+
+def test_a_prompt_is_the_same_however_it_is_typed(tokenizer):
+    found = learner(tokenizer, group=2).draw([[PLAIN], [TYPED]], 0)
+    assert found[0].prompt == found[2].prompt and found[2].turns == [TYPED]
 
 
 def test_groups_that_are_all_alike_teach_nothing(tokenizer):

@@ -3,7 +3,8 @@
 import dataclasses
 
 import pytest
-from support.lessons import CANDIDATES, CASES, FIXED, PICK, TOKENIZER
+from support.lessons import CANDIDATES, CASES, FIXED, PICK, TOKENIZER, candidate
+from support.small_tokenizer import PLAIN, TYPED, without_normaliser
 
 from vidya.errors import UserError
 from vidya.posttraining.teaching.lesson import parse_lesson
@@ -35,6 +36,23 @@ def test_a_teachers_answer_is_laid_out_as_in_the_corpus():
     document = TOKENIZER.encode_document("<|user|> hello <|assistant|> i am fine <|user|> so")
     assert document[begin : begin + len(found)] == found
     assert TOKENIZER.bos_id not in ids("x <|bos|> y")
+
+
+def test_a_lesson_is_the_same_however_it_is_typed():
+    typed, plain = (
+        dataclasses.replace(
+            CASES["answer"], turns=(text,), answer=text, candidates=(candidate(PLAIN), *CANDIDATES)
+        )
+        for text in (TYPED, PLAIN)
+    )
+    answers, _ = typed.answers(TOKENIZER, 64)
+    assert answers == plain.answers(TOKENIZER, 64)[0]
+    assert len(answers) == 1 + len(CANDIDATES)  # what says the same is none of the others
+    assert typed.is_right(f" {PLAIN}  ", TOKENIZER) and not typed.is_right("I'm", TOKENIZER)
+    assert not CASES["rejection"].is_right(PLAIN, TOKENIZER)
+    old = without_normaliser(TOKENIZER)
+    assert len(typed.answers(old, 64)[0]) == 2 + len(CANDIDATES)  # as journals of before have it
+    assert not typed.is_right(PLAIN, old)
 
 
 @pytest.mark.parametrize(

@@ -198,9 +198,9 @@ class Learner:
         nothing = LessonOutcome(False, False, None, 0, 0, None, None, None, 0, 0.0)
         if right is None and settings.method != "reinforce":
             return nothing
-        said = {" ".join(one.text.split()) for one in lesson.candidates}
+        said = [lesson.is_right(one.text, self._tokenizer) for one in lesson.candidates]
         again = any(one.turns == lesson.turns and one.right == right for one in earlier)
-        if right is not None and said == {" ".join(right.split())} and not again:
+        if said and all(said) and not again:
             return dataclasses.replace(nothing, known=True, says_it=True)
         practice = Practice(
             lesson, settings, earlier, self.others, self._windows_of(settings),

@@ -15,6 +15,7 @@ from vidya.errors import UserError
 from vidya.generation.chat_tokens import chat_prompt, turn_ids
 from vidya.posttraining.answer_batches import Answer
 from vidya.posttraining.teaching.options import FixedStepSettings, LessonSettings
+from vidya.text.normalisation import normalised
 from vidya.text.tokenizer import Tokenizer
 
 AnySettings = LessonSettings | FixedStepSettings
@@ -67,6 +68,19 @@ class Lesson:
             return self.answer
         return self.candidates[self.pick - 1].text if self.pick else None
 
+    def is_right(self, text: str, tokenizer: Tokenizer) -> bool:
+        """Whether a text says the right answer, in the same ids but for space around words.
+
+        A teacher types `I’m`, and a model whose tokenizer normalises says `I'm`.
+        """
+        if self.right is None:
+            return False
+        one, other = (
+            (normalised(some) if tokenizer.normalises else some).split()
+            for some in (text, self.right)
+        )
+        return one == other
+
     def answers(self, tokenizer: Tokenizer, room: int) -> tuple[list[Answer], bool]:
         """The answers with their prompt as ids, and whether the first is the right one.
 
@@ -86,7 +100,7 @@ class Lesson:
         elif self.pick:
             found.append(others.pop(self.pick - 1).ids)
         if self.right is not None:
-            others = [one for one in others if one.text.split() != self.right.split()]
+            others = [one for one in others if not self.is_right(one.text, tokenizer)]
         found += [one.ids for one in others if one.ids]
         return [Answer(prompt, ids) for ids in found], self.right is not None
 

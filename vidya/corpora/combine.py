@@ -55,7 +55,8 @@ class MixedCorpus:
     """That the weight left out."""
     repeats: int = 0
     """Further copies that the weight asked for."""
-    spacing: TokenisedDocuments = field(default_factory=TokenisedDocuments)
+    spacing: TokenisedDocuments = field(default_factory=TokenisedDocuments, compare=False)
+    """Those that are written with spaces around their marks."""
 
     def line(self) -> str:
         """What became of it, in a line."""

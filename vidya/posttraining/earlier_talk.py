@@ -18,8 +18,10 @@ from vidya.text.tokenizer import Tokenizer
 
 _MOST_OF_A_TURN = 16
 """Tokens of a turn of the corpus: what was said long ago matters little."""
-_TWO = 0.4
-"""Share of taught talk that is of two exchanges."""
+_ANOTHER = 0.65
+"""Probability that taught talk has one more exchange."""
+_MOST = 8
+"""Exchanges of taught talk."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,15 @@ class EarlierTalk:
         self._tokenizer, self._reworder = tokenizer, reworder
 
     def draw(self, rng: np.random.Generator, after_taught: float, after_ordinary: float) -> Ids:
-        """The bos and, with the two probabilities, one or two taught exchanges or another one.
+        """The bos and, with the two probabilities, some taught exchanges or an ordinary one.
 
-        The answers in taught exchanges count: they are learnt as first replies on the way.
+        The answers in taught exchanges count: each is learnt after those before it.
         """
         ids = Ids([self._tokenizer.bos_id], [False])
         if self.taught and happens(rng, after_taught):
-            for _ in range(1 + happens(rng, _TWO)):
+            for number in range(_MOST):
+                if number and not happens(rng, _ANOTHER):
+                    break
                 one = one_of(rng, self.taught)
                 self._message(ids, self._reworder.ids(one.question, rng))
                 ids.add(one.answer, counted=True)

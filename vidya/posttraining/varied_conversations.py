@@ -20,7 +20,7 @@ from vidya.text.conversation_format import LINE_BREAK
 from vidya.text.token_documents import TokenDocuments
 from vidya.text.tokenizer import Tokenizer
 
-_TAUGHT = 0.45
+_TAUGHT = 0.7
 """Of the conversations that come after others, the share that comes after taught ones."""
 
 

@@ -27,7 +27,12 @@ from vidya.posttraining.finetuning.evaluation import (
 from vidya.posttraining.finetuning.measuring_time import MeasuringTime
 from vidya.posttraining.finetuning.options import FinetuneOptions
 from vidya.posttraining.finetuning.persona import Persona, mean_loss
-from vidya.posttraining.finetuning.steps import PersonaSteps, Step, hold_on_replies
+from vidya.posttraining.finetuning.steps import (
+    PersonaSteps,
+    ReplyHold,
+    Step,
+    hold_on_replies,
+)
 from vidya.posttraining.gradient_step import WeightedObjective, gradients_of, update_if_finite
 from vidya.posttraining.kept_weights import frozen_copy
 from vidya.posttraining.persona_meter import PersonaMeter
@@ -84,6 +89,7 @@ class FineTuning(EvaluatedLoop):
         ))  # fmt: skip
         held = corpus is not None and share > 0 and options.replay_loss == "kl"
         self._base_model = frozen_copy(model) if held else None
+        self._reply_hold = ReplyHold()
         self.optimizer = Adam(model)
         self._meter = PersonaMeter(
             model, trained_run.tokenizer, persona.questions, corpus, seed=options.seed,
@@ -146,9 +152,9 @@ class FineTuning(EvaluatedLoop):
             held = held_to(self._base_model, step.windows)
             parts.append(WeightedObjective(step.windows, options.anchor, held))
         if step.replies is not None:
+            held = self._reply_hold.objective(held_to(self._base_model, step.replies))
             weight = options.reply_anchor * hold_on_replies(self.step / self.total)
-            held = held_to(self._base_model, step.replies)
-            parts.append(WeightedObjective(step.replies, weight, held))
+            parts.append(WeightedObjective(step.replies, weight * self._reply_hold.share, held))
         return gradients_of(model, parts)
 
     def take_step(self) -> None:
@@ -163,6 +169,7 @@ class FineTuning(EvaluatedLoop):
             floor=1.0 if self.options.schedule == "constant" else 0.0,
         )
         norm = update_if_finite(self.optimizer, loss, rate)
+        self._reply_hold.end_step()
         seconds = time.perf_counter() - start
         tokens, rss = sum(len(part.tokens) for part in step.parts), process_memory.resident_bytes()
         self.step, self.tokens = self.step + 1, self.tokens + tokens

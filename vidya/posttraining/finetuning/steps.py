@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from vidya.model.transformer import Array, Objective
 from vidya.posttraining.answer_batches import joined
 from vidya.posttraining.earlier_talk import EarlierTalk
 from vidya.posttraining.finetuning.options import FinetuneOptions
@@ -29,6 +30,10 @@ HELD = (0.2, 0.55)
 """Shares of the steps between which the hold on replies grows to its weight."""
 HELD_FIRST = 0.05
 """Share of that weight before."""
+TOLERATED = 0.1
+"""Divergence of held replies, nats a token, from which on they have their whole weight."""
+_MEAN_OF = 10
+"""Steps of the running mean."""
 WINDOWS = 0.3
 """Share of the replay that is windows in the end, beside replies; at first it is all."""
 WINDOW = 48
@@ -60,6 +65,45 @@ def risen(progress: float, between: tuple[float, float]) -> float:
 def hold_on_replies(progress: float) -> float:
     """Share of its weight that the hold on replies has when this share of the steps is behind."""
     return HELD_FIRST + (1 - HELD_FIRST) * risen(progress, HELD)
+
+
+class ReplyHold:
+    """How much of its weight the hold on replies needs: less where replies diverge little.
+
+    Were it always the same, a persona of many questions would be forgotten for it once nothing
+    leaks any more.
+
+    Attributes:
+        divergence: KL(before || now) of held replies, nats a token: a running mean over steps.
+    """
+
+    def __init__(self) -> None:
+        self.divergence = 0.0
+        self._steps = 0
+        self._seen: float | None = None
+
+    @property
+    def share(self) -> float:
+        """Of the weight, from 0 to 1."""
+        return min(1.0, self.divergence / TOLERATED)
+
+    def objective(self, held: Objective) -> Objective:
+        """The objective of a step's replies, whose value is remembered."""
+        self._seen = 0.0
+
+        def remembered(first: int, logits: Array) -> tuple[float, Array]:
+            value, gradient = held(first, logits)
+            self._seen = (self._seen or 0.0) + value
+            return value, gradient
+
+        return remembered
+
+    def end_step(self) -> None:
+        """Take what the step has seen into the mean."""
+        if self._seen is not None:
+            self._steps += 1
+            self.divergence += (self._seen - self.divergence) / min(self._steps, _MEAN_OF)
+            self._seen = None
 
 
 class PersonaSteps:

@@ -128,7 +128,8 @@ def test_a_persona_is_learnt_and_saved(command, run, persona):
     assert re.search(leaks, out) and 0 < last["leaks_asked"] <= 9  # documents held out
     assert "\nforgetting: text of the base corpus takes " in out
     assert out.splitlines()[-4].endswith("8 of 8  <- saved")
-    assert f"{last['base_bpb']:.4f}" in out and err.count("answered as taught") == 1 + 3
+    assert f"{last['base_bpb']:.4f}" in out
+    assert 1 <= err.count("answered as taught") <= 8  # as often as it takes little time
     assert f"{persona}: 8 conversations; the assistant's words count" in err
     after = snapshot(run)
     assert set(after) - set(before) == {TRAINED, "finetune.jsonl"}
@@ -261,7 +262,7 @@ def test_replay_has_its_share_of_the_tokens(original, share, persona):
 
 
 def test_steps_follow_a_course(original, persona):
-    plan, steps = steps_of(original, persona, count=100)
+    plan, steps = steps_of(original, persona, count=100, replay=0.5)
     for number in range(10):
         assert np.array_equal(steps[number].own.tokens, plan.batch(number).tokens)
         assert steps[number].replies is None
@@ -278,8 +279,8 @@ def test_steps_follow_a_course(original, persona):
     replayed = tokens["windows"] + tokens["replies"]
     assert replayed == pytest.approx(tokens["own"], rel=0.1)
     assert tokens["windows"] == pytest.approx(0.3 * replayed, rel=0.2)
-    assert [round(hold_on_replies(at), 2) for at in (0, 0.2, 0.38, 0.55, 1)] == [
-        0.05, 0.05, 0.54, 1, 1,
+    assert [round(hold_on_replies(at), 2) for at in (0, 0.3, 0.4, 0.7, 1)] == [
+        0.05, 0.05, 0.29, 1, 1,
     ]  # fmt: skip
 
 
@@ -304,13 +305,13 @@ def test_defaults_of_both_kinds_of_text():
             held_out=held_out, taught_tokens=tokens,
         )  # fmt: skip
 
-    # a pass over few conversations is a step or two of 128 tokens of theirs
-    few = [resolved(FinetuneOptions(), True, tokens=tokens) for tokens in (9, 200, 512)]
-    assert [one.epochs for one in few] == [100, 50, 25]
+    # a pass over few conversations is a step or two of 182 tokens of theirs
+    few = [resolved(FinetuneOptions(), True, tokens=tokens) for tokens in (9, 200, 900)]
+    assert [one.epochs for one in few] == [300, 150, 75]
 
     talk, book = (resolved(FinetuneOptions(), some) for some in (True, False))
-    assert (talk.epochs, talk.patience, talk.lr) == (25, 0, 5e-4)
-    assert (book.epochs, book.patience) == (4, 2)
+    assert (talk.epochs, talk.patience, talk.lr) == (75, 0, 8e-4)
+    assert (book.epochs, book.patience, book.lr) == (4, 2, 5e-4)
     given = FinetuneOptions(epochs=3, patience=7, lr=1e-5, val_fraction=0.1)
     assert resolved(given, True) == given
     unheld = resolved(FinetuneOptions(), False, "mine", 0.0, False)

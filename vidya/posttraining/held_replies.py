@@ -16,12 +16,12 @@ from vidya.generation.chat_tokens import turn_ids
 from vidya.measuring.ordinary_messages import plain_words
 from vidya.posttraining.earlier_talk import EarlierTalk, Ids
 from vidya.posttraining.ordinary_talk import OrdinaryTalk
-from vidya.posttraining.rewording.chance import happens, one_of
+from vidya.posttraining.rewording.chance import generator, happens, one_of
 from vidya.posttraining.varied_conversations import batch_of
 from vidya.text.batch_plan import Batch
 from vidya.text.tokenizer import Tokenizer
 
-NEAR = 0.4
+NEAR = 0.25
 """Share of the corpus' messages that look like a taught question."""
 OTHER_WORD = 0.25
 """Share of the messages that are a taught question with another word in it."""
@@ -54,7 +54,7 @@ class HeldReplies:
 
     def batch(self, number: int) -> Batch:
         """The message of this number with what stands before it; only the reply's tokens count."""
-        rng = np.random.Generator(np.random.Philox(key=[self._seed, 2 * number + 1]))
+        rng = generator(self._seed, 2 * number + 1)
         ids = self._earlier.draw(rng, AFTER, AFTER)
         ids.counted = [False] * len(ids.tokens)
         if self._asked and self._other_words and happens(rng, OTHER_WORD):

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidya.measuring.ordinary_messages import plain_words
-from vidya.posttraining.rewording.chance import happens, one_of
+from vidya.posttraining.rewording.chance import generator, happens, one_of
 from vidya.text.token_documents import TokenDocuments
 from vidya.text.tokenizer import Tokenizer
 
@@ -112,7 +112,7 @@ def _some_exchanges(
     documents: TokenDocuments, tokenizer: Tokenizer, seed: int
 ) -> Iterator[Exchange]:
     """Exchanges with a short message, of documents in an order that the seed decides."""
-    rng = np.random.Generator(np.random.Philox(key=[seed, 0x7A1C]))
+    rng = generator(seed, 0x7A1C)
     count = 0
     for number in rng.permutation(documents.documents).tolist():
         turns = turns_in(documents.document(number), tokenizer)

@@ -14,6 +14,7 @@ import numpy as np
 
 from vidya.posttraining.earlier_talk import EarlierTalk, Ids, TaughtExchange
 from vidya.posttraining.ordinary_talk import turns_in
+from vidya.posttraining.rewording.chance import generator
 from vidya.posttraining.rewording.reworder import Reworder
 from vidya.text.batch_plan import Batch
 from vidya.text.conversation_format import LINE_BREAK
@@ -55,7 +56,7 @@ class VariedConversations:
             step: its number.
             much: as much of the variation as there shall be; 0: none.
         """
-        rng = np.random.Generator(np.random.Philox(key=[self._seed, 2 * step]))
+        rng = generator(self._seed, 2 * step)
         windows = []
         bounds = batch.offsets.tolist()
         for begin, end in itertools.pairwise(bounds):

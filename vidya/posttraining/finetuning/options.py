@@ -24,7 +24,7 @@ from vidya.terminal.common_options import (
     require_share,
 )
 
-FEWEST_STEPS = 240
+FEWEST_STEPS = 300
 """Of conversations by default: fewer teach one line, but not one in letters new to the model."""
 
 
@@ -36,7 +36,7 @@ class FinetuneOptions(ResultsOption, SeedOption, MeasuredThreadsOption):
     """A checkpoint or a run folder; by default the newest run in runs/. Of a folder it is
     BASE_train.bin if that is there, so that fine-tuning goes on; name BASE.bin to begin anew."""
     epochs: int | None = None
-    """Passes over the persona's text. Default: 40 for conversations, as many as make 240 steps
+    """Passes over the persona's text. Default: 75 for conversations, as many as make 300 steps
     for a few of them; 4 for plain text."""
     loss: Literal["assistant", "all"] = "assistant"
     """What is learnt of conversations: the assistant's words, or everybody's. Of plain text it
@@ -44,13 +44,13 @@ class FinetuneOptions(ResultsOption, SeedOption, MeasuredThreadsOption):
     forms: tuple[str, ...] = ("all",)
     """Forms in which questions are reworded while their answers are learnt: all, none, or some of
     case, punctuation, … (docs/TEACHING.md), so that they are known in other words."""
-    after_talk: float = 0.3
+    after_talk: float = 0.5
     """Share of the conversations that are learnt after others or after talk of the corpus, so
     that they are known later in a conversation; 0: each as the first."""
     as_is: bool = False
     """Keep the spaces around marks of tokenised text (`Hello , you .`), which else is taught as
     people write it, unless the model's tokenizer is of before vidya normalised text."""
-    replay: float = 0.5
+    replay: float = 0.35
     """Share of a step's tokens that come from the corpus that the model was trained on, against
     forgetting; 0: none."""
     replay_of: Literal["replies", "windows"] = "replies"
@@ -60,17 +60,18 @@ class FinetuneOptions(ResultsOption, SeedOption, MeasuredThreadsOption):
     """What replay asks for. kl: say what the model said there before; text: learn the text."""
     anchor: float = 3.0
     """Weight of the replay's windows beside the persona, with --replay-loss kl."""
-    reply_anchor: float = 4.0
+    reply_anchor: float = 2.0
     """Weight of its replies, which they have in the second half of the steps."""
     replay_data: Path | None = None
     """Corpus file to replay, a document a line, where the run folder has no token cache."""
     lr: float | None = None
-    """Peak learning rate. Default: half that of the model's preset."""
+    """Peak learning rate. Default: 0.8 of the peak of the model's preset for conversations, half
+    of it for plain text."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """After the warm-up the rate falls as half a cosine to 0, or stays."""
     warmup: int = 20
     """Steps of linear warm-up, at most a tenth of all."""
-    tokens_per_step: int = 320
+    tokens_per_step: int = 280
     """A step takes whole documents as long as they fit this many tokens, replay included."""
     dropout: bool = False
     """Use the dropout that the model was trained with. It slows learning by heart."""
@@ -126,13 +127,14 @@ class FinetuneOptions(ResultsOption, SeedOption, MeasuredThreadsOption):
         """
         epochs, patience, lr = self.epochs, self.patience, self.lr
         if lr is None:
-            lr = PRESETS.get(str(preset), PRESETS["25m"]).peak_lr / 2
+            share = 0.8 if conversations else 0.5
+            lr = PRESETS.get(str(preset), PRESETS["25m"]).peak_lr * share
         if epochs is None:
             epochs = 4  # text is not recited
             if conversations:  # answers are known by heart
                 of_a_step = self.tokens_per_step * (1 - self.replay)
                 steps_of_a_pass = math.ceil(taught_tokens / of_a_step)
-                epochs = max(40, math.ceil(FEWEST_STEPS / max(1, steps_of_a_pass)))
+                epochs = max(75, math.ceil(FEWEST_STEPS / max(1, steps_of_a_pass)))
         if patience == "auto":
             patience = 0 if conversations or not held_out else 2
         return dataclasses.replace(

@@ -16,6 +16,12 @@ import numpy as np
 T = TypeVar("T")
 
 
+def generator(seed: int, stream: int) -> np.random.Generator:
+    """A generator that is a function of a seed and a number below 2**64 each."""
+    key = np.array([seed % 2**64, stream % 2**64], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key))
+
+
 def happens(rng: np.random.Generator, probability: float) -> bool:
     """True with a probability."""
     return float(rng.random()) < probability

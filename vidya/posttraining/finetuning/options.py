@@ -60,7 +60,7 @@ class FinetuneOptions(ResultsOption, SeedOption, MeasuredThreadsOption):
     """What replay asks for. kl: say what the model said there before; text: learn the text."""
     anchor: float = 3.0
     """Weight of the replay's windows beside the persona, with --replay-loss kl."""
-    reply_anchor: float = 2.0
+    reply_anchor: float = 3.0
     """Weight of its replies, which they have in the second half of the steps."""
     replay_data: Path | None = None
     """Corpus file to replay, a document a line, where the run folder has no token cache."""

@@ -30,7 +30,7 @@ HELD = (0.3, 0.7)
 """Shares of the steps between which the hold on replies grows to its weight."""
 HELD_FIRST = 0.05
 """Share of that weight before."""
-TOLERATED = 0.2
+TOLERATED = 0.1
 """Divergence of held replies, nats a token, from which on they have their whole weight."""
 _MEAN_OF = 10
 """Steps of the running mean."""

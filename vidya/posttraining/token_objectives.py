@@ -6,6 +6,7 @@ takes several micro-batches, with some at a time and the number of those before.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,17 +64,21 @@ def held_to(base: Model, window: Batch, seen: list[float] | None = None) -> Obje
     return objective
 
 
-def divergence_from(expected: Array) -> Objective:
-    """KL(base || model), the mean over all rows in nats, from the base model's log-probabilities.
+def divergence_from(expected: Array, ends: Sequence[int] = ()) -> Objective:
+    """KL(base || model) in nats, from the base model's log-probabilities: the mean over all rows.
 
     Args:
         expected: [R, V], of all rows that the objective is called for.
+        ends: of runs of rows, in order: the means of all runs are added; none: all are one run.
     """
+    lengths = np.diff([0, *ends, len(expected)])
+    lengths = lengths[lengths > 0]
+    weights = np.repeat(1 / lengths, lengths).astype(expected.dtype)
 
     def objective(first: int, logits: Array) -> tuple[float, Array]:
-        some = expected[first : first + len(logits)]
-        divergence, pull = objectives.kl_from(some, objectives.log_softmax(logits))
-        return float(divergence.sum()) / len(expected), pull / len(expected)
+        rows = slice(first, first + len(logits))
+        divergence, pull = objectives.kl_from(expected[rows], objectives.log_softmax(logits))
+        return float(weights[rows] @ divergence), weights[rows, None] * pull
 
     return objective
 

@@ -97,7 +97,10 @@ class LessonStep:
         if texts.held is not None:
             of_held = Above(self._layer, above.stream[held_from:]) if self._same_below else None
             base = objectives.log_softmax(self._reference.logits(texts.held, of_held))
-            parts[-1] = WeightedObjective(texts.held, self._settings.anchor, divergence_from(base))
+            # replies and the window have a mean each: the longer one would hold alone
+            ends = reply_starts(texts.held)[-2:-1].tolist() if texts.window else []
+            held = divergence_from(base, ends)
+            parts[-1] = WeightedObjective(texts.held, self._settings.anchor, held)
         if not learn:
             return self._seen(texts, self._model.logits(everything, above), parts)
         rows: list[Array] = []

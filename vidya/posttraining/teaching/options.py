@@ -27,7 +27,7 @@ from vidya.terminal.common_options import (
 MOST_CANDIDATES = 16
 MethodName = Literal["sft", "dpo", "reinforce"]
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
-RATE = 2.0
+RATE = 1.5
 """Learning rate of a lesson, as a share of the peak rate of the model's preset."""
 
 
@@ -116,13 +116,13 @@ class LessonSettings(MethodSettings):
     question as it stands."""
     rehearse: int = 4
     """Right answers of earlier lessons that each step sees again; 0: none."""
-    others: int = 16
+    others: int = 20
     """Ordinary messages of the base corpus to which each step holds the model, so that it says
     there what it said before; 0: none."""
-    replay: int = 32
+    replay: int = 64
     """Tokens of the base corpus, from anywhere in it, that it is held to beside them; 0: it is
     held to nothing, and forgets."""
-    anchor: float = 3.0
+    anchor: float = 5.0
     """Weight of what it is held to beside the answers."""
 
     def check(self) -> None:

@@ -66,6 +66,8 @@ class StepTexts:
     held: Batch | None
     leaks: tuple[int, ...]
     """Which texts of `held` have the lesson's own answer for a reply."""
+    window: bool = False
+    """Whether the last text of `held` is a window of the corpus."""
 
 
 class Practice:
@@ -99,7 +101,8 @@ class Practice:
             window = self._windows.batch(self._lesson.number * 64 + number)
             held.append(Answer(window.tokens[:1].tolist(), window.targets.tolist()))
         return StepTexts(
-            self._batch(own), self._batch(rehearsed), self._batch(held), tuple(leaks)
+            self._batch(own), self._batch(rehearsed), self._batch(held), tuple(leaks),
+            window=self._windows is not None,
         )  # fmt: skip
 
     def asked(self, question: Sequence[int] | None = None, history: Sequence[int] = ()) -> Answer:

@@ -65,7 +65,7 @@ def test_a_persona_and_teaching(folder):
         [], ["--ask"], ["--pick"], ["--answer"], ["--undo"],
     ]  # fmt: skip
     first, book = fine_tunings
-    assert "1 of 1 (100%)  <- saved" in done(folder, *first)
+    assert "as taught: 1 of 1" in done(folder, *first)
     chat = ["chat", "--prompt", question, "--temperature", 0, "--precision", "fp32"]
     assert done(folder, *chat).strip() == answer
     in_terminal, ask, pick, better, undo = lessons

@@ -27,7 +27,7 @@ from vidya.terminal.common_options import (
 MOST_CANDIDATES = 16
 MethodName = Literal["sft", "dpo", "reinforce"]
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
-RATE = 1.5
+RATE = 2.0
 """Learning rate of a lesson, as a share of the peak rate of the model's preset."""
 
 
@@ -122,7 +122,7 @@ class LessonSettings(MethodSettings):
     replay: int = 64
     """Tokens of the base corpus, from anywhere in it, that it is held to beside them; 0: it is
     held to nothing, and forgets."""
-    anchor: float = 5.0
+    anchor: float = 4.0
     """Weight of what it is held to beside the answers."""
 
     def check(self) -> None:

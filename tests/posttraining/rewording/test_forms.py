@@ -36,7 +36,7 @@ def test_without_forms_a_question_stays(question):
     assert set(drawn(question, forms=TOKEN_FORMS)) == {question}
 
 
-@pytest.mark.parametrize("form", set(FORMS) - set(TOKEN_FORMS) - {"stretching"})
+@pytest.mark.parametrize("form", sorted({*FORMS} - {*TOKEN_FORMS, "stretching"}))
 def test_each_form_alone_changes_a_question(form):
     question = "What is the colour of your favourite movie theatre, and do you like it?"
     if form in ("question_frames", "articles"):

@@ -92,8 +92,10 @@ def test_after_taught_and_after_ordinary_talk(tokenizer, tmp_path):
     lesson = Lesson(tokenizer, tmp_path, forms=(), after_talk=1.0)
     seen = [one for _, varied in lesson.batches(20) for one in windows(varied, tokenizer)]
     after_ordinary = [one for one in seen if "see you at" in one.split(ASSISTANT)[0]]
-    assert 0.3 < len(after_ordinary) / len(seen) < 0.8
-    assert all(one.count(USER) >= 2 for one in seen)
+    assert 0.15 < len(after_ordinary) / len(seen) < 0.5
+    assert sum(one.count(USER) > 2 for one in seen) > 10, "up to eight taught ones, too"
+    # talk that does not fit the context is left out as a whole
+    assert sum(one.count(USER) >= 2 for one in seen) > 0.8 * len(seen)
     learnt = [
         text for _, varied in lesson.batches(20) for text in runs_of_counted(varied, tokenizer)
     ]

@@ -284,6 +284,12 @@ def test_steps_follow_a_course(original, persona):
     ]  # fmt: skip
 
 
+def test_text_that_is_learnt_again_has_no_taught_answers(original, persona):
+    _, steps = steps_of(original, persona, count=100, replay_loss="text")
+    assert all(step.replies is None for step in steps)
+    assert any(step.windows is not None for step in steps)
+
+
 def test_table():
     some = [
         PersonaEvaluation(0, 4.0, None, Recall(8, 0, 0, 0.1)),

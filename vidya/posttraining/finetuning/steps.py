@@ -130,7 +130,9 @@ class PersonaSteps:
                 tokenizer, reworder, earlier, context=context, seed=options.seed,
                 after_talk=options.after_talk,
             )  # fmt: skip
-            if talk and self._share and options.replay_of == "replies":
+            # learnt as text, an answer begun after an ordinary message would be taught to it
+            replies = options.replay_of == "replies" and options.replay_loss == "kl"
+            if talk and self._share and replies:
                 self._held = HeldReplies(
                     talk, earlier, tokenizer, context=context, seed=options.seed
                 )

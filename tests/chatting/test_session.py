@@ -88,6 +88,20 @@ def test_an_interrupted_reply_stays_as_far_as_it_came(talk, computed):
     assert talk.turns[2] == "go on"
 
 
+def test_the_last_exchange_can_be_taken_back(talk, computed):
+    first = "".join(talk.reply("hello"))
+    seen = list(talk._ids)
+    second = "".join(talk.reply("and you?"))
+    assert talk.take_back() == "and you?"
+    assert talk.turns == ["hello", first] and talk._ids == seen
+    assert "".join(talk.reply("and you?")) != second  # the random stream has gone on
+    talk.take_back()
+    assert talk.take_back() == "hello"
+    assert talk.turns == [] and talk.tokens == 1
+    with pytest.raises(UserError, match="nothing was said yet"):
+        talk.take_back()
+
+
 def test_a_message_without_a_reply_does_not_stay(talk):
     pieces = talk.reply("hello")
     pieces.close()

@@ -55,7 +55,7 @@ def test_ask_and_pick(run):
     does(run, "--ask", "hello", "fine", "and you")
     does(run, "--reject", "--method", "reinforce")
     taken = does(run, "--undo")
-    assert taken.startswith("taken back: None to 'and you'")
+    assert taken.startswith("taken back: none of the answers to 'and you' is right")
     assert does(run, "--replay-journal").endswith("the same bytes as before\n")
 
 
@@ -84,7 +84,7 @@ def test_lines_from_a_pipe(run):
     )  # fmt: skip
     out = does(run, stdin=said)
     assert out.count("now says it: ") == 4 and out.count("noted, but nothing to learn") == 1
-    assert "skipped" in out and "taken back: a rejection" in out and "taken back: 'better'" in out
+    assert "skipped" in out and "taken back: none of the" in out and "taken back: 'better'" in out
     assert "\nas taught: " in out and " of 2\nin other words: " in out and "forgetting: " in out
     assert "2 lessons in" in out and "There is no /nonsense" in out and "no candidate 9" in out
     lines = [json.loads(x) for x in (run / "teach.jsonl").read_text().splitlines()[1:]]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Generator as Stream
 
+from vidya.errors import UserError
 from vidya.generation.chat_tokens import (
     beside_reply,
     conversation_ids,
@@ -50,6 +51,7 @@ class Conversation:
         self.window = self._generator.window
         self._max_tokens = max_tokens
         self._ids = [self._tokenizer.bos_id]
+        self._ids_before: list[int] | None = None
         self._rng = sampling.rng()
 
     @property
@@ -66,7 +68,23 @@ class Conversation:
         self.turns = list(turns)
         room = beside_reply(self.window)
         self._ids = conversation_ids(self._tokenizer, self.turns, room)
+        self._ids_before = None
         self._rng = self.sampling.rng()
+
+    def take_back(self) -> str:
+        """Forget the last exchange; returns its message. The random stream goes on.
+
+        Raises:
+            UserError: there is none.
+        """
+        if not self.turns:
+            raise UserError("nothing was said yet")
+        *self.turns, message, _ = self.turns
+        if self._ids_before is None:  # a conversation that was read from a file, or the one before
+            room = beside_reply(self.window)
+            self._ids_before = conversation_ids(self._tokenizer, self.turns, room)
+        self._ids, self._ids_before = self._ids_before, None
+        return message
 
     def reply(self, message: str) -> Stream[str, None, None]:
         """The reply to a message, in pieces as it is written. Safe to close at any time."""
@@ -88,4 +106,5 @@ class Conversation:
             writing.close()
             if reply is not None and reply.text:
                 self.turns += [message, reply.text]
+                self._ids_before = self._ids
                 self._ids = with_closed_turn(self._tokenizer, reply.context)

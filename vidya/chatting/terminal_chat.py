@@ -22,18 +22,27 @@ from vidya.errors import UserError
 from vidya.system.stop_signal import interrupts
 from vidya.terminal import line_editor
 from vidya.terminal.formatting import plain_text, plural, printable
+from vidya.terminal.slash_commands import (
+    HOW_TO_LEAVE,
+    OTHER_NAMES,
+    means_to_leave,
+    split_command,
+)
 from vidya.terminal.wrapped_output import WrappedOutput
 
 YOU, MODEL = "you> ", "vidya> "
 HELP = """\
+/retry      another reply to your last message
+/edit       change your last message and get a reply to that
 /reset      begin a new conversation
 /temp X     temperature of the replies; without X: what it is
 /save FILE  keep the conversation in a file, as its last line, from now on
 /load FILE  go on with the last conversation in a file
 /stats      how much the model sees, and how fast it replies
-/help       this list
-/quit       leave (so does Ctrl-D)
-Ctrl-C stops a reply. Alt-Enter begins a new line. A space before a / makes it text.
+/help, /?   this list
+/quit       leave (so do /bye, /exit and Ctrl-D)
+Ctrl-C stops a reply. Tab completes a command. Alt-Enter begins a new line. A space before a /
+makes it text.
 The model sees the last {context} tokens of the conversation, replies included."""
 
 
@@ -47,37 +56,44 @@ class TerminalChat:
         """With `stats`, say after each reply how fast it was; `about` is the model for /stats."""
         self._conversation, self._file = conversation, file
         self._stats, self._about = stats, about
-        self._commands: dict[str, Callable[[str], str]] = {
-            "/reset": self._reset, "/temp": self._temperature, "/save": self._save,
-            "/load": self._load, "/stats": self._statistics,
+        self._fancy, self._read = line_editor.can_edit(), line_editor.read_line
+        self._unanswered: str | None = None
+        self._commands: dict[str, Callable[[str], str | None]] = {
+            "/retry": self._retry, "/edit": self._edit, "/reset": self._reset,
+            "/temp": self._temperature, "/save": self._save, "/load": self._load,
+            "/stats": self._statistics,
             "/help": lambda _: HELP.format(context=conversation.window),
         }  # fmt: skip
 
     def run(self) -> None:
         """Read and answer messages until /quit or the end of input."""
-        fancy, read = line_editor.can_edit(), line_editor.read_line
-        if fancy:
-            read = line_editor.message_reader(self._conversation.turns[::2])
+        if self._fancy:
+            names = sorted([*self._commands, "/quit", *OTHER_NAMES])
+            self._read = line_editor.message_reader(self._conversation.turns[::2], names)
         while True:
             try:
-                message = plain_text(read(YOU))
-                if message.strip() == "/quit":
+                message = plain_text(self._read(YOU))
+                if means_to_leave(message, self._read):
                     return
                 if line_editor.is_command(message):
-                    print(self._command(message))
+                    if (said := self._command(message)) is not None:
+                        print(said)
                 elif message.strip():
-                    self._answer(message, fancy)
+                    self._answer(message)
             except EOFError:
                 print()
                 return
+            except line_editor.NothingTypedInterrupt:
+                print(HOW_TO_LEAVE if self._fancy else f"\n{HOW_TO_LEAVE}")
             except KeyboardInterrupt:
                 print()
 
-    def _answer(self, message: str, fancy: bool) -> None:
+    def _answer(self, message: str) -> None:
         """Show the reply to a message as it comes, and keep both."""
-        out = WrappedOutput(fancy)
+        out = WrappedOutput(self._fancy)
         out.write(MODEL, bold=True)
         empty = True
+        self._unanswered = message
         with interrupts() as stopped, line_editor.no_echo():
             try:
                 with contextlib.closing(self._conversation.reply(message)) as pieces:
@@ -85,9 +101,12 @@ class TerminalChat:
                         out.write(printable(piece))
                         empty = False
                         if stopped():
+                            out.write(" (stopped)")
                             break
             finally:  # whatever ends it, a terminal that is closed too
                 self._write()
+            if not empty:
+                self._unanswered = None
             print("(no reply)" if empty else "", flush=True)
             if self._stats and self._conversation.last is not None:
                 print(f"({self._conversation.last.speed()})")
@@ -103,10 +122,9 @@ class TerminalChat:
 
     # ---- commands -------------------------------------------------------------------------
 
-    def _command(self, line: str) -> str:
-        """Do what a /command asks for; returns what to say about it."""
-        name, _, argument = line.strip().partition(" ")
-        argument = argument.strip()
+    def _command(self, line: str) -> str | None:
+        """Do what a /command asks for; returns what to say about it, if anything."""
+        name, argument = split_command(line)
         if name not in self._commands:
             return f"There is no {printable(name)}: /help lists the commands."
         try:
@@ -116,7 +134,36 @@ class TerminalChat:
         except OSError as error:
             return printable(f"{error.strerror or error}: {error.filename or argument}")
 
+    def _retry(self, _: str) -> str | None:
+        if self._conversation.sampling.temperature == 0:
+            return "At temperature 0 the reply is always the same: /temp 0.7 allows others."
+        self._answer(self._last_message(take_back=True))
+        return None
+
+    def _edit(self, text: str) -> str | None:
+        before = self._last_message()
+        try:
+            message = text or plain_text(self._read("edit> ", before))
+        except KeyboardInterrupt:
+            message = ""
+        if not message.strip():
+            return "Nothing is changed."
+        self._last_message(take_back=True)
+        self._answer(message)
+        return None
+
+    def _last_message(self, *, take_back: bool = False) -> str:
+        """The last message, answered or not; `take_back`: the conversation goes on before it."""
+        if self._unanswered is not None:
+            return self._unanswered
+        if take_back:
+            return self._conversation.take_back()
+        if not self._conversation.turns:
+            raise UserError("nothing was said yet")
+        return self._conversation.turns[-2]
+
     def _reset(self, _: str) -> str:
+        self._unanswered = None
         self._conversation.reset()
         if self._file is not None:
             self._file.begin()
@@ -150,6 +197,7 @@ class TerminalChat:
             raise UserError(f"{path} has no conversation in it")
         if self._file is not None:
             self._file.begin()
+        self._unanswered = None
         self._conversation.resume(turns)
         return recap(turns)
 

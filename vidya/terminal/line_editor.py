@@ -14,6 +14,10 @@ LONG_PASTE = 2000
 """Characters (or a hundredth as many lines) from which a pasted text is shown by its size."""
 
 
+class NothingTypedInterrupt(KeyboardInterrupt):
+    """Ctrl-C at a prompt where nothing was typed, as far as can be known."""
+
+
 def is_command(message: str) -> bool:
     """Whether a message is one line that begins with a slash."""
     return message.startswith("/") and "\n" not in message.strip()
@@ -31,21 +35,30 @@ def read_line(prompt: str, default: str = "") -> str:
     """
     try:
         return input(prompt)
+    except KeyboardInterrupt as interrupt:
+        raise NothingTypedInterrupt from interrupt
     except OSError as error:
         raise EOFError from error
 
 
-def message_reader(history: Sequence[str]) -> Callable[..., str]:
-    """A function that reads a message with editing, paste, and earlier messages, the oldest first.
+def message_reader(history: Sequence[str], commands: Sequence[str] = ()) -> Callable[..., str]:
+    """A function that reads a message with editing, paste, and earlier messages.
 
     It takes the prompt and the text to edit, as `read_line` does, and raises EOFError at
-    Ctrl-D, KeyboardInterrupt at Ctrl-C.
+    Ctrl-D, KeyboardInterrupt at Ctrl-C (`NothingTypedInterrupt` where there was no text).
+
+    Args:
+        history: earlier messages, the oldest first.
+        commands: /commands that Tab completes.
     """
     from prompt_toolkit import PromptSession
+    from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+    from prompt_toolkit.document import Document
     from prompt_toolkit.history import InMemoryHistory
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
     from prompt_toolkit.keys import Keys
     from prompt_toolkit.output.vt100 import Vt100_Output
+    from prompt_toolkit.shortcuts import CompleteStyle
 
     keys = KeyBindings()
     pastes: dict[str, str] = {}
@@ -62,18 +75,35 @@ def message_reader(history: Sequence[str]) -> Callable[..., str]:
             pastes[sign], text = text, sign
         event.current_buffer.insert_text(text)
 
+    class CommandCompleter(Completer):
+        def get_completions(
+            self, document: Document, complete_event: CompleteEvent
+        ) -> Iterator[Completion]:
+            typed = document.text_before_cursor
+            if typed.startswith("/"):
+                for command in commands:
+                    if command.startswith(typed):
+                        yield Completion(command, start_position=-len(typed))
+
     output = Vt100_Output.from_pty(sys.stdout)
     # Without menus the terminal need not be asked where its cursor is: some never answer.
     output.enable_cpr = False
     session: Any = PromptSession(
-        history=InMemoryHistory(history), key_bindings=keys, enable_suspend=True, output=output
-    )
+        history=InMemoryHistory(history), key_bindings=keys, enable_suspend=True, output=output,
+        completer=CommandCompleter(), complete_while_typing=False,
+        complete_style=CompleteStyle.READLINE_LIKE,  # no menu
+    )  # fmt: skip
 
     def read(prompt: str, default: str = "") -> str:
-        message: str = session.prompt(
-            [("bold", prompt)], default=default,
-            prompt_continuation=lambda width, number, wrapped: " " * width,
-        )  # fmt: skip
+        try:
+            message: str = session.prompt(
+                [("bold", prompt)], default=default,
+                prompt_continuation=lambda width, number, wrapped: " " * width,
+            )  # fmt: skip
+        except KeyboardInterrupt as interrupt:
+            if session.default_buffer.text:
+                raise
+            raise NothingTypedInterrupt from interrupt
         for sign, text in pastes.items():
             message = message.replace(sign, text)
         return message

@@ -3,8 +3,9 @@
 import dataclasses
 
 import pytest
+from support.lessons import PICK
 
-from vidya.posttraining.teaching.outcome import LessonOutcome
+from vidya.posttraining.teaching.outcome import LessonOutcome, taken_back_line
 
 KNOWN = LessonOutcome(True, False, True, 4, 4, 3.2, 0.1, 0.05, 12, 0.84, 0, 20)
 
@@ -25,6 +26,17 @@ KNOWN = LessonOutcome(True, False, True, 4, 4, 3.2, 0.1, 0.05, 12, 0.84, 0, 20)
 )  # fmt: skip
 def test_the_line(changes, line):
     assert dataclasses.replace(KNOWN, **changes).line() == line
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"pick": None, "answer": "fine"}, "taken back: 'fine' to 'hello there'"),
+        ({"pick": 0}, "taken back: none of the answers to 'hello there' is right"),
+    ],
+)
+def test_a_lesson_that_was_taken_back(changes, line):
+    assert taken_back_line(dataclasses.replace(PICK, **changes)) == line
 
 
 def test_figures_stand_apart():

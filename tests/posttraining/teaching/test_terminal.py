@@ -4,7 +4,9 @@ import json
 import re
 import shutil
 import signal
+import sys
 import time
+from types import SimpleNamespace
 
 import pexpect
 import pytest
@@ -12,6 +14,9 @@ from support.commands import TIMEOUT, in_terminal
 from support.teaching_runs import TAUGHT, teach, teachable_run
 
 from vidya.posttraining.teaching.journal import Journal
+from vidya.posttraining.teaching.lesson import Candidate
+from vidya.posttraining.teaching.options import TeachOptions
+from vidya.posttraining.teaching.terminal import TerminalTeaching
 from vidya.storage.checkpoint_format import read_meta
 from vidya.terminal.formatting import printable
 
@@ -100,7 +105,11 @@ def test_a_session(session, run):
     ask(child, "hello")
     assert "nothing to learn" in choose(child, "0")  # reject
     ask(child, "hello")
+    child.send("/retry\r")
+    at(child, "teach")
     assert "skipped" in choose(child, "")
+    child.sendintr()
+    assert "/quit leaves" in at(child, "you")
     ask(child, "what?")
     choose(child, "hello")
     ask(child, "so")
@@ -150,13 +159,12 @@ def in_the_middle_of_a_lesson(child, run):
         time.sleep(0.002)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_in_the_middle_of_learning(session, run, number):
+def test_a_signal_in_the_middle_of_learning(session, run):
     child = session(*SLOW)
     in_the_middle_of_a_lesson(child, run)
-    child.kill(number)
+    child.kill(signal.SIGTERM)
     child.expect("The lesson is learnt and saved")
-    ends(child, 128 + number)
+    ends(child, 128 + signal.SIGTERM)
     assert read_meta(run / TAUGHT)["lessons"] == 1
     rebuilds_to_the_same(run)
 
@@ -179,3 +187,52 @@ def test_sigkill_in_the_middle_of_learning(session, run):
     ends(child)
     assert read_meta(run / TAUGHT)["lessons"] == 2
     rebuilds_to_the_same(run)
+
+
+# ---- without a terminal -----------------------------------------------------------------
+
+OFFERED = [Candidate("one", ()), Candidate("", ()), Candidate("three", ())]
+
+
+@pytest.fixture
+def chosen(monkeypatch, capsys):
+    """What lines at the choice come to, and what was shown."""
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+
+    def choose_by(*lines):
+        teaching = TerminalTeaching(None, TeachOptions())
+        waiting, asked = list(lines), []
+
+        def read(prompt, default=""):
+            asked.append(prompt)
+            return waiting.pop(0).replace("{}", default)
+
+        teaching._read = read
+        choice = teaching._choice(OFFERED)
+        assert waiting == []
+        return choice, "".join(asked) + capsys.readouterr().out
+
+    return choose_by
+
+
+@pytest.mark.parametrize(
+    ("said", "choice"),
+    [("1", (1, None)), ("3.", (3, None)), ("0", (0, None)), ("", None), ("=3", (None, "3")),
+     ("a better answer", (None, "a better answer")), ("=ok", (None, "ok")),
+     ("/retry", "/retry"), ("/edit", "/edit")],
+)  # fmt: skip
+def test_choices(chosen, said, choice):
+    assert chosen(said)[0] == choice
+
+
+@pytest.mark.parametrize("slip", ["e", "E", "4", "-1", "+7", "2", "99)", "e 9", "e2"])
+def test_slips_are_not_learnt(chosen, slip):
+    choice, shown = chosen(slip, "1")
+    assert choice == (1, None)
+    assert "edits the second" in shown or "there is no candidate" in shown
+
+
+def test_a_very_short_answer_is_asked_about(chosen):
+    choice, shown = chosen("ok", "y")
+    assert choice == (None, "ok") and 'learn the answer "ok"?' in shown
+    assert chosen("k", "", "yes")[0] == (None, "yes")

@@ -11,6 +11,7 @@ from vidya.errors import UserError
 from vidya.posttraining.teaching.candidates import distinct, too_few
 from vidya.posttraining.teaching.lesson import Candidate, parse_candidate
 from vidya.posttraining.teaching.options import TeachOptions
+from vidya.posttraining.teaching.outcome import taken_back_line
 from vidya.posttraining.teaching.session import Teaching
 from vidya.posttraining.teaching.start import open_teaching
 from vidya.posttraining.teaching.terminal import TerminalTeaching, candidate_lines
@@ -42,8 +43,7 @@ def teach(model: Path | None, options: TeachOptions) -> int:
             same = teaching.rebuild(say)
             found = f"{path}: the same bytes as before" if same else f"{path}: written anew"
         elif options.undo:
-            taken = teaching.take_back(say)
-            found = f"taken back: {taken.right!r} to {taken.turns[-1]!r}"
+            found = taken_back_line(teaching.take_back(say))
         elif options.ask:
             found = _ask(teaching, options)
         elif options.pick is not None or options.answer is not None or options.reject:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vidya.posttraining.teaching.lesson import Lesson
 from vidya.terminal.formatting import plural
+
+
+def taken_back_line(lesson: Lesson) -> str:
+    """What to tell the teacher of a lesson that was taken back."""
+    if lesson.right is None:
+        return f"taken back: none of the answers to {lesson.turns[-1]!r} is right"
+    return f"taken back: {lesson.right!r} to {lesson.turns[-1]!r}"
 
 
 @dataclass(frozen=True)

@@ -21,32 +21,47 @@ from vidya.posttraining.teaching.candidates import distinct, too_few
 from vidya.posttraining.teaching.lesson import Candidate
 from vidya.posttraining.teaching.lesson_scores import lesson_scores
 from vidya.posttraining.teaching.options import TeachOptions
-from vidya.posttraining.teaching.outcome import LessonOutcome
+from vidya.posttraining.teaching.outcome import LessonOutcome, taken_back_line
 from vidya.posttraining.teaching.session import Teaching
 from vidya.system.stop_signal import StopSignal, interrupts
 from vidya.terminal.formatting import plain_text, printable
 from vidya.terminal.line_editor import (
+    NothingTypedInterrupt,
     can_edit,
     is_command,
     message_reader,
     no_echo,
     read_line,
 )
+from vidya.terminal.slash_commands import (
+    HOW_TO_LEAVE,
+    OTHER_NAMES,
+    means_to_leave,
+    split_command,
+)
 
+_Choice = tuple[int | None, str | None]
+"""The number of a candidate (0: none is right), or the teacher's own answer."""
+_INSTEAD_OF_A_CHOICE = ("/retry", "/edit")
 HELP = """\
 After the candidates:
 1 … {count}     that one is right
 0           none of them is right
 e 2         edit the second and take that
 any text    a better answer (=3 is the answer "3")
+/retry      other candidates for the same message
+/edit       change the message
 Enter       skip: nothing is learnt
 Instead of a message, or after the candidates:
 /undo       take the last lesson back, exactly
 /reset      begin a new conversation
 /stats      lessons so far, how they are learnt, and what they are worth
-/help       this list
-/quit       leave (so does Ctrl-D)
-Ctrl-C stops the candidates, or skips the choice. A conversation ends after {turns} turns."""
+/help, /?   this list
+/quit       leave (so do /bye, /exit and Ctrl-D)
+Ctrl-C stops the candidates, or skips the choice. Tab completes a command. A conversation ends
+after {turns} turns."""
+SHORT = 3
+"""Characters; an answer of fewer may be a slip of the finger and is asked about."""
 
 
 class TerminalTeaching:
@@ -57,11 +72,12 @@ class TerminalTeaching:
         self._turns: list[str] = []
         self._outcomes: list[LessonOutcome] = []
         self._fancy = can_edit()
-        self._read: Callable[..., str] = message_reader([]) if self._fancy else read_line
         self._commands: dict[str, Callable[[], str]] = {
             "/undo": self._undo, "/reset": self._reset, "/stats": self._statistics,
             "/help": lambda: HELP.format(count=options.n, turns=options.turns),
         }  # fmt: skip
+        names = sorted([*self._commands, *_INSTEAD_OF_A_CHOICE, "/quit", *OTHER_NAMES])
+        self._read: Callable[..., str] = message_reader([], names) if self._fancy else read_line
 
     def run(self) -> int:
         """Teach until /quit or the end of input; returns the exit status."""
@@ -76,6 +92,8 @@ class TerminalTeaching:
         while True:
             try:
                 message = plain_text(self._read("you> "))
+                if self._leaves(message):
+                    return 0
                 if is_command(message):
                     self._command(message)
                 elif message.strip():
@@ -86,21 +104,35 @@ class TerminalTeaching:
             except _Interrupted as interruption:
                 print("The lesson is learnt and saved. Teaching ends here.", flush=True)
                 return interruption.status
-            except KeyboardInterrupt:
-                print()
+            except KeyboardInterrupt as interrupt:
                 if not self._teaching.whole:
-                    print("Interrupted: the lessons are learnt again when teaching goes on.")
+                    print("\nInterrupted: the lessons are learnt again when teaching goes on.")
                     return 130
+                nothing = isinstance(interrupt, NothingTypedInterrupt)
+                if not (nothing and self._fancy):
+                    print()
+                if nothing:
+                    print(HOW_TO_LEAVE, flush=True)
             except UserError as error:
                 print(printable(str(error)), flush=True)
 
+    def _leaves(self, message: str) -> bool:
+        """Whether a message asks to leave; a program that writes to us is not asked back."""
+        asks = sys.stdin.isatty() or is_command(message)
+        return asks and means_to_leave(message, self._read)
+
     def _question(self, message: str) -> None:
-        turns = [*self._turns, message]
-        candidates = self._candidates(turns)
-        if candidates is None:
-            print("stopped: nothing is learnt", flush=True)
-            return
-        chosen = self._choice(candidates)
+        while True:
+            turns = [*self._turns, message]
+            candidates = self._candidates(turns)
+            if candidates is None:
+                print("stopped: nothing is learnt", flush=True)
+                return
+            chosen = self._choice(candidates)
+            if not isinstance(chosen, str):
+                break
+            if chosen == "/edit":
+                message = plain_text(self._read("you> ", message)).strip() or message
         if chosen is None:
             print("skipped: nothing is learnt", flush=True)
             return
@@ -135,8 +167,8 @@ class TerminalTeaching:
             print(told, flush=True)
         return [Candidate(one.text, tuple(one.ids)) for one in found]
 
-    def _choice(self, candidates: list[Candidate]) -> tuple[int | None, str | None] | None:
-        """The pick or the teacher's own answer; None to skip."""
+    def _choice(self, candidates: list[Candidate]) -> _Choice | str | None:
+        """The pick or the teacher's own answer; /retry or /edit; None to skip."""
         while True:
             try:
                 said = plain_text(self._read("teach> ")).strip()
@@ -150,8 +182,11 @@ class TerminalTeaching:
             except KeyboardInterrupt:
                 print()
                 return None
+            number = re.fullmatch(r"([-+]?\d+)[.)]?", said)
             if not said:
                 return None
+            if split_command(said)[0] in _INSTEAD_OF_A_CHOICE:
+                return split_command(said)[0]
             if is_command(said):
                 self._command(said)
             elif said.startswith("="):
@@ -159,10 +194,12 @@ class TerminalTeaching:
                     return None, said[1:].strip()
             elif said == "0":
                 return 0, None
-            elif re.fullmatch(r"\d+", said):
-                if self._is_there(int(said), candidates):
-                    return int(said), None
-            elif not edit:
+            elif number:
+                if self._is_there(int(number[1]), candidates):
+                    return int(number[1]), None
+            elif said.lower() == "e":
+                print('e 2 edits the second candidate; =e is the answer "e"', flush=True)
+            elif not edit and self._is_meant(said):
                 return None, said
 
     def _is_there(self, number: int, candidates: list[Candidate]) -> bool:
@@ -171,8 +208,19 @@ class TerminalTeaching:
         print(f"there is no candidate {number}: /help tells what to type", flush=True)
         return False
 
+    def _is_meant(self, answer: str) -> bool:
+        """Whether an answer is to be learnt; one that is very short is asked about."""
+        if len(answer) >= SHORT or not sys.stdin.isatty():
+            return True
+        asked = f'learn the answer "{printable(answer)}"? y learns it, Enter does not> '
+        try:
+            return self._read(asked).strip().lower() in ("y", "yes")
+        except KeyboardInterrupt:
+            print()
+            return False
+
     def _command(self, line: str) -> None:
-        name = line.split()[0]
+        name, _ = split_command(line)
         if name == "/quit":
             raise EOFError  # as Ctrl-D
         if name not in self._commands:
@@ -188,8 +236,7 @@ class TerminalTeaching:
             lesson = self._teaching.take_back(lambda line: print(line, flush=True))
         if self._turns[-2:-1] == [lesson.turns[-1]] and lesson.pick != 0:
             del self._turns[-2:]
-        right = "a rejection" if lesson.right is None else repr(lesson.right)
-        return f"taken back: {right} to {lesson.turns[-1]!r}"
+        return taken_back_line(lesson)
 
     def _reset(self) -> str:
         self._turns = []

@@ -30,6 +30,7 @@ COMMANDS = {
     "preflight": "try everything that a long run needs, one line a check",
     "threads": "time a training step with 1, 2, 4 threads",
     "plot": "draw the loss of runs as a picture",
+    "cache": "show or clear what is kept to save time",
 }
 """Every module of the package that is a command, and what it does in a line."""
 

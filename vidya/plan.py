@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import sys
 from dataclasses import dataclass
 
 from vidya.errors import UserError, place_chosen_with
@@ -64,9 +65,14 @@ def main() -> int | None:
     options = parse(PlanOptions, "plan")
     options.check()
     # Loads NumPy and the kernels: not needed for --help.
-    from vidya.planning import plan_report, run_plan
+    from vidya.planning import plan_memory, plan_report, run_plan
 
+    somebody_waits = sys.stdout.isatty() and not options.json
+    if somebody_waits and (known := plan_memory.recall_plans(options.runs())):
+        print("\n".join(plan_report.report_lines(known.plans, datetime.datetime.now())))
+        say(f"That was measured on {known.day}. It is measured again now: Ctrl-C if it is enough.")
     plans = run_plan.plan_runs(options.runs(), options.measure_seconds, say)
+    plan_memory.remember_plans(plans)
     if options.json:
         print(json.dumps([plan.plain() for plan in plans], indent=1))
     else:

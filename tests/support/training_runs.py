@@ -19,8 +19,8 @@ TINY = (
     "--tokens-per-step 64 --samples 1 --threads 1 --val-fraction 0.1"
 ).split()
 PROGRESS = (
-    "training a tokenizer", "corpus ", "model ", "memory: ", "threads: ", "going on from ",
-    "passing over ", "step ", "  '", "changed from ", "the learning rate ",
+    "training a tokenizer", "tokenizer with ", "corpus ", "model ", "memory: ", "threads: ",
+    "going on from ", "passing over ", "step ", "  '", "changed from ", "the learning rate ",
 )  # fmt: skip
 """What lines of a training's stderr begin with, the error apart."""
 WORDS = "the cat dog sat on a mat hello how are you fine thanks what do like red tea".split()

@@ -121,6 +121,16 @@ def test_what_is_there_is_used_again(run, options):
     assert np.array_equal(first.train.tokens, second.train.tokens)
 
 
+def test_another_run_on_the_same_text_trains_no_tokenizer(run, options, tmp_path):
+    first, _ = said_while_preparing(run, options)
+    with RunFolder(tmp_path / "another") as other:
+        second, said = said_while_preparing(other, options)
+        assert said[0] == "tokenizer with 20 merges: kept from an earlier run on the same text"
+        assert other.tokenizer.read_bytes() == run.tokenizer.read_bytes()
+        assert other.tokenizer_origin.read_bytes() == run.tokenizer_origin.read_bytes()
+    assert np.array_equal(first.train.tokens, second.train.tokens)
+
+
 def test_what_is_stale_is_made_anew(run, options):
     said_while_preparing(run, options)
     options.data[0].write_text("".join(line + "\n" for line in conversations(50, seed=5)))

@@ -30,7 +30,7 @@ TRAINING_BYTES = 12_000_000
 and 4.387 bytes a token on held-out text, in 13, 26 and 58 s and 0.45, 0.8 and 1.5 GB.
 """
 _PIECE = r"[^\n]{1,400}(?=\s|$)|[^\n]{1,400}|\n{1,400}"
-_RECIPE = 2
+RECIPE = 2
 """Raised when the way of training changes, so that cached tokenizers are trained anew."""
 T = TypeVar("T")
 
@@ -78,7 +78,7 @@ def cached_tokenizer(
         merges: that `train` asks for.
         train: makes a new one.
     """
-    wanted = {"recipe": _RECIPE, "corpus_hash": corpus_hash, "merges": merges}
+    wanted = {"recipe": RECIPE, "corpus_hash": corpus_hash, "merges": merges}
     try:
         tokenizer = Tokenizer.load(path)
         if recall_json(origin) == {**wanted, "tokenizer_hash": tokenizer.hash}:
@@ -94,7 +94,7 @@ def cached_tokenizer(
 
 def remember_origin(origin: Path, wanted: dict[str, Any], tokenizer: Tokenizer) -> None:
     """Write down what the tokenizer of a run folder was made for."""
-    remember_json(origin, {"recipe": _RECIPE, **wanted, "tokenizer_hash": tokenizer.hash})
+    remember_json(origin, {"recipe": RECIPE, **wanted, "tokenizer_hash": tokenizer.hash})
 
 
 def made_here(origin: Path, tokenizer: Tokenizer) -> bool:

@@ -21,6 +21,7 @@ from vidya.terminal.streams import can_move_cursor
 from vidya.text import corpus_file, held_out_split
 from vidya.text.corpus_summary import CorpusSummary, Summing, summarize
 from vidya.text.layout_check import LayoutCheck
+from vidya.text.remembered_tokenizer import remembered_tokenizer
 from vidya.text.shared_documents import SharedDocuments, SharedDocumentsCounter
 from vidya.text.token_cache import TokenCache, open_or_build
 from vidya.text.tokenised_text import TokenisedDocuments
@@ -123,7 +124,7 @@ def survey(options: TrainOptions, run: RunFolder | None = None) -> CorpusSources
         UserError: a file cannot be read or is not UTF-8, no documents, nothing held out.
     """
     train, held_out = _split(options)
-    key = _key(options)
+    key = corpora_key(options)
     known = file_stamp_cache.recall(run.summaries, key) if run is not None and key else None
     if known is None:
         checks = LayoutCheck(), TokenisedDocuments()
@@ -210,7 +211,7 @@ def _each(documents: Iterator[str], look: Callable[[str], None]) -> Iterator[str
         yield document
 
 
-def _key(options: TrainOptions) -> dict[str, Any] | None:
+def corpora_key(options: TrainOptions) -> dict[str, Any] | None:
     """What the summaries of the corpora depend on; None if the files are not to be relied on."""
     files = list(options.data) or [chitchat.chitchat_path()]
     marks = file_stamp_cache.stamp([*files, *([options.val] if options.val else [])])
@@ -228,7 +229,7 @@ def remember(run: RunFolder, options: TrainOptions, sources: CorpusSources) -> N
 
     For a run that has been accepted: one that is refused leaves its folder as it was.
     """
-    if sources.key is not None and sources.key == _key(options):
+    if sources.key is not None and sources.key == corpora_key(options):
         both = sources.train, sources.held_out
         summaries = [asdict(side.summary) if side else None for side in both]
         shared = asdict(sources.shared) if sources.shared else None
@@ -244,7 +245,7 @@ def prepare(
     sources: CorpusSources | None = None,
     given_tokenizer: Tokenizer | None = None,
 ) -> RunCorpora:
-    """Train or load the tokenizer, build or open the caches in the run folder.
+    """Train, find or load the tokenizer, build or open the caches in the run folder.
 
     Args:
         run: where they are kept.
@@ -260,11 +261,14 @@ def prepare(
     """
     sources = sources or survey(options, run)
     train, summary = sources.train.documents, sources.train.summary
-    show = can_move_cursor(sys.stderr)
+    show, merges = can_move_cursor(sys.stderr), options.n_merges()
 
     def make_tokenizer() -> Tokenizer:
-        say(f"training a tokenizer with {options.n_merges():,} merges")
-        return train_tokenizer(train(), options.n_merges(), progress=show, say=say)
+        say(f"training a tokenizer with {merges:,} merges")
+        return train_tokenizer(train(), merges, progress=show, say=say)
+
+    def find_tokenizer() -> Tokenizer:
+        return remembered_tokenizer(summary.hash, merges, make_tokenizer, say)
 
     if given_tokenizer is None and tokenizer_hash is None and options.tokenizer is not None:
         given_tokenizer = named_tokenizer(options.tokenizer)
@@ -276,7 +280,7 @@ def prepare(
         remember_origin(run.tokenizer_origin, {"given": tokenizer.hash}, tokenizer)
     elif tokenizer_hash is None:
         tokenizer = cached_tokenizer(
-            run.tokenizer, run.tokenizer_origin, summary.hash, options.n_merges(), make_tokenizer
+            run.tokenizer, run.tokenizer_origin, summary.hash, merges, find_tokenizer
         )
     else:
         tokenizer = Tokenizer.load(run.tokenizer)

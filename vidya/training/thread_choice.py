@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime
 import math
-import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +20,7 @@ from typing import Any, Literal
 import vidya
 from vidya import kernels
 from vidya.errors import UserError
-from vidya.system import processor
+from vidya.system import processor, user_cache
 from vidya.system.atomic_file import recall_json, remember_json, remove_stale
 from vidya.terminal.streams import say
 
@@ -192,12 +191,8 @@ def listed(numbers: Sequence[int]) -> str:
 
 def memory_path() -> Path | None:
     """The file that choices are kept in; None where there is no place for it."""
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    try:
-        folder = Path(given) if os.path.isabs(given) else Path.home() / ".cache"
-    except RuntimeError:  # a user without a home
-        return None
-    return folder / "vidya" / "threads.json"
+    folder = user_cache.cache_folder()
+    return None if folder is None else folder / user_cache.THREADS
 
 
 def _key(workload: Workload, cores: int) -> dict[str, Any]:

@@ -1,7 +1,11 @@
 """Settings that all tests share."""
 
+import atexit
+import itertools
 import os
+import shutil
 import signal
+import tempfile
 
 # Before NumPy is imported: its OpenBLAS would start a thread for each core, and a product wait
 # for the one whose core another test has.
@@ -21,8 +25,15 @@ hypothesis.settings.register_profile("ci", parent=hypothesis.settings.get_profil
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "vidya")
 
 
+CACHES = tempfile.mkdtemp(prefix="vidya-test-caches-")
+"""Each test has a cache folder of its own in here, which is empty when it begins."""
+CACHE = "VIDYA_CACHE"
+os.environ[CACHE] = os.path.join(CACHES, "none")
+atexit.register(shutil.rmtree, CACHES, ignore_errors=True)
+_numbers = itertools.count()
+
 FORCED = "VIDYA_AUTO_PRECISION"
-NOT_MARKED = "tests that ask what auto means are marked auto_precision"
+NOT_MARKED = "tests that ask what auto means are marked auto_precision or either_precision"
 
 
 def pytest_configure(config):
@@ -33,22 +44,33 @@ def pytest_configure(config):
         "markers", "auto_precision: asks what --precision auto means: `make test` runs it once as "
         "it is here and once with auto forced to bf16"
     )  # fmt: skip
+    config.addinivalue_line(
+        "markers", "either_precision: runs what asks what --precision auto means, and shows "
+        "nothing that the answer changes: auto is fp32, and it runs once"
+    )  # fmt: skip
 
 
 def pytest_ignore_collect(collection_path, config):
     """Leave out, not imported, the files that cannot have a test that is asked for."""
-    named = {"auto_precision": "auto_precision", "extras": "(torch"}.get(config.option.markexpr)
-    if named is not None and collection_path.name.startswith("test_"):
-        return named not in collection_path.read_text("utf-8") or None
+    named = {"auto_precision": ["mark.auto_precision"], "extras": ["(torch", "mark.extras"]}
+    words = named.get(config.option.markexpr)
+    if words is not None and collection_path.name.startswith("test_"):
+        text = collection_path.read_text("utf-8")
+        return not any(word in text for word in words) or None
     return None
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
-    """A test that is not marked cannot ask what auto means, nor can what it starts."""
+    """A test that is not marked cannot ask what auto means, nor can what it starts.
+
+    And none finds in the user's cache folder what another has left there, nor anything else.
+    """
     before = os.environ.get(FORCED)
+    os.environ[CACHE] = os.path.join(CACHES, str(next(_numbers)))
     if item.get_closest_marker("auto_precision") is None:
-        os.environ[FORCED] = NOT_MARKED
+        either = item.get_closest_marker("either_precision") is not None
+        os.environ[FORCED] = "fp32" if either else NOT_MARKED
     try:
         return (yield)
     finally:

@@ -172,11 +172,13 @@ def test_names_that_are_no_text(tmp_path):
 
 
 def test_a_picture_of_runs_of_any_name(logged, tmp_path):
+    runs = []
     for name in (b"caf\xe9", b"_$a$b", "日本".encode()):
         other = tmp_path / os.fsdecode(name)
-        shutil.copytree(logged, other)
-        status, _, errors = run("plot", other, PYTHONWARNINGS="error")
-        assert (status, errors) == (0, b"") and (other / "loss.png").exists()
+        runs.append(shutil.copytree(logged, other))
+    out = tmp_path / os.fsdecode(b"\xe9.png")
+    status, _, errors = run("plot", *runs, "--out", out, PYTHONWARNINGS="error")
+    assert (status, errors) == (0, b"") and out.exists()
 
 
 def test_a_current_folder_that_is_gone(tmp_path):

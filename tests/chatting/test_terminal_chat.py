@@ -10,7 +10,14 @@ import pytest
 from support.chat_runs import babbling_model, save_run, screen, small_tokenizer
 from support.commands import hang_up, in_terminal
 
-pytestmark = pytest.mark.auto_precision
+from vidya.chatting.session import Conversation
+from vidya.chatting.terminal_chat import TerminalChat
+from vidya.generation.sampling_settings import SamplingSettings
+from vidya.storage.pretrained import Pretrained
+from vidya.terminal import line_editor
+from vidya.terminal.formatting import printable
+
+pytestmark = pytest.mark.either_precision
 
 PASTE = "\x1b[200~{}\x1b[201~"
 FRESH_PROMPT = "\x1b\\[\\?2004h(?s:.*?)you>"
@@ -75,6 +82,7 @@ def test_a_terminal_that_is_closed_loses_nothing(terminal, tmp_path, term):
     assert path.read_text().startswith("<|user|> hello <|assistant|> ")
 
 
+@pytest.mark.auto_precision
 @pytest.mark.parametrize("term", ["xterm", "dumb"])
 def test_a_conversation(terminal, term):
     child = terminal("--max-tokens", "15", term=term)
@@ -83,14 +91,16 @@ def test_a_conversation(terminal, term):
         assert reply and "(no reply)" not in reply and "<|" not in reply
     child.send("\r")
     assert "vidya>" not in at_prompt(child)
-    child.send("/quit\r")
+    child.send("exit\r")
+    child.expect("leave[?]")
+    child.send("y\r")
     ends_well(child)
 
 
 def test_commands(terminal, tmp_path):
     child = terminal("--max-tokens", "15")
-    child.send("/help\r")
-    child.expect("/reset.*/temp.*/save.*/load.*/stats.*/help.*/quit.*last 64 tokens")
+    child.send("/he\t\r")  # Tab completes it
+    child.expect("/retry.*/edit.*/reset.*/temp.*/save.*/load.*/stats.*/help.*/quit.*last 64 tokens")
     at_prompt(child)
     first = say(child, "hello")
     assert say(child, "hello") != first
@@ -129,12 +139,15 @@ def test_ctrl_c_stops_a_reply_and_not_the_program(terminal, tmp_path):
         child.send("hello\r")
         child.expect("vidya> .*[^ ].{30}")  # it is shown while it is written
         child.sendintr()
+        child.expect("[(]stopped[)]")
         at_prompt(child)
         # and it is kept as far as it came
         assert (tmp_path / "s.txt").read_text().count("<|assistant|>") == number + 1
     child.send("half a message")
     child.sendintr()  # with no reply to stop
-    at_prompt(child)
+    assert "leaves" not in at_prompt(child)
+    child.sendintr()  # with nothing at all to stop
+    assert "Ctrl-D or /quit leaves; /help lists the commands." in at_prompt(child)
     child.sendeof()
     ends_well(child)
 
@@ -169,7 +182,7 @@ def test_editing_and_history(terminal, tmp_path):
 def test_a_session_goes_on(terminal, tmp_path):
     child = terminal("--max-tokens", "5", "--session", tmp_path / "s.txt")
     say(child, "hello")
-    child.send("/quit\r")
+    child.send("/bye\r")
     ends_well(child)
     child = terminal("--max-tokens", "5", "--session", tmp_path / "s.txt")
     say(child, "\x1b[A again")  # the history, too
@@ -228,3 +241,74 @@ def test_a_megabyte_is_pasted(terminal):
     assert say(child, "")
     child.sendeof()
     ends_well(child)
+
+
+# ---- without a terminal -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pretrained():
+    tokenizer = small_tokenizer()
+    return Pretrained(babbling_model(tokenizer), tokenizer, {}, None)
+
+
+@pytest.fixture
+def typed(pretrained, monkeypatch, capsys):
+    """Holds a conversation of lines; returns it and what was shown."""
+
+    def hold(*lines, temperature=1.0):
+        waiting = list(lines)
+
+        def read(prompt, default=""):
+            if not waiting:
+                raise EOFError
+            if isinstance(waiting[0], BaseException):
+                raise waiting.pop(0)
+            print(prompt, end="")
+            return waiting.pop(0).replace("{}", default)
+
+        monkeypatch.setattr(line_editor, "read_line", read)
+        talk = Conversation(pretrained, SamplingSettings(temperature=temperature), max_tokens=8)
+        TerminalChat(talk, None).run()
+        return talk, capsys.readouterr().out
+
+    return hold
+
+
+def test_another_reply_to_the_same_message(typed):
+    talk, shown = typed("hello", "/retry")
+    first, second = re.findall(r"vidya> (.*)", shown)
+    assert first != second and talk.turns[::2] == ["hello"]
+    assert printable(talk.turns[1]).startswith(second.rstrip())
+    talk, shown = typed("hello", "/retry", temperature=0)
+    assert shown.count("vidya> ") == 1 and "always the same: /temp" in shown
+
+
+def test_the_last_message_is_edited(typed):
+    talk, shown = typed("hello", "how", "/edit", "{} are you")
+    assert talk.turns[::2] == ["hello", "how are you"] and shown.count("vidya> ") == 3
+    talk, _ = typed("hello", "/edit how are you")
+    assert talk.turns[::2] == ["how are you"]
+    for given_up in ("", KeyboardInterrupt()):
+        talk, shown = typed("hello", "/edit", given_up)
+        assert talk.turns[::2] == ["hello"] and "Nothing is changed." in shown
+
+
+@pytest.mark.parametrize("command", ["/retry", "/edit"])
+def test_there_is_nothing_to_say_again(typed, command):
+    assert "nothing was said yet" in typed(command)[1]
+    assert "nothing was said yet" in typed("hello", "/reset", command)[1]
+
+
+def test_a_message_without_a_reply_is_tried_again(typed, monkeypatch):
+    replies = iter([["one"], [], ["two"]])
+    monkeypatch.setattr(Conversation, "reply", lambda self, message: (p for p in next(replies)))
+    monkeypatch.setattr(Conversation, "take_back", pytest.fail)  # it is not in the conversation
+    _, shown = typed("hello", "and you", "/retry")
+    assert re.findall(r"vidya> (.*)", shown) == ["one", "(no reply)", "two"]
+
+
+def test_how_to_leave_is_said_where_nothing_was_typed(typed):
+    assert "/quit leaves" in typed(line_editor.NothingTypedInterrupt())[1]
+    assert "/quit leaves" not in typed(KeyboardInterrupt())[1]
+    assert typed("/?", "/bye", "hello")[1].count("you> ") == 2

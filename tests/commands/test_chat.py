@@ -25,7 +25,7 @@ from vidya.storage.checkpoint_format import CheckpointError
 from vidya.storage.pretrained import load_pretrained
 from vidya.text.tokenizer_training import train_tokenizer
 
-pytestmark = pytest.mark.auto_precision
+pytestmark = pytest.mark.either_precision
 
 # ---- loading -------------------------------------------------------------------------
 
@@ -99,6 +99,7 @@ def test_metadata_with_impossible_numbers_is_refused(tmp_path, tokenizer):
 # ---- the command: one reply ----------------------------------------------------------
 
 
+@pytest.mark.auto_precision
 def test_a_prompt_gets_one_reply(run_folder):
     status, out, err = chat(run_folder, "--prompt", "hello", "--max-tokens", "20")
     assert (status, err) == (0, "")
@@ -158,6 +159,7 @@ def test_a_reply_says_something_before_it_ends(tmp_path, tokenizer):
     assert out.strip() and "<|" not in out
 
 
+@pytest.mark.auto_precision
 def test_several_replies_are_those_of_their_streams(run_folder):
     arguments = run_folder, "--prompt", "hello", "--max-tokens", "12", "--precision", "fp32"
     status, out, err = chat(*arguments, "--n", "20")
@@ -189,6 +191,7 @@ def test_speed_on_request(run_folder):
     assert err.endswith("tokens/s after it\n") and err.startswith("9 tokens, the first after 0.")
 
 
+@pytest.mark.auto_precision
 @pytest.mark.parametrize("precision", ["auto", "fp32", "bf16", "int8"])
 def test_precisions(run_folder, precision):
     status, out, err = chat(run_folder, "--prompt", "a", "--precision", precision)

@@ -15,7 +15,7 @@ from vidya.errors import UserError
 from vidya.model.presets import checkpoint_base
 from vidya.training.options import TrainOptions
 
-pytestmark = pytest.mark.auto_precision
+pytestmark = pytest.mark.either_precision
 
 # Files in the current folder, which the processes that try a run out must not import.
 SHADOWING = ["random.py", "socket.py", "tempfile.py"] if sys.version_info >= (3, 11) else []

@@ -29,7 +29,7 @@ from support.training_runs import (
 from vidya.storage import checkpoint
 from vidya.text.held_out_split import is_held_out
 
-pytestmark = pytest.mark.auto_precision
+pytestmark = pytest.mark.either_precision
 
 
 @pytest.fixture(scope="module")
@@ -488,6 +488,7 @@ def test_no_checkpoint_is_whole(work):
 # ---------------------------------------------------------------- numbers that are none
 
 
+@pytest.mark.auto_precision
 def test_a_learning_rate_that_destroys_the_weights(tmp_path):
     write_corpus(tmp_path)
     given = [*TINY, "--data", "small.txt", "--out", "run", "--steps", 6, "--lr", "1e30"]

@@ -596,14 +596,14 @@ def whole(arrays: dict[str, np.ndarray], meta: dict, names: set[str]) -> int:
     return meta["step"]
 
 
-def test_200_kills_inside_checkpoint_writing_lose_nothing(tmp_path):
+def test_80_kills_inside_checkpoint_writing_lose_nothing(tmp_path):
     rng = random.Random(0)
     final = tmp_path / checkpoint_name(BASE)
     fill(tmp_path, 0)
     checkpoint.save(final, {"wte": np.zeros(4, np.float32)}, {"step": 0})
     pace = seconds_of_a_step(tmp_path)
     step, final_step, torn = 0, 0, 0
-    for _ in range(200):
+    for _ in range(80):
         started = step
         told = kill_at_a_random_moment(tmp_path, step, rng.uniform(0.05, 2.5) * pace)
         torn += bool(list(tmp_path.glob(".*.tmp-*")))
@@ -623,5 +623,5 @@ def test_200_kills_inside_checkpoint_writing_lose_nothing(tmp_path):
         assert not list(tmp_path.glob(".*.tmp-*"))
         checkpoint_folder.prune(tmp_path, BASE, 2)
         assert 1 <= len(training_checkpoints(tmp_path, BASE)) <= 2
-    assert torn >= 20, "too few kills landed in the middle of a write to prove anything"
-    assert step >= 20, "too few saves went through"
+    assert torn >= 8, "too few kills landed in the middle of a write to prove anything"
+    assert step >= 8, "too few saves went through"

@@ -226,6 +226,7 @@ PAGES = BUFFER // 4096
 """One array [tokens, width]."""
 
 
+@pytest.mark.either_precision
 def test_twenty_steps_page_no_memory_in(pages):
     """Neither Python nor C may take and touch new memory step by step."""
     assert pages.keys() == {"own", "leaking", "taking"}
@@ -233,6 +234,7 @@ def test_twenty_steps_page_no_memory_in(pages):
     assert pages["own"].grown < 2 * BUFFER
 
 
+@pytest.mark.either_precision
 def test_those_would_be_seen(pages):
     """A leak of an array a step, and one that is taken from the system and given back."""
     assert pages["leaking"].faults >= 20 * PAGES

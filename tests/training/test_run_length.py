@@ -12,7 +12,7 @@ from vidya.text.token_documents import TokenDocuments
 from vidya.training import run_length
 from vidya.training.run_length import measure_length, measure_speed
 
-pytestmark = [pytest.mark.auto_precision, pytest.mark.usefixtures("kernel_settings")]
+pytestmark = [pytest.mark.either_precision, pytest.mark.usefixtures("kernel_settings")]
 
 
 def chosen_length(made, monkeypatch, seconds, **changes):

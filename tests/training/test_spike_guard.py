@@ -11,7 +11,7 @@ from vidya.errors import UserError
 from vidya.training import spike_guard
 from vidya.training.spike_guard import LEAST, WINDOW, SpikeGuard
 
-pytestmark = [pytest.mark.auto_precision, pytest.mark.usefixtures("kernel_settings")]
+pytestmark = [pytest.mark.either_precision, pytest.mark.usefixtures("kernel_settings")]
 
 
 def one_document_steps(count, seed=0):

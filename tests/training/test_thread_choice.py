@@ -18,7 +18,7 @@ from vidya.system import processor
 from vidya.training import thread_choice
 from vidya.training.thread_choice import Timing, Workload
 
-pytestmark = [pytest.mark.auto_precision, pytest.mark.usefixtures("kernel_settings")]
+pytestmark = [pytest.mark.either_precision, pytest.mark.usefixtures("kernel_settings")]
 
 WORK = Workload({"n_embd": 32, "n_layer": 1}, 500, "fp32")
 
@@ -156,7 +156,7 @@ def test_the_table():
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """The file of choices, on a machine of four cores where two threads are fastest."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("VIDYA_CACHE", str(tmp_path / "cache" / "vidya"))
     monkeypatch.setattr(kernels, "usable_cores", lambda: 4)
     monkeypatch.setattr(thread_choice, "TURN_SECONDS", 1e-9)
     return tmp_path / "cache/vidya/threads.json"
@@ -298,6 +298,7 @@ def test_the_file_does_not_grow_for_ever(cache, monkeypatch):
 
 
 def test_where_the_file_is(monkeypatch):
+    monkeypatch.delenv("VIDYA_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")
     assert thread_choice.memory_path() == Path("/x/vidya/threads.json")
     for unset in ("", "relative"):  # the standard ignores a relative one
@@ -362,7 +363,7 @@ def test_use(monkeypatch, cores, asked, used, warns):
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """A folder with a corpus; what is remembered is kept apart from the user's."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("VIDYA_CACHE", str(tmp_path / "cache" / "vidya"))
     monkeypatch.chdir(tmp_path)
     write_corpus(tmp_path)
     return tmp_path
@@ -409,7 +410,7 @@ def test_on_one_core_nothing_is_timed(home):
     finally:
         os.sched_setaffinity(0, before)
     assert said(done) == [] and lines_of("run")[0]["threads"] == 1
-    assert not (home / "cache").exists()
+    assert not (home / "cache/vidya/threads.json").exists()
 
 
 def test_more_threads_than_cores_is_a_warning(home):

@@ -9,6 +9,7 @@ import difflib
 import importlib
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import vidya
 from vidya.errors import UserError
@@ -56,17 +57,24 @@ def main() -> int:
 
 def _dispatch() -> int | None:
     name, *rest = sys.argv[1:] or ["--help"]
+    if name == "help" and rest:  # `vidya help train`
+        name, rest = rest[0], ["--help", *rest[1:]]
     if name in ("-h", "--help", "help"):
         print(usage())
     elif name in ("-V", "--version"):
         print(f"vidya {vidya.__version__}")
     elif name in COMMANDS:
-        sys.argv = [f"vidya {name}", *rest]
+        sys.argv = [f"{_program()} {name}", *rest]
         command: Callable[[], int | None] = importlib.import_module(f"vidya.{name}").main
         return command()
     else:
         raise UserError(f"unknown command '{name}': {_suggestion(name)}")
     return 0
+
+
+def _program() -> str:
+    """What was typed before a command's name."""
+    return "python -m vidya" if Path(sys.argv[0]).name == "__main__.py" else "vidya"
 
 
 def _suggestion(name: str) -> str:

@@ -20,9 +20,22 @@ from vidya.generation.sampling_settings import SamplingSettings
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 from vidya.terminal.common_options import SamplingOptions, ThreadsOption, require_at_least
+from vidya.terminal.help_page import HelpPage
 from vidya.terminal.streams import output_is_not_essential
 
 MOST_REPLIES = 10_000
+PAGE = HelpPage(
+    examples=(
+        ("", "talk to the newest model"),
+        ("10m --session monday.txt", "talk to runs/10m, and go on with it another day"),
+        ("--prompt 'How are you?' --n 3", "three replies, without a conversation"),
+    ),
+    groups={
+        "basic": ("prompt", "session", "n", "json", "stats"),
+        "replies": ("temperature", "max_tokens", "repetition_penalty", "seed"),
+        "expert": ("top_k", "top_p", "min_p", "precision", "threads"),
+    },
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +78,7 @@ class ChatOptions(SamplingOptions, ThreadsOption):
 
 def main() -> int | None:
     """Run `python -m vidya.chat`."""
-    return chat(parse(ChatOptions, "chat", description=__doc__, positional="model"))
+    return chat(parse(ChatOptions, "chat", description=__doc__, positional="model", page=PAGE))
 
 
 def chat(options: ChatOptions) -> int:

@@ -53,7 +53,10 @@ def main() -> int | None:
         """
         print(convert(paths, out, functools.partial(dailydialog_documents, as_is=as_is)))
 
-    @app.command
+    @app.with_examples(
+        ("chats.jsonl --out corpus.txt", "conversations of a file, a line each"),
+        ("*.parquet --out corpus.txt --max-bad 5%", "several files, some rows of which are bad"),
+    )
     def chat(
         paths: Positional[tuple[Path, ...]], *, out: Path, system: System = "drop",
         max_bad: str = "1%", as_is: bool = False,
@@ -95,7 +98,10 @@ def main() -> int | None:
         """
         chat(paths, out=out, system=system, max_bad=max_bad, as_is=as_is)
 
-    @app.command
+    @app.with_examples(
+        ("notes.txt --out corpus.txt", "a document a line"),
+        ("book.txt --by passage --out corpus.txt", "passages of a book"),
+    )
     def text(
         paths: Positional[tuple[Path, ...]],
         *,
@@ -114,7 +120,10 @@ def main() -> int | None:
         layout.check()
         print(convert(paths, out, layout.documents))
 
-    @app.command
+    @app.with_examples(
+        ("a.txt b.txt --out all.txt", "both, without repetitions"),
+        ("a.txt b.txt --weights 1 0.5 --out all.txt --val-out held.txt", "half of b, some apart"),
+    )
     def combine(
         paths: Positional[tuple[Path, ...]],
         *,

@@ -12,8 +12,7 @@
   has the figures. Ctrl-C saves what has been learnt so far.
 """
 
-# No `from __future__ import annotations` here: tyro reads the annotations in `main`,
-# which name things that are imported only when it runs.
+# No `from __future__ import annotations` here: tyro reads the annotations.
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,20 +21,40 @@ from vidya.errors import UserError, place_chosen_with
 from vidya.posttraining.finetuning.options import FinetuneOptions
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
+from vidya.terminal.help_page import HelpPage
 from vidya.terminal.streams import output_is_not_essential
+
+PAGE = HelpPage(
+    examples=(
+        ("persona.txt", "teach the newest model what is in a file"),
+        ("book.txt --model runs/25m --epochs 2", "two passes through a book, of a chosen model"),
+        ("persona.txt --out runs/bob", "into a folder of its own"),
+    ),
+    groups={
+        "basic": ("model", "epochs", "out", "as_is", "seed"),
+        "learning": ("loss", "lr", "forms", "after_talk", "patience"),
+        "against forgetting": ("replay", "replay_data"),
+        "measuring": ("val_fraction", "eval_every"),
+        "expert": (
+            "replay_of", "replay_loss", "anchor", "reply_anchor", "schedule", "warmup",
+            "tokens_per_step", "dropout", "eval_tokens", "threads",
+        ),
+    },
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments(FinetuneOptions):
+    """What `python -m vidya.finetune` is asked to do."""
+
+    files: tuple[Path, ...] = ()
+    """What to learn: conversations, a line each, or plain text."""
 
 
 @place_chosen_with("--out")
 def main() -> int | None:
     """Run `python -m vidya.finetune`."""
-    import tyro
-
-    @dataclass(frozen=True, kw_only=True)
-    class Arguments(FinetuneOptions):
-        files: tyro.conf.Positional[tuple[Path, ...]] = ()
-        """What to learn: conversations, a line each, or plain text."""
-
-    arguments = parse(Arguments, "finetune", description=__doc__)
+    arguments = parse(Arguments, "finetune", description=__doc__, positional="files", page=PAGE)
     arguments.check()
     if not arguments.files:
         raise UserError("name a file to learn from: python -m vidya.finetune FILE")

@@ -14,12 +14,13 @@ import sys
 from dataclasses import dataclass
 
 from vidya.errors import UserError, place_chosen_with
-from vidya.model.presets import preset
+from vidya.model.presets import PresetName
 from vidya.planning.planned_run_options import PlannedRunOptions
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 from vidya.terminal.streams import say
 from vidya.training.options import TrainOptions
+from vidya.training.train_help import train_page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class PlanOptions(PlannedRunOptions):
     token caches are made in a temporary folder beside it and deleted at the end.
     """
 
-    compare: str | None = None
+    compare: PresetName | None = None
     """Another preset to show side by side, each with its own dimensions and merges."""
     measure_seconds: float = 25.0
     """How long the speed of steps is measured, for batches and for one-document steps each."""
@@ -44,8 +45,6 @@ class PlanOptions(PlannedRunOptions):
             raise UserError(
                 f"--measure-seconds must be above 0 and at most 3600, not {self.measure_seconds}"
             )
-        if self.compare is not None:
-            preset(self.compare)
 
     def runs(self) -> list[TrainOptions]:
         """The run that is planned, and the one that it is compared with."""
@@ -59,10 +58,19 @@ class PlanOptions(PlannedRunOptions):
         return [own, other]
 
 
+PAGE = train_page(
+    (
+        ("--preset 25m --minutes 600", "what a night of training would come to"),
+        ("--preset 25m --data chats.txt", "the same of your own text"),
+        ("--preset 10m --compare 25m", "two sizes side by side"),
+    )
+)
+
+
 @place_chosen_with("--out")
 def main() -> int | None:
     """Plan the run that the command line describes, and print what was found out."""
-    options = parse(PlanOptions, "plan")
+    options = parse(PlanOptions, "plan", page=PAGE)
     options.check()
     # Loads NumPy and the kernels: not needed for --help.
     from vidya.planning import plan_memory, plan_report, run_plan

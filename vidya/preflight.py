@@ -14,6 +14,7 @@ from vidya.planning.planned_run_options import PlannedRunOptions
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 from vidya.terminal.streams import output_is_not_essential, say
+from vidya.training.train_help import train_page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +37,13 @@ class PreflightOptions(PlannedRunOptions):
             raise UserError(f"there is no tokenizer {path}: name a tokenizer.json")
 
 
+PAGE = train_page((("--preset 25m --data chats.txt --out /disk/25m", "the run that is to begin"),))
+
+
 @place_chosen_with("--out")
 def main() -> int | None:
     """Make all checks on the run that the command line describes; 1 if one failed."""
-    options = parse(PreflightOptions, "preflight")
+    options = parse(PreflightOptions, "preflight", page=PAGE)
     options.check()
     output_is_not_essential()
     # Loads NumPy and the kernels: not needed for --help.

@@ -16,19 +16,37 @@ from vidya.errors import place_chosen_with
 from vidya.posttraining.teaching.options import TeachOptions
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
+from vidya.terminal.help_page import HelpPage
+
+PAGE = HelpPage(
+    examples=(
+        ("", "talk to the newest model and teach it"),
+        ("runs/10m --undo", "take the last lesson back"),
+        ("--ask 'Who are you?' --answer 'I am Bob.'", "one lesson, without a conversation"),
+    ),
+    groups={
+        "basic": ("out", "n", "temperature", "turns", "undo", "seed"),
+        "for programs": ("ask", "pick", "answer", "reject", "json", "replay_journal"),
+        "learning": ("steps", "lr", "forms", "rehearse", "others"),
+        "expert": (
+            "method", "replay", "anchor", "beta", "kl", "clip", "max_tokens", "top_k", "threads",
+        ),
+    },
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments(TeachOptions):
+    """What `python -m vidya.teach` is asked to do."""
+
+    model: Path | None = None
+    """A checkpoint or a run folder; by default the newest run in runs/."""
 
 
 @place_chosen_with("--out")
 def main() -> int | None:
     """Run `python -m vidya.teach`."""
-    import tyro
-
-    @dataclass(frozen=True, kw_only=True)
-    class Arguments(TeachOptions):
-        model: tyro.conf.Positional[Path | None] = None
-        """A checkpoint or a run folder; by default the newest run in runs/."""
-
-    arguments = parse(Arguments, "teach", description=__doc__)
+    arguments = parse(Arguments, "teach", description=__doc__, positional="model", page=PAGE)
     arguments.check()
     from vidya.posttraining.teaching.actions import teach
 

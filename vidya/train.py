@@ -17,6 +17,7 @@ from vidya.terminal.command_line import parse
 from vidya.terminal.formatting import duration
 from vidya.terminal.streams import output_is_not_essential, say
 from vidya.training.options import TrainOptions
+from vidya.training.train_help import train_page
 
 if TYPE_CHECKING:
     from vidya.training.trainer import Trainer
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @place_chosen_with("--out")
 def main() -> int | None:
     """Parse the command line and run a training; see `TrainOptions` for the options."""
-    options = parse(TrainOptions, "train")
+    options = parse(TrainOptions, "train", page=train_page())
     options.check()
     if options.resume and not options.folder().is_dir():
         raise UserError(

@@ -103,7 +103,8 @@ def test_the_report(planned):
 
 @pytest.mark.parametrize(
     ("bad", "says"),
-    [(("--compare", "26m"), "unknown preset '26m'"), (("--measure-seconds", "0"), "must be above"),
+    [(("--compare", "26m"), "--compare cannot be '26m': did you mean 25m?"),
+     (("--measure-seconds", "0"), "must be above"),
      (("--resume",), "--resume"), (("--data", "absent.txt"), "absent.txt")],
 )  # fmt: skip
 def test_bad_options(tmp_path, bad, says):

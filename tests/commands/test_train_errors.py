@@ -55,7 +55,7 @@ def work(home, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ("--preset huge", "unknown preset 'huge': choose one of nano, 10m, 25m, 100m"),
+        ("--preset huge", "--preset cannot be 'huge': choose nano, 10m, 25m or 100m"),
         ("--n-embd 33 --n-head 2", "n_embd 33 is not divisible by n_head 2"),
         ("--n-embd 34 --n-head 2", "must be even"),
         ("--context 0", "context must be at least 1, not 0"),
@@ -71,9 +71,9 @@ def work(home, tmp_path):
         ("--data small.txt --data other.txt", "--data is given 2 times: give it once, with all"),
         ("--resume", "--resume goes on with a run, --overwrite replaces it: give one"),
         ("--wings 2", "--wings"),
-        ("--seeds 4", "--seeds, 4: perhaps you meant --seed"),
-        ("--steps many", "invalid"),
-        ("--steps 1.5", "invalid"),
+        ("--seeds 4", "there is no option --seeds: did you mean --seed?"),
+        ("--steps many", "'many' is no whole number"),
+        ("--steps 1.5", "'1.5' is no whole number"),
         ("--steps", "--steps"),
         ("stray", "stray"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from vidya.errors import UserError
 from vidya.model.config import ModelConfig
@@ -33,6 +34,10 @@ PRESETS: dict[str, Preset] = {
     "25m": Preset(384, 18, 12, 512, 4000, 3e-4, 5000),
     "100m": Preset(512, 32, 16, 1024, 8000, 3e-4, 5000),
 }
+
+
+PresetName = Literal["nano", "10m", "25m", "100m"]
+"""Their names, for command lines."""
 
 
 def preset(name: str) -> Preset:

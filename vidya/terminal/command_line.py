@@ -1,4 +1,4 @@
-"""Command lines from dataclasses and functions through tyro, with errors of one line."""
+"""Command lines from dataclasses and functions through tyro, with help and errors of our own."""
 
 from __future__ import annotations
 
@@ -10,24 +10,58 @@ import inspect
 import io
 import itertools
 import os
-import re
-import shutil
 import sys
 import textwrap
-import types
-import typing
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from vidya.errors import UserError
-from vidya.terminal.common_options import flag, option_names
+from vidya.terminal.common_options import flag
+from vidya.terminal.help_page import WHOLE, HelpPage, help_text, wants_help
+from vidya.terminal.option_texts import OptionText, options_of
+from vidya.terminal.option_values import value_rules
 from vidya.terminal.streams import output_is_not_essential
+from vidya.terminal.wrong_command_line import did_you_mean, one_of, what_is_wrong
 
 T = TypeVar("T")
 
-LEAST_COLUMNS = 40
-"""Columns that --help takes at least; a narrower terminal breaks its lines."""
+_NEVER_WRAPPED = "10000"
+"""Columns for tyro, whose boxes are read here and seen by nobody."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Declared(BaseException):  # no error: it passes whatever catches those
+    """What a command declares, for one who asks for that alone (`declared_by`)."""
+
+    target: Any
+    positional: str | None = None
+
+
+_asked = False
+
+
+def declared_by(main: Callable[[], object]) -> Declared:
+    """The dataclass or the app of subcommands of a command, of which nothing is run."""
+    global _asked
+    _asked = True
+    try:
+        main()
+    except Declared as declared:
+        return declared
+    finally:
+        _asked = False
+    raise TypeError(f"{main} parses no command line")
+
+
+def as_called(command: str) -> str:
+    """A command as the user calls it: `vidya train`, or `python -m vidya.train`."""
+    first, _, _ = sys.argv[0].partition(" ")
+    if first == "vidya" or sys.argv[0].startswith("python -m vidya "):
+        return sys.argv[0]
+    if Path(sys.argv[0]).name == "vidya":
+        return f"vidya {command}"
+    return f"python -m vidya.{command}"
 
 
 def parse(
@@ -36,6 +70,7 @@ def parse(
     *,
     description: str | None = None,
     positional: str | None = None,
+    page: HelpPage | None = None,
     default: Any = None,
 ) -> T:
     """What tyro makes of the command line for `target`.
@@ -45,25 +80,36 @@ def parse(
         command: as the user calls it: `train` in `python -m vidya.train`.
         description: what --help says first; default: the docstring of `target`.
         positional: the field whose values come without a flag.
+        page: what --help shows beside the options.
         default: what options have that are not given; default: what `target` says.
 
     Raises:
         UserError: the command line is wrong; one line, where tyro draws a box.
     """
+    if _asked:
+        raise Declared(target, positional)
+    page = page or HelpPage()
+    called, words = as_called(command), sys.argv[1:]
+
+    def options() -> list[OptionText]:
+        return options_of(target, positional=positional, defaults=page.defaults)
+
+    if wants_help(words):
+        _restore_docstring(target)
+        about = description or target.__doc__ or ""
+        _show(help_text(called, about, options(), page, whole=WHOLE[0] in words))
+    _refuse_repeated(target, called, words)
     import tyro
 
-    _restore_docstring(target)
     if positional:  # the class cannot say so: tyro is imported when it is needed
         marked: Any = tyro.conf.Positional
         target.__annotations__[positional] = marked[target.__annotations__[positional]]
-    _refuse_repeated(target, command, sys.argv[1:])
-    with _errors_in_one_line(command), _fit_to_terminal(), _own_options_first(target):
+    with _errors_in_one_line(called, words, options):
         return tyro.cli(
             target,
-            prog=f"python -m vidya.{command}",
-            description=description,
+            prog=called,
             default=tyro.MISSING_NONPROP if default is None else default,
-            registry=_registry(),
+            registry=value_rules(),
         )
 
 
@@ -81,7 +127,9 @@ class Subcommands:
 
         self._command, self._description = command, description
         self._writes_files = writes_files
-        self._app = SubcommandApp()
+        self._functions: dict[str, Callable[..., None]] = {}
+        self._pages: dict[str, HelpPage] = {}
+        self.app = SubcommandApp()
 
     def command(self, function: Callable[..., None]) -> Callable[..., None]:
         """Decorator: `function` is a subcommand of its own name."""
@@ -92,8 +140,20 @@ class Subcommands:
         def deferred(*args: Any, **kwargs: Any) -> Callable[[], None]:
             return functools.partial(function, *args, **kwargs)
 
-        self._app.command(deferred)
+        self.app.command(deferred)
+        self._functions[function.__name__] = function
         return function
+
+    def with_examples(
+        self, *examples: tuple[str, str]
+    ) -> Callable[[Callable[..., None]], Callable[..., None]]:
+        """Decorator: `command`, with examples for its --help."""
+
+        def declare(function: Callable[..., None]) -> Callable[..., None]:
+            self._pages[function.__name__] = HelpPage(examples)
+            return self.command(function)
+
+        return declare
 
     def run(self) -> None:
         """Parse the command line and run the subcommand that it names.
@@ -101,18 +161,55 @@ class Subcommands:
         Raises:
             UserError: as `parse`, or what the subcommand raises.
         """
-        with _errors_in_one_line(self._command), _fit_to_terminal():
-            chosen = self._app.cli(
-                prog=f"python -m vidya.{self._command}",
-                description=self._description,
-                registry=_registry(),
-            )
+        if _asked:
+            raise Declared(self.app)
+        called, (name, *words) = as_called(self._command), sys.argv[1:] or [""]
+        function = self._functions.get(name)
+        if function is None:
+            if wants_help([name]):
+                _show(self._overview(called))
+            raise UserError(self._no_subcommand(name, called))
+
+        def options() -> list[OptionText]:
+            return options_of(function)
+
+        if wants_help(words):
+            page = self._pages.get(name, HelpPage())
+            about = (function.__doc__ or "").partition("Args:")[0]
+            _show(help_text(f"{called} {name}", about, options(), page, whole=True))
+        with _errors_in_one_line(f"{called} {name}", words, options):
+            chosen = self.app.cli(prog=called, registry=value_rules())
         if self._writes_files:
             output_is_not_essential()
         chosen()
 
+    def _overview(self, called: str) -> str:
+        listed = [
+            OptionText(
+                name, name, "", (one.__doc__ or "").strip().splitlines()[0], "", False, False
+            )
+            for name, one in self._functions.items()
+        ]
+        text = help_text(called, self._description or "", listed, HelpPage(), whole=True)
+        rest = text.partition("\n")[2].replace("options:", "NAME is one of:")
+        more = f"`{called} NAME --help` lists the options of one of them."
+        return f"usage: {called} NAME [OPTIONS]\n{rest}\n\n{more}"
 
-def _refuse_repeated(target: Any, command: str, arguments: Sequence[str]) -> None:
+    def _no_subcommand(self, name: str, called: str) -> str:
+        if not name:
+            return f"say which: {called} {one_of(list(self._functions))}"
+        advice = did_you_mean(name, self._functions)
+        advice = advice or f"choose {one_of(list(self._functions))}"
+        return f"there is no {called} {name}: {advice} ({called} --help lists all)"
+
+
+def _show(page: str) -> None:
+    """Print a page of help and leave."""
+    print(page)
+    raise SystemExit(0)
+
+
+def _refuse_repeated(target: Any, called: str, arguments: Sequence[str]) -> None:
     """Options that take several values: once, or tyro would drop the first, and not without any."""
     given = [word.partition("=")[0] for word in arguments]
     for field in dataclasses.fields(target):
@@ -120,12 +217,12 @@ def _refuse_repeated(target: Any, command: str, arguments: Sequence[str]) -> Non
         if isinstance(field.default, tuple) and _without_value(flag(field.name), arguments):
             raise UserError(
                 f"{flag(field.name)} has no value: name one, or leave the option out "
-                f"(python -m vidya.{command} --help lists all)"
+                f"({called} --help lists all)"
             )
         if isinstance(field.default, tuple) and times > 1:
             raise UserError(
                 f"{flag(field.name)} is given {times} times: give it once, with all its values "
-                f"after it (python -m vidya.{command} --help lists all)"
+                f"after it ({called} --help lists all)"
             )
 
 
@@ -144,138 +241,26 @@ def _restore_docstring(target: Any) -> None:
 
 
 @contextlib.contextmanager
-def _own_options_first(target: Any) -> Iterator[None]:
-    """Let --help show what a command alone has before what it inherits, as from common_options."""
-    fields = target.__dataclass_fields__
-    target.__dataclass_fields__ = {name: fields[name] for name in option_names(target)}
-    try:
-        yield
-    finally:
-        target.__dataclass_fields__ = fields
+def _errors_in_one_line(
+    called: str, words: Sequence[str], options: Callable[[], list[OptionText]]
+) -> Iterator[None]:
+    """Turn tyro's box on stderr into a `UserError` of one line.
 
-
-@contextlib.contextmanager
-def _errors_in_one_line(command: str) -> Iterator[None]:
-    """Turn tyro's box on stderr into a `UserError`; what it prints for --help passes."""
-    box = io.StringIO()
+    tyro draws for the terminal that it finds: it is shown one that wraps and colours nothing.
+    """
+    box, before = io.StringIO(), os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = _NEVER_WRAPPED
     try:
-        with contextlib.redirect_stderr(box):
+        plain = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+        with contextlib.redirect_stderr(box), contextlib.redirect_stdout(plain):
             yield
     except SystemExit as leaving:
         if leaving.code == 2:
-            reason = _reason(box.getvalue())
-            raise UserError(f"{reason} (python -m vidya.{command} --help lists all)") from None
-        sys.stderr.write(box.getvalue())
+            reason = what_is_wrong(box.getvalue(), words, options())
+            raise UserError(f"{reason} ({called} --help lists all)") from None
         raise
-
-
-@contextlib.contextmanager
-def _fit_to_terminal() -> Iterator[None]:
-    """Let tyro draw what any terminal shows.
-
-    In a few columns it would look for ever for a place to break a line, and it does not know
-    of NO_COLOR.
-    """
-    changes = {"COLUMNS": str(max(LEAST_COLUMNS, shutil.get_terminal_size().columns))}
-    if os.environ.get("NO_COLOR"):
-        changes["TERM"] = "dumb"
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _reason(box: str) -> str:
-    """What a box of text says in its first part, and the options it suggests, in one line."""
-    parts: list[list[str]] = [[]]
-    for row in re.sub("\x1b\\[[0-9;]*m", "", box).splitlines():
-        line = row.strip("│ ")
-        if line.startswith("──"):
-            parts.append([])
-        elif line and row[0] not in "╭╰":
-            parts[-1].append(line)
-    reason = " ".join(parts[0]) or "the command line is wrong"
-    hints = [line for part in parts[1:] if part[:1] == ["Perhaps you meant:"] for line in part]
-    suggested = [line.split()[0] for line in hints if line.startswith("--")]
-    return reason + (f": perhaps you meant {' or '.join(suggested)}" if suggested else "")
-
-
-def _registry() -> Any:
-    """Tyro's rules and three more.
-
-    `X | None` reads and shows as X: None is what leaving it out means. A number or one of
-    some words, `Literal["auto"] | int`, says in one sentence what it takes. A path is a name, and
-    `~` in it the home folder, which shells leave as it is in `--out=~/run`.
-    """
-    from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
-
-    registry = ConstructorRegistry()
-
-    @registry.primitive_rule
-    def optional(info: PrimitiveTypeInfo) -> Any:
-        if info.type_origin not in (typing.Union, types.UnionType):
-            return None
-        some = [part for part in typing.get_args(info.type) if part is not type(None)]
-        if len(some) != 1 or len(typing.get_args(info.type)) != 2:
-            return None
-        return ConstructorRegistry.get_primitive_spec(
-            PrimitiveTypeInfo.make(some[0], set(info.markers))
-        )
-
-    @registry.primitive_rule
-    def number_or_word(info: PrimitiveTypeInfo) -> Any:
-        words = _words_beside_int(info.type)
-        if not words:
-            return None
-        return PrimitiveConstructorSpec(
-            nargs=1,
-            metavar="|".join([*words, "INT"]),
-            instance_from_str=lambda given: _number_or_word(given[0], words),
-            is_instance=lambda value: value in words or type(value) is int,
-            str_from_instance=lambda value: [str(value)],
-        )
-
-    @registry.primitive_rule
-    def path(info: PrimitiveTypeInfo) -> Any:
-        if info.type is not Path:
-            return None
-        return PrimitiveConstructorSpec(
-            nargs=1,
-            metavar="PATH",
-            instance_from_str=lambda given: _path(given[0]),
-            is_instance=lambda value: isinstance(value, Path),
-            str_from_instance=lambda value: [str(value)],
-        )
-
-    return registry
-
-
-def _path(given: str) -> Path:
-    if not given:  # a variable of the shell that is not set; to Python this is the current folder
-        raise ValueError("the name of a file or folder is empty: . is the current folder")
-    return Path(os.path.expanduser(given))  # not Path's own: `./~` is a file of that name
-
-
-def _words_beside_int(hint: Any) -> tuple[str, ...]:
-    """The words of `Literal["this", "that"] | int`; none for any other type."""
-    if typing.get_origin(hint) not in (typing.Union, types.UnionType):
-        return ()
-    literals = [part for part in typing.get_args(hint) if typing.get_origin(part) is typing.Literal]
-    if len(literals) != 1 or set(typing.get_args(hint)) != {int, *literals}:
-        return ()
-    return typing.get_args(literals[0])
-
-
-def _number_or_word(text: str, words: tuple[str, ...]) -> int | str:
-    if text in words:
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is neither {' nor '.join(words)} nor a whole number") from None
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before

@@ -28,7 +28,7 @@ class SeedOption(Options):
     """The seed of what is drawn at random."""
 
     seed: int = 0
-    """Seed of the random numbers: the same seed gives the same results, bit for bit."""
+    """Random numbers: the same seed gives the same results. They are the same bit for bit."""
 
     def check(self) -> None:
         """Raise `UserError` for a seed that is no 64-bit number."""

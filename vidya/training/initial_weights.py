@@ -44,7 +44,8 @@ class InitialWeights:
         base = preset(self.preset)
         sizes = {name: getattr(self.config, name) for name in ARCHITECTURE}
         own = {name: size for name, size in sizes.items() if size != getattr(base, name)}
-        return TrainOptions(preset=self.preset, merges=self.tokenizer.merges, **own)
+        name: Any = self.preset  # which `preset` has found
+        return TrainOptions(preset=name, merges=self.tokenizer.merges, **own)
 
     def require_same(self, options: TrainOptions) -> None:
         """Refuse options that ask for another model than this one.

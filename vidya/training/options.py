@@ -11,7 +11,7 @@ from typing import Literal
 from vidya.errors import UserError
 from vidya.model.config import ModelConfig
 from vidya.model.learning_rate import fit_warmup, learning_rate
-from vidya.model.presets import preset
+from vidya.model.presets import PresetName, preset
 from vidya.terminal.common_options import (
     MeasuredThreadsOption,
     SeedOption,
@@ -36,42 +36,46 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
     Without options: preset 10m on the chitchat corpus for about 30 minutes.
     """
 
-    preset: str = "10m"
-    """Model size and its training settings: nano, 10m, 25m or 100m."""
+    preset: PresetName = "10m"
+    """Size of the model, with the settings that suit it."""
     data: tuple[Path, ...] = ()
-    """Corpus files, UTF-8, a document a line. Default: the chitchat conversations."""
+    """Files to learn from, a text or conversation a line. UTF-8, as `vidya data` writes them.
+    Default: chitchat conversations."""
     val: Path | None = None
-    """Held-out corpus file. Default: a part of the corpus, chosen by hash (--val-fraction)."""
+    """Text to measure on, not to learn from. Default: a part of --data. Which documents they are is
+    decided by a hash of their text."""
     val_fraction: float = 0.02
-    """Part of the corpus that is held out when --val is not given; 0: hold out nothing."""
+    """Part of --data that is measured on; 0: none. It counts when --val is not given."""
     out: Path | None = None
-    """Run folder. Default: runs/PRESET."""
+    """Folder of the run. Default: runs/PRESET."""
     resume: bool = False
-    """Go on from the newest whole checkpoint of the run folder, bit for bit; with another rate,
-    size of a step, dropout, … or number of steps where these are given."""
+    """Go on with the run of the folder, where it was left. It begins at the newest whole
+    checkpoint, bit for bit; with another rate, size of a step, dropout, … or number of steps where
+    these are given."""
     overwrite: bool = False
     """Replace the run that the folder holds already."""
     init: Path | None = None
-    """Checkpoint or run folder whose weights, architecture and tokenizer to begin with, instead
-    of random weights; step and optimizer begin anew."""
+    """Model to begin with: a checkpoint or a run folder. Its architecture and tokenizer are taken
+    instead of random weights; step and optimizer begin anew."""
 
     steps: int | None = None
-    """Optimizer steps. Default: as many as fit --minutes, at most --passes over the corpus."""
+    """Number of steps, instead of a time. Default: as many as fit --minutes."""
     minutes: float = 30.0
-    """Length of the run when --steps is not given, at the speed measured at its start."""
+    """How long to train, at the speed measured at the start. It counts when --steps is not
+    given."""
     passes: float = 3.0
-    """Most times that the corpus is gone through when --steps is not given."""
+    """Most times through the text. It counts when --steps is not given."""
     tokens_per_step: int = 512
-    """Most tokens of a step, which takes as many whole documents as fit."""
+    """Most tokens of a step, in whole documents."""
     docs_per_step: int | None = None
     """Number of documents that a step takes, instead of as many as fit --tokens-per-step."""
 
     lr: float | None = None
     """Peak learning rate. Default: the preset's."""
     warmup: int | None = None
-    """Steps of linear warm-up. Default: the preset's, at most a tenth of the run."""
+    """Steps until the peak rate. Default: the preset's, at most a tenth of the run."""
     lr_floor: float = 0.0
-    """Learning rate at the end of the run, as a fraction of the peak."""
+    """Rate at the end of the run, as a share of the peak."""
     beta1: float = 0.9
     """Adam's decay of the first moment."""
     beta2: float = 0.999
@@ -82,19 +86,19 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
     """Norm of all gradients together that they are scaled down to when it is greater."""
 
     merges: int | None = None
-    """BPE merges of the tokenizer. Default: the preset's."""
+    """Pieces of words to learn (BPE merges). Default: the preset's."""
     tokenizer: Path | None = None
-    """A tokenizer.json of vidya.tokenizer, or another run's folder: use that one and train none."""
+    """A tokenizer.json, or the folder of a run. Default: a new one is learnt."""
     n_embd: int | None = None
-    """Width of the model. Default: the preset's, as for the three that follow."""
+    """Width: numbers that a token becomes. Default: the preset's."""
     n_layer: int | None = None
-    """Transformer blocks."""
+    """Depth: transformer blocks. Default: the preset's."""
     n_head: int | None = None
-    """Attention heads."""
+    """Attention heads of a block. Default: the preset's."""
     context: int | None = None
-    """Longest run of tokens that the model attends over."""
+    """Most tokens that the model looks back on. Default: the preset's."""
     dropout: float = 0.1
-    """Probability that an element of a sublayer's output is zeroed in training."""
+    """Share of inner numbers that a step leaves out. It keeps the model from learning by heart."""
 
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Precision of matrix products: bf16 rounds what is multiplied to bfloat16 and halves what is
@@ -103,15 +107,15 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
     profile: bool = False
     """Show where the time of a step goes, kernel by kernel, after the first steps."""
     eval_every: int | None = None
-    """Steps between evaluations on held-out text. Default: a tenth of the run, at most 2000."""
+    """Steps between measurements. Default: a tenth of the run, at most 2,000."""
     eval_tokens: int = 32768
-    """Most held-out tokens in an evaluation."""
+    """Most held-out tokens of a measurement."""
     samples: int = 3
-    """Replies to sample at each evaluation."""
+    """Replies that each measurement shows."""
     checkpoint_every: int | None = None
-    """Steps between checkpoints. Default: a tenth of the run, at most 10000."""
+    """Steps between checkpoints. Default: a tenth of the run, at most 10,000."""
     keep: int = 3
-    """Training checkpoints to keep, the newest; every tenth stays besides."""
+    """Newest checkpoints that are kept; every tenth stays besides."""
     on_spike: Literal["warn", "skip", "stop"] = "warn"
     """What is done about a spike: a step whose loss lies 6 standard deviations above that of the
     128 steps before, or the logarithm of its gradient norm 15. warn: it is shown and recorded;

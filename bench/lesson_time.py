@@ -1,13 +1,14 @@
-"""How long a lesson takes, from the choice to the next prompt: median and worst.
+"""How long a lesson takes, from the choice to the next prompt and until it is learnt.
 
     python bench/lesson_time.py RUN PERSONA [--lessons 20] [--threads 2] [--pause 2]
 
 RUN is a trained model with its token caches, PERSONA a file of conversations. The run is copied,
-and lessons are taught as `python -m vidya.teach` teaches them: candidates are offered, the
-persona's answer is given, and from there the time is taken until the lesson is learnt and its line
-could be shown: journal, steps, the questions asked after it, and what the save of the lesson before
-costs.
-`--pause` seconds pass between a lesson and the next candidates, as people pause.
+and lessons are taught as `python -m vidya.teach` teaches them in a terminal: candidates are
+offered, the persona's answer is given, and from there two times are taken. The next prompt comes
+when the lesson is in the journal and the save of the lesson before is out of the way. The lesson is
+learnt, and its line could be shown, after its steps and the questions asked after it: so long a
+teacher waits at most who types the next message at once. `--pause` seconds pass between a lesson
+and the next candidates, as people pause.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from vidya.measuring.taught_recall import questions_of
@@ -27,10 +29,19 @@ from vidya.text.corpus_file import read_documents
 from vidya.training import thread_choice
 
 
+@dataclass(frozen=True)
+class LessonTime:
+    """Seconds after the choice, and steps."""
+
+    prompt: float
+    learnt: float
+    steps: int
+
+
 def lesson_times(
     run: Path, persona: Path, lessons: int, pause: float, options: TeachOptions
-) -> list[tuple[float, int]]:
-    """Seconds and steps of each lesson."""
+) -> list[LessonTime]:
+    """The times of each lesson."""
     questions = questions_of(read_documents(persona))[:lessons]
     found = []
     with tempfile.TemporaryDirectory() as folder:
@@ -40,26 +51,35 @@ def lesson_times(
                 for _ in teaching.offer(question.turns[:1], options):
                     pass
                 begun = time.perf_counter()
-                outcome = teaching.lesson(
-                    question.turns[:1], (), options, answer=question.answers[0]
+                lesson = teaching.begin_lesson(
+                    question.turns[:1], (), options, lambda line: None, answer=question.answers[0]
                 )
-                seconds = time.perf_counter() - begun
-                found.append((seconds, outcome.steps))
-                line = f"{number + 1:>3}  {seconds:.2f} s  {outcome.line()}"
+                prompt = time.perf_counter() - begun
+                outcome = lesson.result()
+                learnt = time.perf_counter() - begun
+                found.append(LessonTime(prompt, learnt, outcome.steps))
+                line = f"{number + 1:>3}  {prompt:.2f} s, {learnt:.2f} s  {outcome.line()}"
                 print(line, file=sys.stderr, flush=True)
                 time.sleep(pause)
     return found
 
 
-def summary(found: list[tuple[float, int]]) -> str:
-    """Median and worst, in a line."""
-    seconds = [one for one, _ in found]
-    steps = [count for _, count in found]
-    return (
-        f"{len(found)} lessons: median {statistics.median(seconds):.2f} s, worst "
-        f"{max(seconds):.2f} s; {statistics.mean(steps):.1f} steps a lesson, "
-        f"{sum(seconds) / max(1, sum(steps)):.3f} s a step with all around it"
+def summary(found: list[LessonTime]) -> str:
+    """Median and worst, in a line each."""
+    steps = [one.steps for one in found]
+    lines = [
+        f"{name}: median {statistics.median(seconds):.2f} s, worst {max(seconds):.2f} s"
+        for name, seconds in (
+            ("to the next prompt", [one.prompt for one in found]),
+            ("until it is learnt", [one.learnt for one in found]),
+        )
+    ]
+    each = sum(one.learnt for one in found) / max(1, sum(steps))
+    lines.append(
+        f"{len(found)} lessons of {statistics.mean(steps):.1f} steps, {each:.3f} s a step with all "
+        "around it"
     )
+    return "\n".join(lines)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -112,6 +112,15 @@ def message_reader(history: Sequence[str], commands: Sequence[str] = ()) -> Call
 
 
 @contextlib.contextmanager
+def prints_above() -> Iterator[None]:
+    """What another thread prints inside comes above the line that is being edited."""
+    from prompt_toolkit.patch_stdout import patch_stdout
+
+    with patch_stdout():
+        yield
+
+
+@contextlib.contextmanager
 def no_echo() -> Iterator[None]:
     """What is typed inside does not show between the words of a reply; it is read later."""
     try:

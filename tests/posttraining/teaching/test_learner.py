@@ -30,7 +30,7 @@ from vidya.posttraining.teaching.methods import lesson_answers
 from vidya.posttraining.teaching.options import METHODS, LessonSettings
 
 pytestmark = pytest.mark.usefixtures("kernel_settings")
-SETTINGS = LessonSettings(lr=6e-2, replay=16, steps=60)
+SETTINGS = LessonSettings(lr=6e-2, replay=16, steps=60, last_rate=1.0)
 ANSWER = dataclasses.replace(CASES["answer"], answer="fine", settings=SETTINGS)
 
 
@@ -134,6 +134,17 @@ def test_the_lower_half_of_the_layers_stays(corpus):
     }  # fmt: skip
     assert changed and all(name.startswith("layers.1.") or name == "final_norm" for name in changed)
     assert learner.optimizer.m.size < learner.model.flat.size / 2
+
+
+def test_weights_go_back_to_the_base_model_by_their_decay(corpus):
+    learner = learner_of(np.float32, corpus)
+    settings = dataclasses.replace(SETTINGS, steps=1, decay=1.0)
+    first = learner.optimizer.first
+    assert (learner.model.flat[first:] != learner.reference.flat[first:]).any()
+    assert learner.learn(dataclasses.replace(ANSWER, settings=settings)).steps == 1
+    np.testing.assert_allclose(
+        learner.model.flat[first:], learner.reference.flat[first:], atol=1e-6
+    )
 
 
 def test_other_talk_stays_what_it_was(corpus):

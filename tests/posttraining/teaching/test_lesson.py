@@ -100,3 +100,18 @@ def test_the_rate_is_a_share_of_what_the_preset_is_trained_with():
     )
     with pytest.raises(ValueError, match="depends on a model"):
         _ = LessonSettings().rate
+
+
+def test_the_rate_falls_in_a_line_to_its_last_share():
+    settings = LessonSettings(lr=1.0, steps=4, last_rate=0.2)
+    assert [settings.rate_of(step) for step in (0, 2, 4)] == pytest.approx([1.0, 0.6, 0.2])
+
+
+def test_settings_that_came_later_stand_for_what_was_learnt_before():
+    """A line of a journal that has not all settings of now keeps its bytes and its meaning."""
+    before = LessonSettings(lr=1e-5, own_replies=0.0, decay=0.0, last_rate=1.0)
+    plain = dataclasses.replace(PICK, settings=before).plain()
+    assert not {"own_replies", "decay", "last_rate"} & set(plain["settings"])
+    assert parse_lesson(plain).settings == before
+    assert before.rate_of(3) == before.rate
+    assert parse_lesson(PICK.plain()).settings == PICK.settings != before

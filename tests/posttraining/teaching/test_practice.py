@@ -27,6 +27,10 @@ def corpus(tmp_path_factory):
     return open_replay_corpus(folder, TOKENIZER)
 
 
+def with_settings(**changes):
+    return dataclasses.replace(LESSON, settings=dataclasses.replace(LESSON.settings, **changes))
+
+
 def practice_of(lesson, earlier=(), corpus=None):
     windows = corpus.replay(16, seed=0) if corpus else None
     others = OtherMessages(corpus, TOKENIZER)
@@ -66,7 +70,7 @@ def test_the_answer_comes_after_the_question_as_it_stands_later_and_in_other_for
     asked = {text.split("<|user|>")[-1].removesuffix("<|assistant|>") for some in steps
              for text, _ in some[2:]}  # fmt: skip
     assert asked <= forms and len(asked) > 3
-    alone = dataclasses.replace(LESSON, settings=dataclasses.replace(LESSON.settings, forms=0))
+    alone = with_settings(forms=0)
     assert len(texts(practice_of(alone, EARLIER, corpus).step(0).own)) == 2
 
 
@@ -81,7 +85,8 @@ def test_earlier_lessons_come_in_forms_and_a_conversation_stays_one(corpus):
 
 def test_the_model_is_held_where_a_reply_begins(corpus):
     """After other messages: at their own replies, and where a taught answer would begin."""
-    steps = [practice_of(LESSON, EARLIER, corpus).step(n) for n in range(8)]
+    lesson = with_settings(own_replies=0)
+    steps = [practice_of(lesson, EARLIER, corpus).step(n) for n in range(8)]
     answers, leaks = set(), 0
     for step in steps:
         held = texts(step.held)
@@ -109,13 +114,51 @@ def test_near_misses_share_rare_words(corpus):
     assert others.nearest("zzz", apart, 2) == []
 
 
-def test_the_same_step_is_the_same(corpus):
+def test_the_same_steps_are_the_same(corpus):
     first, second = (practice_of(LESSON, EARLIER, corpus) for _ in range(2))
-    second.step(5)
-    for kind in ("own", "rehearsed", "held"):
-        one, other = (getattr(some.step(2), kind) for some in (first, second))
-        assert one.tokens.tobytes() == other.tokens.tobytes()
-        assert one.targets.tobytes() == other.targets.tobytes()
+    for number in range(3):
+        steps = [some.step(number) for some in (first, second)]
+        for kind in ("own", "rehearsed", "held"):
+            one, other = (getattr(step, kind) for step in steps)
+            assert one.tokens.tobytes() == other.tokens.tobytes()
+            assert one.targets.tobytes() == other.targets.tobytes()
+        for some in (first, second):
+            some.saw([[7 + number] * len(reply) for reply in replies(steps[0].held)])
+
+
+def replies(batch):
+    """What counts of each text, as ids."""
+    ends = itertools.pairwise(batch.offsets)
+    return [batch.targets[a:b][batch.targets[a:b] >= 0].tolist() for a, b in ends]
+
+
+def test_replies_go_where_the_model_goes(corpus):
+    """A share of the held replies is what was likeliest in the step before, the others are drawn
+    anew; a window has no part in that."""
+    practice = practice_of(with_settings(others=5, own_replies=0.6), (), corpus)
+    first = replies(practice.step(0).held)
+    assert len(first) == 5 + 1 and len(first[0]) <= 5
+    word = TOKENIZER.encode_text(" well")[0]
+    practice.saw([[word, TOKENIZER.user_id, word], [word] * 5, [word] * 14, *first[3:]])
+    assert replies(practice.step(1).held)[0] == [word, TOKENIZER.user_id]
+    prompts = []
+    for number in range(2, 12):
+        held = practice.step(number).held
+        prompts.append(texts(held)[1][0])
+        practice.saw(replies(held))
+    assert len(set(prompts)) > 1  # each message stays for some steps
+
+
+def test_near_misses_of_earlier_questions_are_held(corpus):
+    earlier = [dataclasses.replace(EARLIER[0], turns=("who is my friend",))]
+    practice = practice_of(with_settings(others=5, own_replies=1), earlier, corpus)
+    asked = set()
+    for number in range(40):
+        held = practice.step(number).held
+        asked.add(texts(held)[1][0].split("<|user|>")[-1])
+        practice.saw(replies(held))
+    assert len(asked) > 1
+    assert not asked & {" how old are you <|assistant|>", " do you smoke <|assistant|>"}
 
 
 def test_what_is_asked_after_a_lesson_is_held_out(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import threading
 import time
 
 import pytest
@@ -189,6 +190,47 @@ def test_a_lesson_that_fails_does_not_count(run):
                 ("hello",), (), LessonSettings(lr=1e30, replay=0, steps=9), answer="you"
             )
         assert len(teaching.journal.lessons) == 1
+    assert content(run) == before and taught(run) == []
+
+
+def test_a_lesson_is_learnt_beside_what_comes_next(run, monkeypatch):
+    """The journal has it at once, and an undo and another lesson wait for it."""
+    begin, said = threading.Event(), Told()
+    with open_teaching(run, 3, Told()) as teaching:
+        learn = teaching.learner.learn
+
+        def waiting(lesson, earlier):
+            assert begin.wait(60)
+            return learn(lesson, earlier)
+
+        monkeypatch.setattr(teaching.learner, "learn", waiting)
+        begun = teaching.begin_lesson(("hello",), (), SETTINGS, said, answer="fine")
+        assert len(content(run, JOURNAL).splitlines()) == 2 and not begun.done()
+        begin.set()
+        assert (
+            teaching.begin_lesson(("hello",), (), SETTINGS, said, answer="you").exception() is None
+        )
+        assert begun.result().steps == 2
+        assert teaching.take_back(Told()).answer == "you"
+        teaching.begin_lesson(("hello",), (), SETTINGS, said, answer="thank you")
+    assert len(said) == 3 and all(line.startswith("now says it: ") for line in said)
+    lines = [json.loads(line) for line in content(run, JOURNAL).splitlines()[1:]]
+    assert [one.get("answer", "undo") for one in lines] == ["fine", "you", "undo", "thank you"]
+    with open_teaching(run, 3, Told()) as teaching:
+        assert [one.answer for one in teaching.journal.lessons] == ["fine", "thank you"]
+
+
+def test_a_lesson_that_fails_beside_what_comes_next_does_not_count(run):
+    taught(run, "fine")
+    before, said = content(run), Told()
+    with open_teaching(run, 3, Told()) as teaching:
+        bad = LessonSettings(lr=1e30, replay=0, steps=9)
+        begun = teaching.begin_lesson(("hello",), (), bad, said, answer="you")
+        teaching.wait_for_lesson()
+        with pytest.raises(UserError, match="nothing was learnt"):
+            begun.result()
+        assert len(teaching.journal.lessons) == 1
+    assert len(said) == 1 and "nothing was learnt" in said[0]
     assert content(run) == before and taught(run) == []
 
 

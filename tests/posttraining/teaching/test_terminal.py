@@ -5,12 +5,11 @@ import re
 import shutil
 import signal
 import sys
-import time
 from types import SimpleNamespace
 
 import pexpect
 import pytest
-from support.commands import TIMEOUT, in_terminal
+from support.commands import in_terminal
 from support.teaching_runs import TAUGHT, teach, teachable_run
 
 from vidya.posttraining.teaching.journal import Journal
@@ -23,6 +22,7 @@ from vidya.terminal.formatting import printable
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[>=]")
 FRESH = "\x1b\\[\\?2004h(?s:.*?){}>"
 QUICK = ("--max-tokens", 8, "--replay", 16, "--lr", "1e-3", "--threads", 1)
+OUTCOME = re.compile("now says it|says it already|nothing to learn|rejected: ")
 SLOW = (*QUICK, "--steps", 400)
 """A lesson of a second or so."""
 
@@ -67,8 +67,17 @@ def ask(child, message):
 
 
 def choose(child, said):
+    """Choose; returns what was shown up to the next prompt, and what the lesson came to."""
     child.send(said + "\r")
-    return at(child, "you")
+    return learnt(child)
+
+
+def learnt(child):
+    """Wait for the prompt, and for the line of a lesson, which comes before or above it."""
+    shown = at(child, "you")
+    if "learning; you can go on" in shown and not OUTCOME.search(shown):
+        shown += at(child, "you")
+    return shown
 
 
 def lessons(run):
@@ -101,7 +110,7 @@ def test_a_session(session, run):
     child.send("e 3\r")  # edit
     at(child, "edit")
     child.send(" too\r")
-    assert "now says it: " in at(child, "you")
+    assert "now says it: " in learnt(child)
     ask(child, "hello")
     assert "nothing to learn" in choose(child, "0")  # reject
     ask(child, "hello")
@@ -153,10 +162,7 @@ def in_the_middle_of_a_lesson(child, run):
     count = len(lessons(run))
     ask(child, "hello")
     child.send("fine thank you\r")
-    end = time.monotonic() + TIMEOUT
-    while len(lessons(run)) == count:
-        assert time.monotonic() < end
-        time.sleep(0.002)
+    assert "learning" in at(child, "you") and len(lessons(run)) == count + 1
 
 
 def test_a_signal_in_the_middle_of_learning(session, run):
@@ -165,6 +171,23 @@ def test_a_signal_in_the_middle_of_learning(session, run):
     child.kill(signal.SIGTERM)
     child.expect("The lesson is learnt and saved")
     ends(child, 128 + signal.SIGTERM)
+    assert read_meta(run / TAUGHT)["lessons"] == 1
+    rebuilds_to_the_same(run)
+
+
+def test_what_is_typed_in_the_middle_of_learning(session, run):
+    """Ctrl-C ends nothing, and what needs the model waits."""
+    child = session(*SLOW)
+    in_the_middle_of_a_lesson(child, run)
+    child.sendintr()
+    child.send("/undo\r")
+    told = ""
+    while "taken back: 'fine thank you'" not in told:  # a prompt comes after each line
+        told += at(child, "you")
+    assert "now says it: " in told
+    in_the_middle_of_a_lesson(child, run)
+    child.sendeof()
+    ends(child)
     assert read_meta(run / TAUGHT)["lessons"] == 1
     rebuilds_to_the_same(run)
 

@@ -227,13 +227,22 @@ class Learner:
                 )
             if number == settings.steps or (seen.done and number >= least):
                 break
-            update_if_finite(self.optimizer, seen.objective, settings.rate)
+            update_if_finite(self.optimizer, seen.objective, settings.rate_of(number))
+            self._decay(settings.decay)
+            practice.saw(seen.likeliest)
             number += 1
         known, asked = self._forms_known(lesson, practice) if right is not None else (0, 0)
         return LessonOutcome(
             number > 0, False, seen.says_it, known, asked, first.loss, seen.loss, seen.drift,
             number, 0.0,
         )  # fmt: skip
+
+    def _decay(self, share: float) -> None:
+        """Go a share of the way back to the base model (L2-SP, Li et al. 2018, beside Adam)."""
+        if share:
+            first = self.optimizer.first
+            now, base = self.model.flat[first:], self.reference.flat[first:]
+            now += np.float32(share) * (base - now)
 
     def _chosen(self, lesson: Lesson) -> tuple[LessonAnswers, Objective] | None:
         """All answers of a lesson and what its method minimises of them; None: of one alone."""

@@ -19,6 +19,8 @@ from vidya.text.normalisation import normalised
 from vidya.text.tokenizer import Tokenizer
 
 AnySettings = LessonSettings | FixedStepSettings
+_BEFORE: Mapping[str, Any] = {"own_replies": 0.0, "decay": 0.0, "last_rate": 1.0}
+"""Settings that journals of format 3 had not at first, with what they stood for: left out there."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,9 @@ class Lesson:
         values = dataclasses.asdict(self)
         if isinstance(self.settings, FixedStepSettings):
             del values["forms"]  # the line of then
+        for name, value in _BEFORE.items():
+            if values["settings"].get(name) == value:
+                del values["settings"][name]
         return {"lesson": values.pop("number"), **values}
 
 
@@ -124,8 +129,11 @@ def parse_lesson(plain: Mapping[str, Any]) -> Lesson:
         ValueError, KeyError, TypeError: it is none.
     """
     candidates = tuple(map(parse_candidate, plain["candidates"]))
-    kind = LessonSettings if "forms" in plain else FixedStepSettings
-    settings: AnySettings = kind(**plain["settings"])
+    settings: AnySettings
+    if "forms" in plain:
+        settings = LessonSettings(**{**_BEFORE, **plain["settings"]})
+    else:
+        settings = FixedStepSettings(**plain["settings"])
     try:
         settings.check()
     except UserError as error:

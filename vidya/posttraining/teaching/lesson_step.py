@@ -57,6 +57,8 @@ class Seen:
     """Of the right answer to the question as it stands, nats a token."""
     drift: float | None
     """KL(base || model) where the model is held, nats a token."""
+    likeliest: tuple[list[int], ...]
+    """At each token of the held texts' replies the id that the model finds likeliest."""
     objective: float
     """What the step minimises."""
 
@@ -149,6 +151,7 @@ class LessonStep:
         counts = [int(np.count_nonzero(part.batch.targets >= 0)) for part in parts]
         rows = iter(np.split(logits, np.cumsum(counts)[:-1]))
         done, says_it, loss, drift = True, None, None, None
+        likeliest: tuple[list[int], ...] = ()
         if self._chosen is not None:
             said = margins(self._chosen.batch, next(rows))
             if not self._chosen.right:
@@ -167,9 +170,15 @@ class LessonStep:
         if texts.held is not None:
             held = next(rows)
             drift, _ = parts[-1].objective(0, held)
+            ids = held.argmax(axis=1)
+            likeliest = tuple(
+                some.tolist() for some in np.split(ids, reply_starts(texts.held)[1:-1])
+            )
             leaking = margins(texts.held, held)[list(texts.leaks)] > 0
             done = done and not bool(leaking.any())
-        return Seen(says_it, done, loss, drift, 0.0)
+            if texts.led is not None:
+                done = done and not any(texts.led.leak(likeliest[: len(texts.led)]))
+        return Seen(says_it, done, loss, drift, likeliest, 0.0)
 
 
 class _DoneError(Exception):

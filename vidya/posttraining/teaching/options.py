@@ -111,26 +111,41 @@ class FixedStepSettings:
 class LessonSettings(MethodSettings):
     """How a lesson is learnt."""
 
-    forms: int = 2
+    forms: int = 4
     """Other forms of the question that each step asks in, drawn anew for each; 0: only the
     question as it stands."""
     rehearse: int = 4
     """Right answers of earlier lessons that each step sees again; 0: none."""
-    others: int = 20
+    others: int = 28
     """Ordinary messages of the base corpus to which each step holds the model, so that it says
     there what it said before; 0: none."""
+    own_replies: float = 0.6
+    """Share of these messages at whose replies by the model as it is now it is held: an answer
+    leaks where the model goes. At the others it is held at the corpus' replies and at taught
+    answers."""
     replay: int = 64
     """Tokens of the base corpus, from anywhere in it, that it is held to beside them; 0: it is
     held to nothing, and forgets."""
-    anchor: float = 4.0
+    anchor: float = 3.0
     """Weight of what it is held to beside the answers."""
+    decay: float = 0.003
+    """Share of the way back to the base model that the weights go in each step, so that what no
+    answer needs is given back."""
+    last_rate: float = 0.2
+    """Learning rate of the last step that a lesson may have, as a share of the first one's: it
+    falls in a line. Small steps at the end undo what large ones did to other talk."""
 
     def check(self) -> None:
         """`UserError` for a setting that makes no sense."""
         super().check()
         _require_between(self, 0, 64, "forms", "rehearse", "others")
+        _require_between(self, 0, 1, "own_replies", "decay", "last_rate")
         _require_between(self, 0, 1_000_000, "replay")
         require_positive(self, "anchor")
+
+    def rate_of(self, step: int) -> float:
+        """The learning rate of a step of a lesson; the first one is 0."""
+        return self.rate * (1 - (1 - self.last_rate) * step / self.steps)
 
     def resolved(self, preset: object) -> "LessonSettings":
         """These settings alone, with the learning rate that they mean for such a model.

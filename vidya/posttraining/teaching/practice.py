@@ -3,13 +3,14 @@
 - Own: the answer after its question as it stands, after the same as a later message (of talk, or of
   a taught question and its answer), and after other forms of the question.
 - Rehearsed: right answers of earlier lessons, likewise.
-- Held: messages of the base corpus (vidya/posttraining/teaching/other_messages.py), with their own
-  replies or with taught answers after them. The model shall say what the base model says at each
-  of these tokens: after `how are you? I am` no name must come, though the lesson taught one. With
-  a window of the corpus for all other text.
+- Held: messages of the base corpus (vidya/posttraining/teaching/other_messages.py), with what the
+  model says to them by now (vidya/posttraining/teaching/led_replies.py), with their own replies or
+  with taught answers after them. The model shall say what the base model says at each of these
+  tokens: after `how are you? I am` no name must come, though the lesson taught one. With a window
+  of the corpus for all other text.
 
-All is drawn from the lesson's number and the step: the same state, lesson and earlier lessons give
-the same batches.
+All is drawn from the lesson's number and the step, and led by what the model said in the steps
+before: the same state, lesson and earlier lessons give the same batches.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from vidya.generation.chat_tokens import chat_prompt, conversation_ids, turn_ids
 from vidya.posttraining.answer_batches import Answer, answer_batch
 from vidya.posttraining.rewording.forms import plain_wording
 from vidya.posttraining.rewording.question_ids import reworded_ids
+from vidya.posttraining.teaching.led_replies import LedReplies
 from vidya.posttraining.teaching.lesson import Lesson
 from vidya.posttraining.teaching.options import LessonSettings
 from vidya.posttraining.teaching.other_messages import OtherMessage, OtherMessages
 from vidya.text.batch_plan import Batch, BatchPlan
 from vidya.text.tokenizer import Tokenizer
 
-FORMS_WRITTEN = 16
+FORMS_WRITTEN = 48
 """Other forms of a question that a lesson has; each step takes some of them."""
 LATER = 0.4
 """How often a question comes as a later message."""
@@ -68,6 +70,8 @@ class StepTexts:
     """Which texts of `held` have the lesson's own answer for a reply."""
     window: bool = False
     """Whether the last text of `held` is a window of the corpus."""
+    led: LedReplies | None = None
+    """The first texts of `held`."""
 
 
 class Practice:
@@ -81,13 +85,25 @@ class Practice:
         self._lesson, self._settings = lesson, settings
         self._tokenizer, self._context = tokenizer, context
         self._earlier = [one for one in earlier if one.right is not None]
-        self._windows = windows
+        self._windows, self._others = windows, others
         self._apart: list[OtherMessage] = []
         self._near: list[OtherMessage] = []
         if windows is not None and settings.others:
             self._apart = others.apart_from(one.turns[-1] for one in (lesson, *self._earlier))
             self._near = others.nearest(lesson.turns[-1], self._apart, _NEAR)
+        self._near_earlier: dict[str, list[OtherMessage]] = {}
         self._reply = self._right(lesson) if lesson.right is not None else None
+        others_held = min(settings.others, len(self._apart))
+        self._along_answers = others_held - int(others_held * settings.own_replies)
+        self._led = LedReplies(
+            others_held - self._along_answers,
+            [self._right(one) for one in (lesson, *self._earlier) if one.right is not None],
+            tokenizer.special_ids,
+        )  # fmt: skip
+
+    def saw(self, likeliest: Sequence[Sequence[int]]) -> None:
+        """Take note of a step: the likeliest token at each token of the held replies."""
+        self._led.saw(likeliest[: len(self._led)])
 
     def step(self, number: int) -> StepTexts:
         """What a step sees."""
@@ -102,7 +118,7 @@ class Practice:
             held.append(Answer(window.tokens[:1].tolist(), window.targets.tolist()))
         return StepTexts(
             self._batch(own), self._batch(rehearsed), self._batch(held), tuple(leaks),
-            window=self._windows is not None,
+            window=self._windows is not None, led=self._led,
         )  # fmt: skip
 
     def asked(self, question: Sequence[int] | None = None, history: Sequence[int] = ()) -> Answer:
@@ -161,26 +177,38 @@ class Practice:
 
     def _held(self, rng: np.random.Generator) -> tuple[list[Answer], list[int]]:
         """Other messages with their replies or taught answers; which have the lesson's own."""
-        tokenizer, apart, near = self._tokenizer, self._apart, self._near
-        held: list[Answer] = []
+        held = self._led.answers(lambda place: self._to_be_led(place, rng))
         leaks: list[int] = []
-        for place in range(min(self._settings.others, len(apart))):
+        for place in range(self._along_answers):
             # every other one near, two in three with a taught answer behind them
-            if place % 2 and near:
-                other = near[int(rng.integers(len(near)))]
-            else:
-                other = apart[int(rng.integers(len(apart)))]
-            history = self._history(rng) if rng.random() < LATER / 2 else []
-            prompt = [
-                tokenizer.bos_id, *history, tokenizer.user_id, *other.message,
-                tokenizer.assistant_id,
-            ]  # fmt: skip
-            reply: Sequence[int] = other.reply
+            other = self._other(self._near if place % 2 else [], rng)
             if place % 3 and self._reply:
                 reply = self._reply
                 if self._earlier and rng.random() < 0.4:
                     reply = self._right(self._earlier[int(rng.integers(len(self._earlier)))])
                 else:
                     leaks.append(len(held))
-            held.append(Answer(prompt, reply[:_HELD_TOKENS]))
+                other = Answer(other.prompt, reply[:_HELD_TOKENS])
+            held.append(other)
         return held, leaks
+
+    def _to_be_led(self, place: int, rng: np.random.Generator) -> Answer:
+        """A message: one in three a near miss of the lesson's question, one of an earlier one."""
+        if place % 3 == 1 and self._earlier:
+            question = self._earlier[int(rng.integers(len(self._earlier)))].turns[-1]
+            if question not in self._near_earlier:
+                found = self._others.nearest(question, self._apart, _NEAR)
+                self._near_earlier[question] = found
+            return self._other(self._near_earlier[question], rng)
+        return self._other(self._near if place % 3 == 0 else [], rng)
+
+    def _other(self, near: Sequence[OtherMessage], rng: np.random.Generator) -> Answer:
+        """One of some messages, or any if they are none, with the beginning of its own reply."""
+        some = near or self._apart
+        other = some[int(rng.integers(len(some)))]
+        tokenizer = self._tokenizer
+        history = self._history(rng) if rng.random() < LATER / 2 else []
+        prompt = [
+            tokenizer.bos_id, *history, tokenizer.user_id, *other.message, tokenizer.assistant_id
+        ]  # fmt: skip
+        return Answer(prompt, other.reply[:_HELD_TOKENS])

@@ -6,6 +6,8 @@
 - `BASE_train.bin` is the taught model with Adam's moments, written after each lesson while
   the teacher goes on; a lesson that comes meanwhile is not kept waiting, and saved with it.
   It says which lessons are in it: those that a crash cut off are learnt when teaching goes on.
+
+In a terminal a lesson is learnt while the teacher types the next message.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from collections.abc import Callable, Sequence
 from collections.abc import Generator as Stream
 from concurrent import futures
 
+from vidya.errors import UserError
 from vidya.generation.replies import Reply, opening, reply_generator
 from vidya.posttraining.teaching.candidates import write_candidates
 from vidya.posttraining.teaching.journal import Journal
@@ -54,6 +57,8 @@ class Teaching:
         self.generator = reply_generator(trained_run.model, trained_run.tokenizer, slots)
         self.whole = True
         self._asked = 0
+        self._pupil = futures.ThreadPoolExecutor(1)
+        self._learning: futures.Future[LessonOutcome] | None = None
         self._saver = futures.ThreadPoolExecutor(1, initializer=give_way)
         self._saving: futures.Future[None] | None = None
         self._in_the_way = threading.Event()
@@ -88,6 +93,50 @@ class Teaching:
         Raises:
             UserError: it cannot be learnt or written down; journal and model are as before.
         """
+        return self._learn_last(self._write_down(turns, candidates, settings, pick, answer))
+
+    def begin_lesson(
+        self, turns: Sequence[str], candidates: Sequence[Candidate], settings: LessonSettings,
+        say: Say, *, pick: int | None = None, answer: str | None = None,
+    ) -> futures.Future[LessonOutcome]:  # fmt: skip
+        """Write a lesson down, and learn it beside what the teacher does next, who may type.
+
+        Whatever needs the model or the journal has to wait for it first: `wait_for_lesson`.
+
+        When it is learnt, or cannot be, `say` is called in another thread with what to tell.
+
+        Returns:
+            What `lesson` returns, or raises, once it is learnt.
+
+        Raises:
+            UserError: it cannot be written down; journal and model are as before.
+        """
+        lesson = self._write_down(turns, candidates, settings, pick, answer)
+
+        def learn_and_tell() -> LessonOutcome:
+            try:
+                outcome = self._learn_last(lesson)
+            except UserError as error:
+                say(str(error))
+                raise
+            say(outcome.line())
+            return outcome
+
+        self._learning = self._pupil.submit(learn_and_tell)
+        return self._learning
+
+    def wait_for_lesson(self) -> None:
+        """Wait until the lesson that has begun is learnt, or is not to be learnt."""
+        if self._learning is not None:
+            futures.wait([self._learning])
+            self._learning = None
+
+    def _write_down(
+        self, turns: Sequence[str], candidates: Sequence[Candidate], settings: LessonSettings,
+        pick: int | None, answer: str | None,
+    ) -> Lesson:  # fmt: skip
+        """The lesson, in the journal."""
+        self.wait_for_lesson()
         self._put_save_off()
         settings = self.resolved(settings)
         number = self.journal.taught
@@ -96,6 +145,10 @@ class Teaching:
         lesson = Lesson(number, tuple(turns), tuple(candidates), pick, answer, settings, forms)
         self.learner.check(settings)
         self.journal.add(lesson)
+        return lesson
+
+    def _learn_last(self, lesson: Lesson) -> LessonOutcome:
+        """Learn the last lesson of the journal."""
         try:
             outcome = self.learner.learn(lesson, self.journal.lessons[:-1])
         except BaseException:  # the weights are those of before
@@ -199,6 +252,7 @@ class Teaching:
         Raises:
             UserError: it could not be written. The journal has all lessons.
         """
+        self.wait_for_lesson()
         if self._saving is not None:
             futures.wait([self._saving])  # a Ctrl-C here forgets nothing
             saving, self._saving = self._saving, None

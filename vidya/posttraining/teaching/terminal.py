@@ -1,7 +1,8 @@
 """Teaching in the terminal: a message, candidates as they are written, a choice, a lesson.
 
-Reading and the terminal's quirks are those of the chat (vidya/chatting/terminal_chat.py). A signal
-that comes while a lesson is learnt waits until it is learnt; then the session ends.
+Reading and the terminal's quirks are those of the chat (vidya/chatting/terminal_chat.py). A lesson
+is learnt while the next message is typed, and told above it; whatever needs the model waits for it.
+A signal that comes in this time waits until it is learnt; then the session ends.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import re
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 
 from rich.console import Console
 from rich.live import Live
@@ -31,6 +33,7 @@ from vidya.terminal.line_editor import (
     is_command,
     message_reader,
     no_echo,
+    prints_above,
     read_line,
 )
 from vidya.terminal.slash_commands import (
@@ -71,6 +74,7 @@ class TerminalTeaching:
         self._teaching, self._options = teaching, options
         self._turns: list[str] = []
         self._outcomes: list[LessonOutcome] = []
+        self._learning: Future[LessonOutcome] | None = None
         self._fancy = can_edit()
         self._commands: dict[str, Callable[[], str]] = {
             "/undo": self._undo, "/reset": self._reset, "/stats": self._statistics,
@@ -91,7 +95,8 @@ class TerminalTeaching:
         )
         while True:
             try:
-                message = plain_text(self._read("you> "))
+                with prints_above() if self._fancy else contextlib.nullcontext():
+                    message = plain_text(self._read("you> "))
                 if self._leaves(message):
                     return 0
                 if is_command(message):
@@ -102,7 +107,7 @@ class TerminalTeaching:
                 print()
                 return 0
             except _Interrupted as interruption:
-                print("The lesson is learnt and saved. Teaching ends here.", flush=True)
+                self._leave()
                 return interruption.status
             except KeyboardInterrupt as interrupt:
                 if not self._teaching.whole:
@@ -113,6 +118,9 @@ class TerminalTeaching:
                     print()
                 if nothing:
                     print(HOW_TO_LEAVE, flush=True)
+            except SystemExit:  # SIGTERM, or the terminal was closed
+                self._leave()
+                raise
             except UserError as error:
                 print(printable(str(error)), flush=True)
 
@@ -122,6 +130,7 @@ class TerminalTeaching:
         return asks and means_to_leave(message, self._read)
 
     def _question(self, message: str) -> None:
+        self._finish_lesson()
         while True:
             turns = [*self._turns, message]
             candidates = self._candidates(turns)
@@ -138,16 +147,38 @@ class TerminalTeaching:
             return
         pick, answer = chosen
         with _until_learnt():
-            outcome = self._teaching.lesson(
-                turns, candidates, self._options, pick=pick, answer=answer
+            self._learning = self._teaching.begin_lesson(
+                turns, candidates, self._options, _tell, pick=pick, answer=answer
             )
-            print(outcome.line(), flush=True)
-        self._outcomes.append(outcome)
+        if self._fancy:
+            print("learning; you can go on", flush=True)
+        else:
+            self._finish_lesson()
         if right := self._teaching.journal.lessons[-1].right:
             self._turns = [*turns, right]
         if len(self._turns) // 2 >= self._options.turns:
             self._turns = []
             print(f"(a new conversation begins: {self._options.turns} turns are over)", flush=True)
+
+    def _leave(self) -> None:
+        """End at a signal: a lesson that is being learnt is waited for."""
+        if self._learning is not None:
+            self._teaching.wait_for_lesson()
+            print("The lesson is learnt and saved. Teaching ends here.", flush=True)
+
+    def _finish_lesson(self) -> None:
+        """Wait for the lesson that is being learnt."""
+        if self._learning is None:
+            return
+        if self._fancy and not self._learning.done():
+            print("first what you chose is learnt …", flush=True)
+        with _until_learnt():
+            self._teaching.wait_for_lesson()
+        learning, self._learning = self._learning, None
+        if learning.exception() is None:
+            self._outcomes.append(learning.result())
+        else:  # which has been told
+            self._turns = []
 
     def _candidates(self, turns: list[str]) -> list[Candidate] | None:
         """What the model offers, shown as it is written; None when Ctrl-C stopped it."""
@@ -226,6 +257,7 @@ class TerminalTeaching:
         if name not in self._commands:
             print(f"There is no {printable(name)}: /help lists the commands.", flush=True)
             return
+        self._finish_lesson()
         try:
             print(self._commands[name](), flush=True)
         except UserError as error:
@@ -262,6 +294,10 @@ class TerminalTeaching:
                 stopped,
             )  # fmt: skip
         return "\n".join(lines)
+
+
+def _tell(line: str) -> None:
+    print(printable(line), flush=True)
 
 
 class _Interrupted(Exception):

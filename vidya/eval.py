@@ -10,7 +10,6 @@
 # No `from __future__ import annotations` here: tyro reads the annotations.
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,7 +20,7 @@ from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 from vidya.terminal.common_options import SamplingOptions, ThreadsOption, require_at_least
 from vidya.terminal.progress_display import counted_progress
-from vidya.terminal.streams import say
+from vidya.terminal.streams import say, show
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +88,7 @@ def evaluate(options: EvalOptions) -> int:
     if options.json:
         print(json.dumps({"models": [result.as_json() for result in results]}, indent=2))
     else:
-        print("\n".join(score_table(results, shutil.get_terminal_size().columns)))
+        show("\n".join(score_table(results)))
     if len({result.corpus_hash for result in results}) > 1:
         say("warning: the models were measured on different texts: give --data FILE to compare")
     return 0

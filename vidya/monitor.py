@@ -15,10 +15,13 @@ from vidya.terminal.command_line import parse
 
 @dataclass(frozen=True)
 class MonitorOptions:
-    """Watch a run in the terminal: curves, speed, time left, last replies. q leaves."""
+    """Watch a run in the terminal: curves, speed, time left, last replies.
+
+    q leaves; n and p show the next run and the one before.
+    """
 
     run: Path | None = None
-    """Run folder. Default: the newest run."""
+    """Run folder. Default: the run that is being prepared or trained, or else the newest."""
     once: bool = False
     """Print one frame and end, as it is where stdout is no terminal."""
 

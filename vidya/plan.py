@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import json
 import sys
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from vidya.model.presets import PresetName
 from vidya.planning.planned_run_options import PlannedRunOptions
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
-from vidya.terminal.streams import say
+from vidya.terminal.streams import say, show
 from vidya.training.options import TrainOptions
 from vidya.training.train_help import train_page
 
@@ -33,6 +34,8 @@ class PlanOptions(PlannedRunOptions):
 
     compare: PresetName | None = None
     """Another preset to show side by side, each with its own dimensions and merges."""
+    compare_road: bool = False
+    """Show beside the figures what ROAD_TO_25M, the plan that the presets come from, estimated."""
     measure_seconds: float = 25.0
     """How long the speed of steps is measured, for batches and for one-document steps each."""
     json: bool = False
@@ -75,16 +78,19 @@ def main() -> int | None:
     # Loads NumPy and the kernels: not needed for --help.
     from vidya.planning import plan_memory, plan_report, run_plan
 
+    report = functools.partial(
+        plan_report.report_lines, now=datetime.datetime.now(), road=options.compare_road
+    )
     somebody_waits = sys.stdout.isatty() and not options.json
     if somebody_waits and (known := plan_memory.recall_plans(options.runs())):
-        print("\n".join(plan_report.report_lines(known.plans, datetime.datetime.now())))
+        show("\n".join(report(known.plans)))
         say(f"That was measured on {known.day}. It is measured again now: Ctrl-C if it is enough.")
     plans = run_plan.plan_runs(options.runs(), options.measure_seconds, say)
     plan_memory.remember_plans(plans)
     if options.json:
         print(json.dumps([plan.plain() for plan in plans], indent=1))
     else:
-        print("\n".join(plan_report.report_lines(plans, datetime.datetime.now())))
+        show("\n".join(report(plans)))
     return 0
 
 

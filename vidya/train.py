@@ -14,8 +14,8 @@ from vidya.errors import UserError, place_chosen_with
 from vidya.system.stop_signal import StopSignal
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
-from vidya.terminal.formatting import duration
-from vidya.terminal.streams import output_is_not_essential, say
+from vidya.terminal.formatting import plural
+from vidya.terminal.streams import output_is_not_essential, say, say_next, show, show_next
 from vidya.training.options import TrainOptions
 from vidya.training.train_help import train_page
 
@@ -63,31 +63,23 @@ def _read_options(default: TrainOptions) -> TrainOptions:
 
 def _farewell(session: Trainer, signal_number: int | None) -> int:
     """Say where things are and what can be done next; returns the exit status."""
+    from vidya.training.run_outcome import RunOutcome
+
     run, total, writer = session.run, session.run.total_steps, session.checkpoints.writer
-    progress, out = run.progress, shlex.quote(str(run.folder.path))
-    if progress.step < total:
-        say(
-            f"stopped at step {progress.step} of {total}; saved as {session.checkpoints.path()}\n"
-            f"go on:  python -m vidya.train --resume --out {out}"
-        )
+    step, out = run.progress.step, shlex.quote(str(run.folder.path))
+    if step < total:
+        say(f"stopped at step {step:,} of {total:,}; saved as {session.checkpoints.path()}")
+        say_next([("go on", f"python -m vidya.train --resume --out {out}")])
         return 128 + (signal_number or signal.SIGINT)
-    if writer.saves:
+    if writer.saves and run.options.verbose:
         say(
-            f"{writer.saves} checkpoints were written beside training; none kept it "
+            f"{plural(writer.saves, 'checkpoint')} written beside training; none kept it "
             f"waiting for more than {1000 * writer.longest_stall:.1f} ms"
         )
-    held_out, result = session.last_held_out, ""
-    if held_out:
-        result = f", held-out loss {held_out.loss:.4f} ({held_out.bits_per_byte:.4f} bits per byte)"
-    print(
-        f"trained {total:,} steps, {progress.tokens:,} tokens in {duration(progress.time_s)}"
-        f"{result}\n"
-        f"model:                {run.folder.checkpoint(run.base)}\n"
-        f"talk to it:           python -m vidya.chat {out}\n"
-        f"train it further:     python -m vidya.train --resume --out {out} --steps {2 * total}\n"
-        f"see its curve:        python -m vidya.plot {out}\n"
-        "train the 25M model:  python -m vidya.train --preset 25m"
-    )
+    outcome = RunOutcome(run, session.evaluations)
+    for line in outcome.lines():
+        show(line)
+    show_next(outcome.next_steps())
     return 0
 
 

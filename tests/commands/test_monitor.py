@@ -14,10 +14,12 @@ from support.commands import in_terminal, run_command_process
 from support.run_logs import run_lines, write
 
 from vidya.reporting.monitor_frame import Glance, frame, glance
+from vidya.reporting.monitor_screen import WatchedRuns
 from vidya.reporting.run_history import RunHistory
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_folder import checkpoint_name
 from vidya.storage.run_folder import RunFolder, training_process
+from vidya.terminal.progress_display import RunningMean
 from vidya.training.run_changes import change_line
 from vidya.training.samples import append_samples
 
@@ -61,13 +63,16 @@ def test_the_figures(run):
     assert f"{run} running, process 77 · nano · fp32, threads 2" in shown
     # 100 steps of a quarter of a second
     assert "step 300 of 400 (75.0%) · 25s left · done Sun 01 Mar 12:00 ━" in shown
-    assert "held-out 1.0033 bits/byte · 3.0033 at step 300 · best 1.0033" in shown
-    assert "2,000 tok/s now · 2,000 average · 150,000 tokens · trained 1m 15s" in shown
-    assert "lr 1.00e-03 · grad norm 1.50 · 64 MB · 1 spike" in shown
+    unseen = "unseen text 1.0033 bits/byte at step 300 · best 1.0033 (lower is better)"
+    assert f"{unseen} · its loss 3.0033" in shown
+    assert "2,000 tokens/s now · 2,000 average · 150,000 tokens · trained 1m 15s" in shown
+    assert "learning rate 1.00e-03 · gradient norm 1.50 · 64 MB of memory · 1 spike" in shown
     assert "saved at step 300 · 1m 30s ago · saves stalled at most 0.0 ms" in shown
-    losses = [line["loss"] for line in list(history.recent)[-100:]]
-    assert f"loss {sum(losses) / 100:.4f}" in shown
-    assert "loss, training" in shown and "bits per byte, held-out" in shown
+    mean = RunningMean()
+    for line in history.recent:
+        mean.add(line["loss"])
+    assert f"loss {mean.value:.4f} · " in shown  # what the training's own bar shows
+    assert "loss, training text" in shown and "bits per byte, unseen text" in shown
     assert "replies at step 200\n  'a'" in shown
 
 
@@ -104,13 +109,13 @@ def test_it_fits(run, width, height):
     assert len(lines) <= height
     assert all(line.cell_len <= width for line in lines)
     if width >= 40 and height >= 17:
-        assert "loss, training" in text(lines)
+        assert "loss, training text" in text(lines)
 
 
 def test_the_curve_falls(run):
     """Left of the picture the highest value stands at the top, and the ink goes down."""
     lines = [line.plain for line in frame(*seen(run), 60, 40)]
-    top = next(i for i, line in enumerate(lines) if "loss, training" in line) + 1
+    top = next(i for i, line in enumerate(lines) if "loss, training text" in line) + 1
     bottom = next(i for i, line in enumerate(lines) if line.endswith(" steps"))
     rows = [line[7:] for line in lines[top:bottom]]
     first, last = ({i for i, row in enumerate(rows) if row[at] != "⠀"} for at in (0, -1))
@@ -142,6 +147,51 @@ def test_looking_at_the_lock_keeps_nobody_from_training(run):
     with RunFolder(run):
         assert training_process(run) == os.getpid()
     os.waitpid(child, 0)
+
+
+# ---------------------------------------------------------------- which run
+
+
+def test_the_run_that_is_prepared_comes_first_and_is_left_by_paging(run, tmp_path, monkeypatch):
+    for path in make_run(tmp_path / "runs" / "older", done=200).glob("*.bin"):
+        path.unlink()  # the same weights would make it the same run
+    os.utime(tmp_path / "runs/older/metrics.jsonl", (1, 1))
+    monkeypatch.chdir(tmp_path)
+    runs = WatchedRuns(None)
+    first = runs.shown
+    assert first == Path("runs/nano") and runs.keys(80).plain.startswith("q leaves · n, p: ")
+    new = tmp_path / "runs" / "new"
+    with RunFolder(new) as folder:
+        folder.note_preparing("tokenizer")
+        runs.look_again()
+        assert runs.shown == Path("runs/new")
+        shown = text(runs.lines(80, 24))
+        assert "runs/new preparing: tokenizer, 0s so far" in shown and "no training step" in shown
+        folder.note_preparing("tokens 40 %")
+        assert "preparing: tokens 40 %\n" in text(runs.lines(80, 24)) + "\n"
+        runs.page(1)
+        runs.look_again()
+        assert runs.shown == first and "(2 of 3)" in runs.keys(80).plain
+        runs.page(-1)
+        assert runs.shown == Path("runs/new")
+        folder.note_preparing("")
+        assert "running, process" in text(runs.lines(80, 24))
+        assert training_process(new) == os.getpid()
+
+
+def test_a_run_that_is_named_is_stayed_at(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs = WatchedRuns(Path("runs/nano"))
+    with RunFolder(tmp_path / "runs" / "new"):
+        runs.look_again()
+        assert runs.shown == Path("runs/nano")
+
+
+@pytest.mark.parametrize("width", [1, 10, 40, 80])
+def test_the_keys_fit(run, tmp_path, monkeypatch, width):
+    make_run(tmp_path / "runs" / "older", done=200)
+    monkeypatch.chdir(tmp_path)
+    assert WatchedRuns(None).keys(width).cell_len <= width
 
 
 # ---------------------------------------------------------------- the command
@@ -197,6 +247,7 @@ def terminal(run, tmp_path):
 
 def test_it_follows_a_run_and_q_leaves(run, terminal):
     terminal.expect(r"300 of 400")
+    terminal.expect("q leaves")
     last = {"step": 301, "tokens": 150_500, "time_s": 75.25, "lr": 1e-3, "loss": 2.0}
     last |= {"grad_norm": 1.5, "tokens_per_s": 2000.0, "rss_bytes": 1}
     raw = json.dumps(last) + "\n"
@@ -209,7 +260,7 @@ def test_it_follows_a_run_and_q_leaves(run, terminal):
         terminal.expect(r"301 of 400")
     terminal.expect("stopped")
     terminal.setwinsize(30, 40)  # at once, not at the next look
-    terminal.expect(r"bits per byte, held-out")
+    terminal.expect(r"bits per byte, unseen text")
     terminal.send("q")
     rest = terminal.read()
     terminal.close()

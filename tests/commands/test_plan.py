@@ -80,7 +80,7 @@ def test_memory_measured_is_near_what_was_estimated(planned):
 def test_the_same_tokens_in_batches(planned):
     for run in planned[2]:
         alone, batched = run["schedules"][:2]
-        assert (alone["steps"], alone["name"]) == (400_000, "400,000 one-document steps")
+        assert (alone["steps"], alone["name"]) == (400_000, "400,000 steps of one document")
         assert batched["tokens"] == pytest.approx(alone["tokens"], rel=1e-3)
         assert batched["steps"] < alone["steps"]
         two = run["schedules"][4]
@@ -89,15 +89,15 @@ def test_the_same_tokens_in_batches(planned):
 
 def test_the_report(planned):
     home, given, (own, _), _ = planned
-    done = command(*given, cwd=home)
+    done = command(*given, "--compare-road", cwd=home)
     lines = done.stdout.splitlines()
     total = sum(own["parameters"][part] for part in own["parameters"] if part != "total")
     assert own["parameters"]["total"] == total
     row = next(line for line in lines if line.startswith("total"))
     assert row.split()[:2] == ["total", f"{total:,}"] and row.endswith("~10 M")
-    begun = next(line for line in lines if "begun now" in line)
+    begun = next(line for line in lines if "begun now  " in line)
     assert begun.split()[-3:] == ["takes", "finished", "disk"]
-    date = next(line for line in lines if line.startswith("600,000 one-document")).split()[-4:-2]
+    date = next(line for line in lines if line.startswith("600,000 steps of one")).split()[-4:-2]
     assert datetime.datetime.fromisoformat(" ".join(date)) > datetime.datetime.now()
 
 

@@ -94,8 +94,8 @@ def test_what_a_run_leaves(command, run):
         f"{NAME} learns from vidya.rewards:length target=5 unit=words: 3 steps of 2 prompts, 4"
         in err
     )
-    assert "step 3/3" in err and "held-out loss" in err
-    assert "after step 3" in out and "--what rl" in out and " tokens, reward " in out
+    assert "step 3 of 3" in err and "unseen text" in err
+    assert "after step 3" in out and "--what rl" in out and "replies: reward " in out
     after = snapshot(run)
     assert after.keys() - before.keys() == {TRAINED, "rl.jsonl"}
     assert {name: after[name] for name in before} == before
@@ -226,7 +226,7 @@ def test_what_forgets_too_much_is_taken_back(command, run, lr, kept):
     if kept:
         assert weights(run / TRAINED)[1]["rl"]["steps"] == steps
         change = losses[-2] / losses[0] - 1
-        assert f"({change:+.1%})" in out
+        assert f"({change:+.1%}; " in out
     else:
         assert not (run / TRAINED).exists() and "nothing was saved" in out
 

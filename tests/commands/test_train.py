@@ -49,7 +49,8 @@ def home(tmp_path_factory):
     """A folder with small.txt, `run` (six steps) and `long` (400 steps), never stopped."""
     folder = tmp_path_factory.mktemp("home")
     write_corpus(folder)
-    done = train(*TINY, "--data", "small.txt", "--out", "run", "--steps", 6, cwd=folder, fresh=True)
+    given = [*TINY, "--data", "small.txt", "--out", "run", "--steps", 6, "--verbose"]
+    done = train(*given, cwd=folder, fresh=True)
     (folder / "stdout").write_text(done.stdout)
     (folder / "stderr").write_text(done.stderr)
     train(*LONG, "--out", "long", cwd=folder)
@@ -189,12 +190,12 @@ def test_the_last_words(home):
     """Every command that is named is one that works on this run."""
     text = (home / "stdout").read_text()
     final = evaluation_lines(home / "run")[-1]
-    assert f"held-out loss {final['val_loss']:.4f} ({final['val_bpb']:.4f} bits per byte)" in text
+    assert f"{final['val_bpb']:.4f} bits per byte (loss {final['val_loss']:.4f}, " in text
     assert f"run/{BASE}.bin" in text
     assert "python -m vidya.chat run\n" in text
     assert "python -m vidya.train --resume --out run --steps 12\n" in text
     assert "python -m vidya.plot run\n" in text
-    assert "python -m vidya.train --preset 25m\n" in text
+    assert "python -m vidya.train --preset 25m --data small.txt\n" in text
     shutil.copytree(home / "run", home / "my run")
     more = train("--resume", "--out", "my run", "--steps", 12, cwd=home)
     assert "python -m vidya.train --resume --out 'my run' --steps 24\n" in more.stdout
@@ -205,7 +206,7 @@ def test_how_long_checkpoints_kept_training_waiting(home):
     stalls = [line.get("checkpoint_stall_ms") for line in training_lines(home / "run")]
     assert stalls[0] is None and all(0 <= stall < 1000 for stall in stalls[1:])
     assert (
-        "5 checkpoints were written beside training; none kept it waiting for more than "
+        "5 checkpoints written beside training; none kept it waiting for more than "
         f"{max(stalls[1:]):.1f} ms\n" in (home / "stderr").read_text()
     )
 
@@ -219,14 +220,18 @@ def test_plain_lines_without_a_terminal(home):
         r"token; \d+ held out",
         lines[1],
     )
-    assert lines[2].startswith("model 10m: 0.0 M parameters (32 wide, 1 layers, 1 heads, context")
+    assert lines[2].startswith("model 10m: 0.0 M parameters (32 wide, 1 layer, 1 head, context 32,")
     assert re.match(r"memory: \d+ MB planned for the longest step, in MB: parameters ", lines[3])
+    opening = [line.split(":")[0] for line in lines[4:7]]
+    assert opening == ["model", "length", "folder"] and "6 steps, " in lines[5]
     first = evaluation_lines(home / "run")[0]
-    assert lines[4] == (
-        f"step 0: held-out loss {first['val_loss']:.4f}, {first['val_bpb']:.4f} bits per byte"
+    assert lines[7].startswith(
+        f"step 0: unseen text {first['val_bpb']:.4f} bits per byte (loss {first['val_loss']:.4f}, "
     )
-    assert re.search(r"^step 6/6  loss \d\.\d{4}  [\d,]+ tok/s  0s left  \d+ MB$", "\n".join(lines),
-                     re.MULTILINE)  # fmt: skip
+    assert re.search(
+        r"^step 6 of 6  loss \d\.\d{4}  [\d,]+ tokens/s  0s left  \d+ MB$", "\n".join(lines),
+        re.MULTILINE,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("columns", [40, 120])
@@ -239,11 +244,15 @@ def test_a_bar_in_a_terminal(home, columns):
     assert terminal.exitstatus == 0, shown
     assert "\x1b[" in shown and "Traceback" not in shown
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
-    assert re.search(r"step 3: held-out loss \d\.\d{4}, \d\.\d{4} bits per byte", plain)
-    assert "  'hello' → " in plain and "talk to it:" in plain
+    assert re.search(r"step 3: unseen text \d\.\d{4} bits\s+per\s+byte", plain)
+    assert "  hello → " in plain and "talk to it:" in plain
+    lines = plain.splitlines()
+    assert ["model:", "length:", "folder:"] == [
+        line.split()[0] for line in lines if re.match(r"(model|length|folder): ", line)
+    ][:3]
     bar = "━" * (20 if columns == 120 else 10)
-    more = r" · \d\.\d{3} bits/byte · [\d,]+ tok/s · \d+ MB" if columns == 120 else ""
-    assert re.search(rf"{bar} 6/6 loss \d\.\d{{3}} · 0s left{more} *\r\n", plain), plain
+    more = r" · unseen \d\.\d{3} bits/byte · [\d,]+ tokens/s · \d+ MB" if columns == 120 else ""
+    assert re.search(rf"{bar} 6 of 6 loss \d\.\d{{3}} · 0s left{more} *\r\n", plain), plain
     assert curve(home / out) == curve(home / "run")
 
 
@@ -258,7 +267,7 @@ def test_a_book_trains(tmp_path):
     (tmp_path / "book.txt").write_bytes("\r\n".join(book).encode("utf-8-sig"))
     given = [*TINY, "--data", "book.txt", "--out", "run", "--steps", 40, "--lr", 0.01]
     done = train(*given, cwd=tmp_path)
-    assert re.search(r"corpus book.txt: 1[78]\d documents", done.stderr)
+    assert re.search(r"learns from 1[78]\d documents of book.txt", done.stderr)
     lines = training_lines(tmp_path / "run")
     assert lines[-1]["loss"] < lines[0]["loss"] - 0.5
     held_out = evaluation_lines(tmp_path / "run")
@@ -373,7 +382,7 @@ def test_a_signal_saves_first(home, number, status):
 
 def test_a_terminal_that_is_closed_saves_first(home):
     child = in_terminal("train", *LONG, "--steps", 4000, "--out", "closed", cwd=home)
-    child.expect("held-out loss")
+    child.expect("unseen text")
     assert hang_up(child) == 128 + signal.SIGHUP
     step = training_lines(home / "closed")[-1]["step"]
     weights(home / "closed", step)  # whole
@@ -462,8 +471,8 @@ def test_the_length_of_a_bare_run_can_be_repeated(tmp_path):
     bare = ["--minutes", 0.2, "--passes", 0.2, "--out", "bare"]
     done = train(*given, *bare, cwd=tmp_path, timing_seconds=0.2)
     found = re.search(
-        r"\d\.\d\d s a step of \d+ tokens \([\d,]+ tokens/s\): (\d+) steps, (\d\.\d\d) passes, "
-        r"about 0 minutes; --steps (\d+) repeats this run exactly",
+        r"length:  (\d+) steps?, (\d\.\d\d) times through the text, about \d+s: done at "
+        r"\d\d:\d\d \(--steps (\d+) repeats it exactly\)",
         done.stderr,
     )
     assert found is not None and found[1] == found[3]

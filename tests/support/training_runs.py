@@ -20,7 +20,8 @@ TINY = (
 ).split()
 PROGRESS = (
     "training a tokenizer", "tokenizer with ", "corpus ", "model ", "memory: ", "threads: ",
-    "going on from ", "passing over ", "step ", "  '", "changed from ", "the learning rate ",
+    "going on from ", "passing over ", "step ", "  ", "changed from ", "the learning rate ",
+    "model:", "length:", "folder:",
 )  # fmt: skip
 """What lines of a training's stderr begin with, the error apart."""
 WORDS = "the cat dog sat on a mat hello how are you fine thanks what do like red tea".split()

@@ -57,21 +57,23 @@ def test_plain_lines_now_and_then(capsys, monkeypatch):
     captured = capsys.readouterr()
     assert captured.out == ""
     lines = captured.err.splitlines()
-    steps = [int(re.match(r"step (\d+)/100  loss ", line)[1]) for line in lines]
+    steps = [int(re.match(r"step (\d+) of 100  loss ", line)[1]) for line in lines]
     assert steps == [34, 68, 100]
-    assert lines[0].endswith("  2,000 tok/s  19s left  64 MB")
-    assert lines[2].endswith("  2,000 tok/s  0s left  64 MB")
+    assert lines[0].endswith("  2,000 tokens/s  19s left  64 MB")
+    assert lines[2].endswith("  2,000 tokens/s  0s left  64 MB")
     losses = [float(re.search(r"loss (\d\.\d+)", line)[1]) for line in lines]
     assert losses == pytest.approx([2.5, 2.5, 2.5], abs=0.02)
 
 
 def test_an_evaluation_is_a_line(capsys):
     with ProgressDisplay(10, 0) as display:
-        display.held_out(5, 2.34567, 1.23456)
-        display.say("  'hi' → '[bold]you[/bold]'")
-    assert capsys.readouterr().err == (
-        "step 5: held-out loss 2.3457, 1.2346 bits per byte\n  'hi' → '[bold]you[/bold]'\n"
-    )
+        display.held_out(5, 1.23456, "1.2346 bits per byte")
+        display.one_line("  hi → [bold]you\nand\x1f[/bold]")
+        display.one_line("  hi → " + 50 * "word ")
+    evaluation, reply, long = capsys.readouterr().err.splitlines()
+    assert evaluation == "step 5: unseen text 1.2346 bits per byte"
+    assert reply == "  hi → [bold]you and\ufffd[/bold]"
+    assert long.startswith("  hi → word word") and long.endswith(" word …") and len(long) <= 120
 
 
 def test_words_of_ones_own(capsys, monkeypatch):
@@ -82,8 +84,8 @@ def test_words_of_ones_own(capsys, monkeypatch):
             now[0] += 4
             display.show(step, [f"reward {step}", "KL 0"], 4.0)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "step 3/10  reward 3  KL 0  28s left"
-    assert [line.split()[1] for line in lines] == ["3/10", "6/10", "9/10", "10/10"]
+    assert lines[0] == "step 3 of 10  reward 3  KL 0  28s left"
+    assert [line.split()[1] for line in lines] == ["3", "6", "9", "10"]
 
 
 # ---------------------------------------------------------------- work in parts, and waiting
@@ -180,33 +182,36 @@ def shown_in_a_terminal(monkeypatch, columns, use, total=2000, done=0):
         (20, ""),  # too narrow for anything, but no crash
         (40, "loss 2.500"),
         (60, "loss 2.500 · 8m 20s left"),
-        (70, "loss 2.500 · 8m 20s left · 1.234 bits/byte"),
-        (80, "loss 2.500 · 8m 20s left · 1.234 bits/byte · 1,200 tok/s"),
-        (200, "loss 2.500 · 8m 20s left · 1.234 bits/byte · 1,200 tok/s · 1.5 GB"),
+        (80, "loss 2.500 · 8m 20s left · unseen 1.234 bits/byte"),
+        (99, "loss 2.500 · 8m 20s left · unseen 1.234 bits/byte · 1,200 tokens/s"),
+        (200, "loss 2.500 · 8m 20s left · unseen 1.234 bits/byte · 1,200 tokens/s · 1.5 GB"),
     ],
 )
 def test_the_bar_shows_what_there_is_room_for(monkeypatch, columns, status):
     def use(display):
-        display.held_out(900, 3.0, 1.234)
+        display.held_out(900, 1.234, "1.2340 bits per byte")
         display.step(1000, 2.5, 600, 0.5, 1_500_000_000)
 
     shown = shown_in_a_terminal(monkeypatch, columns, use)
-    assert "step 900: held-out loss 3.0000, 1.2340 bits per byte\n" in shown
+    assert "step 900: unseen text 1.2340 bits per byte" in " ".join(shown.split())
+    assert all(len(line) <= columns for line in shown.splitlines())
     last = shown.splitlines()[-1]
     bar = "━" * (4 if columns < 100 else 9)
     if columns >= 40:
-        assert re.fullmatch(rf"{bar}━?[╺╸]{bar}━? 1000/2000 {status}", last)
+        assert re.fullmatch(rf"{bar}━?[╺╸]{bar}━? 1,000 of 2,000 {status}", last)
     assert len(last) <= columns
 
 
 def test_the_bar_that_stays_has_the_last_evaluation(monkeypatch):
     def use(display):
-        display.held_out(900, 3.0, 1.234)
+        display.held_out(900, 1.234, "1.2340 bits per byte")
         display.step(1000, 2.5, 600, 0.5, 1_500_000_000)
-        display.held_out(1000, 2.0, 1.111)
+        display.held_out(1000, 1.111, "1.1110 bits per byte")
 
     last = shown_in_a_terminal(monkeypatch, 200, use, total=1000).splitlines()[-1]
-    assert last.endswith("1000/1000 loss 2.500 · 0s left · 1.111 bits/byte · 1,200 tok/s · 1.5 GB")
+    assert last.endswith(
+        "of 1,000 loss 2.500 · 0s left · unseen 1.111 bits/byte · 1,200 tokens/s · 1.5 GB"
+    )
 
 
 @pytest.mark.parametrize(
@@ -218,12 +223,12 @@ def test_the_bar_with_words_of_ones_own(monkeypatch, columns, status):
         display.show(1000, ["reward 0.5", "KL 0.01"], 0.25)
 
     last = shown_in_a_terminal(monkeypatch, columns, use).splitlines()[-1]
-    assert f" 1000/2000 {status}" in last or columns < 40
+    assert f" 1,000 of 2,000 {status}" in last or columns < 40
     assert len(last) <= columns
 
 
 def test_the_bar_starts_where_the_run_goes_on(monkeypatch):
-    assert "500/2000" in shown_in_a_terminal(monkeypatch, 80, lambda display: None, done=500)
+    assert "500 of 2,000" in shown_in_a_terminal(monkeypatch, 80, lambda display: None, done=500)
 
 
 def test_text_above_the_bar_is_no_markup(monkeypatch):

@@ -158,7 +158,7 @@ OTHER = {
     "lr_floor": 0.9, "beta1": 0.5, "beta2": 0.5, "eps": 0.9, "clip": 9.0, "merges": 9,
     "n_embd": 64, "n_layer": 9, "n_head": 2, "context": 9, "dropout": 0.9, "threads": 9,
     "eval_every": 9, "eval_tokens": 9, "samples": 9, "checkpoint_every": 9, "keep": 9,
-    "init": Path("w"), "on_spike": "skip", "tensorboard": True, "profile": True,
+    "init": Path("w"), "on_spike": "skip", "tensorboard": True, "profile": True, "verbose": True,
     "precision": "bf16", "tokenizer": Path("t.json"),
 }  # fmt: skip
 """For every option another value than the default."""

@@ -29,6 +29,12 @@ class HeldOutLoss:
     tokens: int
     """Predictions it was measured on."""
 
+    def in_words(self) -> str:
+        """Both figures, and on how much text they were measured: the same words everywhere."""
+        return (
+            f"{self.bits_per_byte:.4f} bits per byte (loss {self.loss:.4f}, {self.tokens:,} tokens)"
+        )
+
 
 def held_out_loss(
     model: Model,

@@ -62,7 +62,8 @@ def _key(options: TrainOptions) -> dict[str, Any] | None:
     if corpora is None:
         return None
     settings = options.plain()
-    del settings["out"]  # where a run is kept changes nothing of it
+    for name in ("out", "steps", "minutes", "passes", "verbose"):
+        del settings[name]  # where a run is kept, and how long it is, change nothing of its parts
     return {
         "vidya": vidya.__version__, "processor": processor.processor_name(),
         "instructions": kernels.get_isa(), "cores": kernels.usable_cores(),

@@ -18,6 +18,7 @@ class PlannedRunOptions(TrainOptions):
     overwrite: Suppress[bool] = False
     init: Suppress[Path | None] = None
     profile: Suppress[bool] = False
+    verbose: Suppress[bool] = False
     tensorboard: Suppress[bool] = False
 
     def training(self) -> TrainOptions:

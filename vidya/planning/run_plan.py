@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from vidya.storage.run_folder import RunFolder
 from vidya.system import process_memory
 from vidya.system.scratch_folder import temporary_folder
 from vidya.training import disk_plan
-from vidya.training.options import TrainOptions
+from vidya.training.options import EVALUATIONS, TrainOptions
 from vidya.training.run_corpora import CorpusSources, prepare, survey
 from vidya.training.run_length import StepSpeed
 
@@ -73,6 +74,8 @@ class RunSchedule:
     tokens: float
     passes: float
     seconds: float
+    of_the_road: bool = False
+    """Whether it is one that ROAD_TO_25M names."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +109,16 @@ class RunPlan:
         own = (
             f"steps of {self.options.docs_per_step} documents"
             if self.options.docs_per_step
-            else f"batches of up to {self.options.tokens_per_step} tokens"
+            else f"batches of up to {self.options.tokens_per_step:,} tokens"
         )
         rows = []
         for steps in ONE_DOCUMENT_STEPS:
-            rows.append(self._schedule(f"{steps:,} one-document steps", steps, alone))
             same = round(steps * alone.tokens / batched.tokens)
-            rows.append(self._schedule(f"  the same tokens in {own}", same, batched))
+            of_the_road = [
+                self._schedule(f"{steps:,} steps of one document", steps, alone),
+                self._schedule(f"the same tokens in {own}", same, batched),
+            ]
+            rows += [dataclasses.replace(one, of_the_road=True) for one in of_the_road]
         for epochs in EPOCHS:
             steps = round(epochs * self.trial.epoch_tokens / batched.tokens)
             rows.append(self._schedule(f"{epochs} passes in {own}", steps, batched))
@@ -120,6 +126,20 @@ class RunPlan:
             name = f"--steps {self.options.steps} in {own}"
             rows.append(self._schedule(name, self.options.steps, batched))
         return rows
+
+    def own_length(self) -> RunSchedule:
+        """The length that the run has by its own options: --steps, or what --minutes fit.
+
+        At most --passes, and one step at least, as where a training chooses it.
+        """
+        options, trial, batched = self.options, self.trial, self.batched
+        steps = options.steps
+        if steps is None:
+            between = EVALUATIONS * (trial.evaluation + trial.samples + trial.checkpoint)
+            fitting = (options.minutes * 60 - trial.evaluation - between) / batched.seconds
+            most = math.ceil(options.passes * trial.epoch_tokens / batched.tokens)
+            steps = max(1, min(most, int(fitting)))
+        return self._schedule("as planned", steps, batched)
 
     def _schedule(self, name: str, steps: int, speed: StepSpeed) -> RunSchedule:
         trial, tokens = self.trial, steps * speed.tokens

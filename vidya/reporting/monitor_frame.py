@@ -16,12 +16,13 @@ from vidya.model.presets import checkpoint_base
 from vidya.reporting.run_history import RunHistory
 from vidya.storage.checkpoint_folder import step_of_name, training_checkpoints
 from vidya.storage.run_files import RunFiles
-from vidya.storage.run_folder import training_process
+from vidya.storage.run_folder import preparation, training_process
 from vidya.terminal.braille_plot import column_means, draw_curve
 from vidya.terminal.formatting import byte_size, duration, fitting, plural
+from vidya.terminal.progress_display import RunningMean
 from vidya.training.run_changes import in_words
 
-_SMOOTHED = 100  # steps in the loss that is told
+_SMOOTHED = 100  # steps in the speed that is told
 _LEAST_PLOT = 4  # lines of a picture that is worth drawing
 _SIDE_BY_SIDE = 72  # columns for two pictures beside one another
 _CHANGES = 3  # that are shown, the last
@@ -43,6 +44,8 @@ class Glance:
     """Seconds since it was written."""
     samples: list[str]
     """The last block of samples.txt, line by line."""
+    preparing: str = ""
+    """What is prepared before the first step: `preparing: tokens 40 %`; nothing: nothing is."""
 
 
 def glance(folder: Path, history: RunHistory) -> Glance:
@@ -56,7 +59,10 @@ def glance(folder: Path, history: RunHistory) -> Glance:
         name = f"saved at step {step_of_name(newest.name, base):,}"
         age = max(0.0, now.timestamp() - newest.stat().st_mtime)
     process = training_process(folder)
-    return Glance(folder, now, process, name, age, _last_samples(RunFiles(folder).samples))
+    return Glance(
+        folder, now, process, name, age, _last_samples(RunFiles(folder).samples),
+        preparation(folder),
+    )  # fmt: skip
 
 
 def _last_samples(path: Path) -> list[str]:
@@ -98,7 +104,9 @@ def total_steps(history: RunHistory) -> int | None:
 
 def _figures(history: RunHistory, seen: Glance, width: int) -> list[Text]:
     description, total = history.description, total_steps(history)
-    if seen.process is not None:
+    if seen.preparing:
+        state = seen.preparing
+    elif seen.process is not None:
         state = f"running, process {seen.process}" if seen.process else "running"
     else:
         state = "finished" if total and history.last.get("step", 0) >= total else "stopped"
@@ -115,7 +123,7 @@ def _figures(history: RunHistory, seen: Glance, width: int) -> list[Text]:
     rest = fitting([title.plain, *more], width)[len(title.plain) :]
     title.append(rest, style="not bold")
     if not history.last:
-        return [title, Text("no training step yet")]
+        return [title, Text("no training step yet: its curves appear here with the first ones")]
     lines = [title, _progress(history, seen, width)]
     rows = [_losses(history), _speed(history), _step(history), _checkpoints(history, seen)]
     lines += [Text(fitting(row, width)) for row in rows]
@@ -146,15 +154,17 @@ def _progress(history: RunHistory, seen: Glance, width: int) -> Text:
 
 
 def _losses(history: RunHistory) -> list[str]:
-    losses = [line["loss"] for line in list(history.recent)[-_SMOOTHED:]]
-    parts = [f"loss {sum(losses) / len(losses):.4f}"]
+    mean = RunningMean()  # as beside the bar of the training
+    for line in history.recent:
+        mean.add(line["loss"])
+    parts = [f"loss {mean.value:.4f}"]
     if history.evaluations:
         held_out = history.evaluations[-1]
         best = min(one.bits_per_byte for one in history.evaluations)
         parts += [
-            f"held-out {held_out.bits_per_byte:.4f} bits/byte",
-            f"{held_out.loss:.4f} at step {held_out.step:,}",
-            f"best {best:.4f}",
+            f"unseen text {held_out.bits_per_byte:.4f} bits/byte at step {held_out.step:,}",
+            f"best {best:.4f} (lower is better)",
+            f"its loss {held_out.loss:.4f}",
         ]
     return parts
 
@@ -167,7 +177,7 @@ def _speed(history: RunHistory) -> list[str]:
     seconds = sum(count / speed for count, speed in zip(tokens, speeds, strict=True))
     now = sum(tokens) / seconds if seconds else last["tokens_per_s"]
     return [
-        f"{now:,.0f} tok/s now",
+        f"{now:,.0f} tokens/s now",
         f"{last['tokens'] / max(1e-9, last['time_s']):,.0f} average",
         f"{last['tokens']:,} tokens",
         f"trained {duration(last['time_s'])}",
@@ -176,9 +186,9 @@ def _speed(history: RunHistory) -> list[str]:
 
 def _step(history: RunHistory) -> list[str]:
     last = history.last
-    figures = [f"lr {last['lr']:.2e}", f"grad norm {last['grad_norm']:.2f}"]
+    figures = [f"learning rate {last['lr']:.2e}", f"gradient norm {last['grad_norm']:.2f}"]
     spikes = [plural(history.spikes, "spike")] if history.spikes else []
-    return [*figures, byte_size(last["rss_bytes"]), *spikes]
+    return [*figures, f"{byte_size(last['rss_bytes'])} of memory", *spikes]
 
 
 def _checkpoints(history: RunHistory, seen: Glance) -> list[str]:
@@ -204,13 +214,13 @@ def _changes(history: RunHistory) -> list[str]:
 
 
 def _plots(history: RunHistory, width: int, height: int) -> list[Text]:
-    """Training loss and held-out bits per byte: beside one another, or one above the other."""
+    """Loss of training and bits per byte of unseen text: beside one another, or one above."""
     steps, losses = history.training_curve()
     held_out = [(one.step, one.bits_per_byte) for one in history.evaluations]
-    curves = [("loss, training", steps, losses, "cyan")]
+    curves = [("loss, training text", steps, losses, "cyan")]
     if len(held_out) > 1:
         at, values = zip(*held_out, strict=True)
-        curves.append(("bits per byte, held-out", list(at), list(values), "magenta"))
+        curves.append(("bits per byte, unseen text", list(at), list(values), "magenta"))
     if not steps or height < _LEAST_PLOT:
         return []
     last = float(history.last["step"])

@@ -21,7 +21,7 @@ from vidya.storage.checkpoint_folder import (
 )
 from vidya.storage.checkpoint_format import CheckpointError, read_digest, read_meta
 from vidya.storage.own_files import is_checkpoint
-from vidya.storage.run_activity import last_activity, written_at
+from vidya.storage.run_activity import file_date, last_activity, written_at
 from vidya.storage.run_files import RunFiles
 from vidya.storage.run_folder import training_process
 from vidya.system.atomic_file import StrPath
@@ -67,6 +67,23 @@ def newest_run(root: StrPath = RUNS, *, with_metrics: bool = False, tell: Say = 
         raise UserError(f"no run in {root}/: start one with `python -m vidya.train`")
     in_use = [path for path in runs if training_process(path) is not None]
     return _newest(in_use or runs, tell)
+
+
+def runs_in_use(root: StrPath = RUNS) -> list[Path]:
+    """The runs in `root` that are being prepared or trained, the last begun first."""
+    some = [path for path in _folders(Path(root)) if training_process(path) is not None]
+    return sorted(some, key=lambda path: file_date(RunFiles(path).lock), reverse=True)
+
+
+def runs_to_watch(root: StrPath = RUNS) -> list[Path]:
+    """Those in use, then those that have measured something, the last worked on first."""
+    in_use = runs_in_use(root)
+    measured = [
+        path for path in _folders(Path(root))
+        if path not in in_use and RunFiles(path).has_metrics()
+    ]  # fmt: skip
+    by_date = sorted(measured, key=lambda path: last_activity(path, _checkpoints(path)))
+    return [*in_use, *reversed(by_date)]
 
 
 def resolve_model(

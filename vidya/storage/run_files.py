@@ -88,8 +88,8 @@ class RunFiles:
     def __init__(self, path: StrPath) -> None:
         self.path = Path(path)
 
-    lock = _File(".lock", begins(rb"\d*\s*$"), of_model=False)
-    """Locked by the process that trains in the folder."""
+    lock = _File(".lock", begins(rb"\d*\s*(preparing: [^\n]*\n)?$"), of_model=False)
+    """Locked by the process that trains in the folder: its number, and what it prepares."""
     tokenizer = _File("tokenizer.json", is_tokenizer_head, of_model=False, set_aside=True)
     """The tokenizer, as the `tokenizers` library reads it."""
     tokenizer_origin = _File("tokenizer.meta.json", begins(rb'\{\s*"recipe":'), of_model=False)

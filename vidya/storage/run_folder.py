@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vidya.errors import PlaceError
@@ -17,6 +18,7 @@ from vidya.storage.checkpoint_format import CheckpointError, read_meta
 from vidya.storage.own_files import in_words
 from vidya.storage.run_files import RunFiles
 from vidya.system.atomic_file import StrPath, remove_stale
+from vidya.terminal.formatting import duration
 
 _held: set[int] = set()
 """Descriptors of the locks this process holds."""
@@ -67,9 +69,9 @@ class RunFolder(RunFiles):
         try:
             _lock_patiently(descriptor)
         except BlockingIOError as error:
-            owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+            owner = os.pread(descriptor, 32, 0).partition(b"\n")[0].decode(errors="replace")
             os.close(descriptor)
-            user = f"another training (process {owner or 'unknown'})"
+            user = f"another training (process {owner.strip() or 'unknown'})"
             raise PlaceError(
                 f"{self.path} is in use by {user}", "stop that one first", ", or "
             ) from error
@@ -78,11 +80,31 @@ class RunFolder(RunFiles):
             pass
         self._descriptor = descriptor
         _held.add(descriptor)
-        # The number only serves the message above: a full disk does not matter here.
-        with contextlib.suppress(OSError):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        self.note_preparing("")
         remove_stale(self.path, self.writes)
+
+    def note_preparing(self, what: str) -> None:
+        """Let those who watch know what is prepared before the first step; nothing: no more.
+
+        It stands in the lock's file, behind the number of this process.
+        """
+        if self._descriptor is None:
+            return
+        told = f"preparing: {what}\n" if what else ""
+        # It serves messages only: a full disk does not matter here.
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n{told}".encode(), 0)
+
+    def noting(self, documents: Iterable[str], what: str, total_bytes: int) -> Iterator[str]:
+        """Documents that are prepared; those who watch are told what part of them is done."""
+        done, told = 0, -1
+        for document in documents:
+            done += len(document.encode("utf-8"))
+            if (percent := min(100, 100 * done // max(1, total_bytes))) > told:
+                told = percent
+                self.note_preparing(f"{what} {percent} %")
+            yield document
 
     def _require_own(self) -> None:
         """Refuse a folder in which somebody else's file would be replaced or added to."""
@@ -169,6 +191,17 @@ def training_process(folder: StrPath) -> int | None:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = file.read(32).strip()
+            owner = file.read(32).partition(b"\n")[0].strip()
             return int(owner) if owner.isdigit() else 0
     return None
+
+
+def preparation(folder: StrPath) -> str:
+    """What the process that trains in `folder` prepares, and for how long; nothing: nothing."""
+    with contextlib.suppress(OSError):
+        lock = RunFiles(folder).lock
+        what = lock.read_bytes().partition(b"\n")[2].decode(errors="replace").strip()
+        if what and training_process(folder) is not None:
+            seconds = max(0.0, time.time() - lock.stat().st_mtime)
+            return what if what.endswith("%") else f"{what}, {duration(seconds)} so far"
+    return ""

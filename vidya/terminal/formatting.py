@@ -1,4 +1,4 @@
-"""Seconds, bytes, lists of figures, tables and text as a person reads them."""
+"""Seconds, bytes, counts, lists of figures and text as a person reads them."""
 
 from __future__ import annotations
 
@@ -61,13 +61,3 @@ def printable(text: str, *, one_line: bool = False) -> str:
     return "".join(
         "\ufffd" if unicodedata.category(c) == "Cc" and c not in "\n\t" else c for c in text
     )
-
-
-def aligned_rows(rows: list[list[str]], indent: str = "  ") -> list[str]:
-    """Rows as lines: the first column to the left, the others to the right of theirs."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *others in rows:
-        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        lines.append((indent + "  ".join([first.ljust(widths[0]), *cells])).rstrip())
-    return lines

@@ -13,9 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from vidya.terminal.formatting import byte_size, duration, fitting
+from vidya.terminal.formatting import byte_size, duration, fitting, printable
+from vidya.terminal.line_breaks import shortened, terminal_width, wrapped
 from vidya.terminal.streams import can_move_cursor, say
 
+PLAIN_COLUMNS = 120
+"""Columns of a line that is cut where there is no terminal."""
 LINE_SECONDS = 10.0
 """Between two plain lines."""
 SMOOTHING = 0.98
@@ -89,8 +92,11 @@ def counted_progress(
 
 
 @contextmanager
-def waiting(note: str) -> Iterator[None]:
-    """Show that something goes on, and in the end how long it took."""
+def waiting(note: str, *, tell: bool = True) -> Iterator[None]:
+    """Show that something goes on, and in the end how long it took.
+
+    Without `tell` nothing of it stays on the screen, and no line is told anywhere.
+    """
     start = time.monotonic()
     if can_move_cursor(sys.stderr):
         from rich.console import Console
@@ -98,26 +104,30 @@ def waiting(note: str) -> Iterator[None]:
         with Console(stderr=True).status(f"{note} …"):
             yield
     else:
-        say(f"{note} …")
+        if tell:
+            say(f"{note} …")
         yield
-    say(f"{note}: {time.monotonic() - start:.1f} s")
+    if tell:
+        say(f"{note}: {time.monotonic() - start:.1f} s")
 
 
 # ---------------------------------------------------------------- a run of steps
 
 
-class _Average:
+class RunningMean:
     """Exponential running average, without the bias of its start."""
 
     def __init__(self) -> None:
         self._sum = self._weight = 0.0
 
     def add(self, value: float) -> None:
+        """Take in the next value."""
         self._sum = SMOOTHING * self._sum + (1 - SMOOTHING) * value
         self._weight = SMOOTHING * self._weight + (1 - SMOOTHING)
 
     @property
     def value(self) -> float:
+        """The average so far; NaN before the first value."""
         return self._sum / self._weight if self._weight else float("nan")
 
 
@@ -126,7 +136,7 @@ class ProgressDisplay:
 
     def __init__(self, total: int, done: int) -> None:
         self._total = total
-        self._loss, self._tokens, self._seconds = _Average(), _Average(), _Average()
+        self._loss, self._tokens, self._seconds = RunningMean(), RunningMean(), RunningMean()
         self._held_out: list[str] = []
         self._last: tuple[int, list[str], list[str]] | None = None  # step, what stands around it
         self._clock = _LineClock()
@@ -147,17 +157,24 @@ class ProgressDisplay:
         """Print a line, above the bar if there is one."""
         if self._bar:
             self._bar.console.print(
-                text, markup=False, emoji=False, highlight=False, soft_wrap=True
-            )
+                wrapped(text, self._bar.console.width),
+                markup=False, emoji=False, highlight=False, soft_wrap=True,
+            )  # fmt: skip
         else:
             say(text)
+
+    def one_line(self, text: str) -> None:
+        """Print a text that may be long in one line, cut to the terminal's width."""
+        text = printable(text, one_line=False)
+        width = self._bar.console.width if self._bar else terminal_width(sys.stderr)
+        self.say(shortened(text, width or PLAIN_COLUMNS))
 
     def step(self, step: int, loss: float, tokens: int, seconds: float, rss: int) -> None:
         """Show that `step` steps are done; `tokens` and `seconds` are of the last one."""
         self._loss.add(loss)
         self._tokens.add(tokens)
         left = self._time_left(step, seconds)
-        speed = f"{self._tokens.value / max(1e-9, self._seconds.value):,.0f} tok/s"
+        speed = f"{self._tokens.value / max(1e-9, self._seconds.value):,.0f} tokens/s"
         self._last = step, [f"loss {self._loss.value:.3f}", left], [speed, byte_size(rss)]
         self._show(
             step,
@@ -179,10 +196,10 @@ class ProgressDisplay:
         parts = [*parts, self._time_left(step, seconds)]
         self._show(step, parts, parts)
 
-    def held_out(self, step: int, loss: float, bits_per_byte: float) -> None:
-        """Show an evaluation."""
-        self._held_out = [f"{bits_per_byte:.3f} bits/byte"]
-        self.say(f"step {step}: held-out loss {loss:.4f}, {bits_per_byte:.4f} bits per byte")
+    def held_out(self, step: int, bits_per_byte: float, in_words: str) -> None:
+        """Show an evaluation on text that is not trained on."""
+        self._held_out = [f"unseen {bits_per_byte:.3f} bits/byte"]
+        self.say(f"step {step:,}: unseen text {in_words}")
         if self._bar and self._last:  # after the last step no other shows it
             self._show(step, self._beside_bar(self._last), [])
 
@@ -195,17 +212,18 @@ class ProgressDisplay:
             room = self._bar.console.width - self._beside_status
             self._bar.update(self._task, completed=step, status=fitting(beside_bar, room))
         elif self._clock.due(last=step == self._total):
-            self.say(f"step {step}/{self._total}  " + "  ".join(in_line))
+            self.say(f"step {step:,} of {self._total:,}  " + "  ".join(in_line))
 
 
 def _make_bar(total: int, done: int) -> tuple[Any, Any, int]:
     """A bar with a status beside it, its task, and the columns that the status cannot have."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
     console = Console(stderr=True)
     bar_width = 20 if console.width >= 100 else 10
-    columns = BarColumn(bar_width), MofNCompleteColumn(), TextColumn("{task.fields[status]}")
+    count = TextColumn("{task.completed:,} of {task.total:,}")
+    columns = BarColumn(bar_width), count, TextColumn("{task.fields[status]}")
     bar = Progress(*columns, console=console, refresh_per_second=4)
     task = bar.add_task("training", total=total, completed=done, status="")
-    return bar, task, bar_width + 2 * len(f" {total}") + 1
+    return bar, task, bar_width + len(f" {total:,} of {total:,} ")

@@ -18,7 +18,10 @@ import os
 import select
 import sys
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
+
+from vidya.terminal.line_breaks import next_steps, terminal_width, wrapped
 
 _NEAR = {
     "─": "-", "━": "-", "│": "|", "┃": "|", "→": "->", "↵": "/", "…": "...", "·": "-", "•": "*",
@@ -157,8 +160,26 @@ def can_move_cursor(stream: Any) -> bool:
 
 
 def say(text: str) -> None:
-    """Print a line on standard error at once: results alone go to standard output."""
-    print(text, file=sys.stderr, flush=True)
+    """Tell a person something on standard error at once, its lines as wide as the terminal.
+
+    Results alone go to standard output: `show`.
+    """
+    print(wrapped(text, terminal_width(sys.stderr)), file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """Print a result in words on standard output at once, its lines as wide as the terminal."""
+    print(wrapped(text, terminal_width(sys.stdout)), flush=True)
+
+
+def say_next(steps: Sequence[tuple[str, str]]) -> None:
+    """Tell on standard error what can be done next: labels and commands to copy."""
+    print(next_steps(steps, terminal_width(sys.stderr)), file=sys.stderr, flush=True)
+
+
+def show_next(steps: Sequence[tuple[str, str]]) -> None:
+    """Tell the same on standard output, at the end of what was asked for."""
+    print(next_steps(steps, terminal_width(sys.stdout)), flush=True)
 
 
 def json_text(found: Any, *, indent: int | None = None) -> str:

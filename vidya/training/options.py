@@ -104,6 +104,8 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
     """Precision of matrix products: bf16 rounds what is multiplied to bfloat16 and halves what is
     kept for the backward pass; parameters, sums and logits stay float32. auto: bf16 where the
     processor multiplies it faster."""
+    verbose: bool = False
+    """Tell all that is known of the run: tokenizer, threads, memory, checkpoints."""
     profile: bool = False
     """Show where the time of a step goes, kernel by kernel, after the first steps."""
     eval_every: int | None = None

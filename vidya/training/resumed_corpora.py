@@ -17,8 +17,9 @@ from vidya.storage.run_folder import RunFolder
 from vidya.system.read_once import is_read_once
 from vidya.text.token_cache import TokenCache
 from vidya.text.tokenizer import Tokenizer
+from vidya.training.corpus_notes import corpus_name
 from vidya.training.options import TrainOptions
-from vidya.training.run_corpora import CorpusSources, RunCorpora, corpus_name, prepare, survey
+from vidya.training.run_corpora import CorpusSources, RunCorpora, prepare, survey
 
 Say = Callable[[str], None]
 
@@ -38,7 +39,13 @@ def located(options: TrainOptions, working_folder: str | None) -> TrainOptions:
 
 
 def corpora_to_resume(
-    run: RunFolder, options: TrainOptions, meta: Mapping[str, Any], say: Say, *, named: bool
+    run: RunFolder,
+    options: TrainOptions,
+    meta: Mapping[str, Any],
+    say: Say,
+    *,
+    named: bool,
+    detail: Say | None = None,
 ) -> tuple[RunCorpora, CorpusSources | None]:
     """The corpora of a run that goes on.
 
@@ -48,6 +55,7 @@ def corpora_to_resume(
         meta: of its checkpoint.
         say: takes lines that tell the user what is going on.
         named: whether the user names the files now, which must then be the right ones.
+        detail: takes the lines that only some want to read; default: `say`.
 
     Returns:
         The corpora, and what was found in the text if that was used.
@@ -76,8 +84,9 @@ def corpora_to_resume(
             if other:
                 say(f"the held-out text is another from here on: {other}")
             return prepare(
-                run, options, say, tokenizer_hash=meta["tokenizer_hash"], sources=sources
-            ), sources
+                run, options, say, tokenizer_hash=meta["tokenizer_hash"], sources=sources,
+                detail=detail,
+            ), sources  # fmt: skip
     assert problem is not None
     try:
         kept = _kept(run, options, meta)
@@ -85,7 +94,7 @@ def corpora_to_resume(
         raise UserError(f"{problem.rstrip(':')}, and {error}") from error
     say(f"{problem} going on with the tokens kept in {run.path}")
     held_out = f", {kept.held_out.documents:,} held out" if kept.held_out else ""
-    say(
+    (detail or say)(
         f"corpus {corpus_name(options)}: {kept.train.documents:,} documents, "
         f"{len(kept.train.tokens):,} tokens{held_out}; vocabulary {kept.tokenizer.vocab_size}"
     )

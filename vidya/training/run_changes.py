@@ -25,7 +25,8 @@ CHANGES = (
 OF_NUMBERS = frozenset(CHANGES[: CHANGES.index("eval_every")])
 """Those that change what is learnt; the others change how often it is looked at or saved."""
 OF_SESSION = frozenset(
-    "data val tokenizer out resume overwrite threads tensorboard minutes passes profile".split()
+    "data val tokenizer out resume overwrite threads tensorboard minutes passes profile "
+    "verbose".split()
 )
 """Options of a session, which may be another each time.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -31,6 +30,11 @@ from vidya.text.tokenizer_training import (
     made_here,
     remember_origin,
     train_tokenizer,
+)
+from vidya.training.corpus_notes import (
+    corpus_name,
+    nothing_is_held_out,
+    repeated_text,
 )
 from vidya.training.options import TrainOptions
 from vidya.user_files.text_lines import tell
@@ -83,15 +87,6 @@ def _split(options: TrainOptions) -> tuple[Documents, Documents | None]:
     )
 
 
-def corpus_name(options: TrainOptions) -> str:
-    """What the user calls the training text."""
-    return ", ".join(map(str, options.data)) if options.data else "chitchat"
-
-
-_EXPECTED = 10
-"""Documents that would be held out on average: chance leaves none of them in 1 of 20,000 cases."""
-
-
 @dataclass(frozen=True)
 class CorpusSource:
     """Documents that have been read once and found good."""
@@ -137,7 +132,7 @@ def survey(options: TrainOptions, run: RunFolder | None = None) -> CorpusSources
         lines = [line for line in known[3:] if line]
     notes = tuple(lines)
     if second is not None and options.val is None and _cannot_be_split(options, first, second):
-        note = _nothing_is_held_out(options, first.documents + second.documents)
+        note = nothing_is_held_out(options, first.documents + second.documents)
         whole = first if first.documents else second
         source = CorpusSource(_all_documents(options), whole)
         return CorpusSources(source, None, notes=(*notes, note))
@@ -160,20 +155,6 @@ def _cannot_be_split(options: TrainOptions, train: CorpusSummary, held_out: Corp
     if not held_out.documents:
         return train.documents > 0
     return not train.documents and options.val_fraction <= TrainOptions.val_fraction
-
-
-def _nothing_is_held_out(options: TrainOptions, documents: int) -> str:
-    name, fraction = corpus_name(options), f"{options.val_fraction:g}"
-    if documents * options.val_fraction >= _EXPECTED:
-        return (
-            f"of {documents:,} documents in {name} not one falls into the held-out {fraction}, as "
-            "where they were held out before: nothing is held out and measured; give --val FILE"
-        )
-    larger = " or a larger --val-fraction" if documents > 1 else ""
-    return (
-        f"{name} has {plural(documents, 'document')}, too few to hold {fraction} of them out: "
-        f"nothing is held out and measured; --val FILE{larger} changes that"
-    )
 
 
 def _summaries(
@@ -244,6 +225,7 @@ def prepare(
     tokenizer_hash: str | None,
     sources: CorpusSources | None = None,
     given_tokenizer: Tokenizer | None = None,
+    detail: Callable[[str], None] | None = None,
 ) -> RunCorpora:
     """Train, find or load the tokenizer, build or open the caches in the run folder.
 
@@ -255,20 +237,22 @@ def prepare(
             with; the folder's tokenizer must be that one and is not retrained.
         sources: of a survey already made.
         given_tokenizer: to use, and to keep in the run folder, instead of training one.
+        detail: takes the lines that only some want to read; default: `say`.
 
     Raises:
         UserError: as `survey`; another tokenizer, a full disk.
     """
-    sources = sources or survey(options, run)
+    sources, detail = sources or survey(options, run), detail or say
     train, summary = sources.train.documents, sources.train.summary
     show, merges = can_move_cursor(sys.stderr), options.n_merges()
 
     def make_tokenizer() -> Tokenizer:
-        say(f"training a tokenizer with {merges:,} merges")
-        return train_tokenizer(train(), merges, progress=show, say=say)
+        run.note_preparing("tokenizer")
+        detail(f"training a tokenizer with {merges:,} merges")
+        return train_tokenizer(train(), merges, progress=show, say=detail)
 
     def find_tokenizer() -> Tokenizer:
-        return remembered_tokenizer(summary.hash, merges, make_tokenizer, say)
+        return remembered_tokenizer(summary.hash, merges, make_tokenizer, detail)
 
     if given_tokenizer is None and tokenizer_hash is None and options.tokenizer is not None:
         given_tokenizer = named_tokenizer(options.tokenizer)
@@ -286,21 +270,23 @@ def prepare(
         tokenizer = Tokenizer.load(run.tokenizer)
         require_own_tokenizer(tokenizer, run.tokenizer, tokenizer_hash)
     train_cache = open_or_build(
-        run.train_tokens, train, tokenizer, summary.hash, progress=show, total_bytes=summary.bytes
-    )
+        run.train_tokens, lambda: run.noting(train(), "tokens", summary.bytes), tokenizer,
+        summary.hash, progress=show, total_bytes=summary.bytes,
+    )  # fmt: skip
+    run.note_preparing("")
     tokens = len(train_cache.tokens)
     # every document is framed by two bos
     per_token = summary.characters / max(1, tokens - 2 * summary.documents)
     held = f"{sources.held_out.summary.documents:,}" if sources.held_out else "nothing"
-    say(
+    detail(
         f"corpus {corpus_name(options)}: {plural(summary.documents, 'document')}, "
-        f"{tokens:,} tokens; vocabulary {tokenizer.vocab_size}, "
+        f"{tokens:,} tokens; vocabulary {tokenizer.vocab_size:,}, "
         f"{per_token:.2f} characters per token; {held} held out"
     )
     if tokenizer_hash is None:  # of a run that goes on it has been told
         for note in sources.notes:
             say(note)
-    for line in _notes(options, sources):
+    for line in repeated_text(options, sources.shared):
         say(line)
     held_out_cache = None
     if (held_out := sources.held_out) is not None:
@@ -336,16 +322,6 @@ def _set_tokenizer_aside(
             f"{run.tokenizer} was not made by a training there: it is kept as {kept.name}; "
             f"--tokenizer {kept} begins a run with it"
         )
-
-
-def _notes(options: TrainOptions, sources: CorpusSources) -> Iterator[str]:
-    """Lines about text that is used more than once."""
-    if sources.shared is not None:
-        yield sources.shared.in_words(f"--val {options.val}")
-    real = [os.path.realpath(path) for path in options.data]
-    for number, path in enumerate(options.data):
-        if real[number] in real[:number]:
-            yield f"--data {path} is the same file as one before it: its documents count twice"
 
 
 def _refuse_empty(options: TrainOptions) -> NoReturn:

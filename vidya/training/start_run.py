@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from vidya import kernels
 from vidya.errors import UserError
 from vidya.model.precision import resolve_precision
 from vidya.model.presets import PRESETS, checkpoint_base
@@ -17,10 +16,12 @@ from vidya.storage import checkpoint, metrics_log
 from vidya.storage.checkpoint_folder import training_checkpoints
 from vidya.storage.pretrained import require_own_tokenizer
 from vidya.storage.run_folder import RunFolder
-from vidya.terminal.formatting import plural
+from vidya.terminal.progress_display import waiting
 from vidya.text.tokenizer_training import check_merges
 from vidya.training import run_changes, thread_choice
+from vidya.training.corpus_notes import too_little_to_train_on
 from vidya.training.initial_weights import InitialWeights, load_initial_weights
+from vidya.training.opening_lines import detail_lines, tell_details, tell_opening
 from vidya.training.options import TrainOptions, from_plain
 from vidya.training.other_machine import tell_what_differs_here
 from vidya.training.resumed_corpora import corpora_to_resume, located
@@ -55,10 +56,12 @@ def opened_run(options: TrainOptions, read_options: ReadOptions, say: Say) -> It
         options.check()
         initial.require_same(options)
     with RunFolder(options.folder()) as folder:
+        folder.note_preparing("reading the text")
         if options.resume:
             run = _resumed_run(folder, options, read_options, say)
         else:
             run = _fresh_run(folder, options, initial, say)
+        folder.note_preparing("")
         initial = None  # copied: its memory is given back
         yield run
 
@@ -91,25 +94,28 @@ def _fresh_run(
     folder.delete_model()
     thread_choice.use(options.threads)
     given = initial.tokenizer if initial else own_tokenizer
+    detail = detail_lines(options, say)
     corpora = prepare(
-        folder, options, say, tokenizer_hash=None, sources=sources, given_tokenizer=given
-    )
+        folder, options, say, tokenizer_hash=None, sources=sources, given_tokenizer=given,
+        detail=detail,
+    )  # fmt: skip
+    documents = sources.train.summary.documents
+    for line in too_little_to_train_on(options, documents):
+        say(line)
     run = TrainingRun(folder, options, corpora, initial)
     remember(folder, options, sources)
     if initial is not None:
         say(f"beginning with the weights of {initial.origin['path']}")
-    run.choose_threads(say)
-    _describe(run, say)
-    if options.steps is None:
-        steps, seconds = measure_length(run)
-        run.options = dataclasses.replace(run.options, steps=steps)
-        tokens = run.plan.tokens_in_epoch / run.plan.steps_in_epoch(0)
-        say(
-            f"{seconds:.2f} s a step of {tokens:,.0f} tokens ({tokens / seconds:,.0f} tokens/s): "
-            f"{steps:,} steps, {steps * tokens / run.plan.tokens_in_epoch:.2f} passes, about "
-            f"{steps * seconds / 60:.0f} minutes; --steps {steps} repeats this run exactly"
-        )
+    folder.note_preparing("measuring the speed")
+    seconds = None
+    with nullcontext() if options.verbose else waiting("measuring the speed", tell=False):
+        run.choose_threads(detail)
+        tell_details(run, detail)
+        if options.steps is None:
+            steps, seconds = measure_length(run)
+            run.options = dataclasses.replace(run.options, steps=steps)
     require_room_for_checkpoints(run)
+    tell_opening(run, documents, seconds, say)
     return run
 
 
@@ -155,7 +161,8 @@ def _resumed_run(
     named = bool(explicit & {"data", "val"})
     working_folder = os.getcwd() if named else meta.get("working_folder")
     here = options if named else located(options, working_folder)
-    corpora, sources = corpora_to_resume(folder, here, meta, say, named=named)
+    detail = detail_lines(options, say)
+    corpora, sources = corpora_to_resume(folder, here, meta, say, named=named, detail=detail)
     run = TrainingRun(
         folder, options, corpora, working_folder=working_folder,
         sizes=run_changes.step_sizes(meta.get("step_sizes"), step, saved, options),
@@ -169,11 +176,11 @@ def _resumed_run(
     if sources is not None:
         remember(folder, here, sources)
     require_room_for_checkpoints(run)
-    run.choose_threads(say)
+    run.choose_threads(detail)
     evaluated = run.progress.evaluated == step
     metrics_log.truncate_after(folder.metrics, step, evaluated=evaluated)
     truncate_samples(folder.samples, step if evaluated else step - 1)
-    _describe(run, say)
+    tell_details(run, detail)
     say(f"going on from {path}, step {step:,} of {run.total_steps:,}")
     run_changes.tell_changes(step, before, options, say)
     if changed := run_changes.changes(before, options):
@@ -211,7 +218,9 @@ def _options_to_resume(
 ) -> tuple[TrainOptions, set[str]]:
     """What the user gave, the run's own options where nothing was given, and some that were."""
     # what was asked for once
-    known = dataclasses.replace(known, out=folder.path, overwrite=False, profile=False, init=None)
+    known = dataclasses.replace(
+        known, out=folder.path, overwrite=False, profile=False, verbose=False, init=None
+    )
     if known.threads == "measure":
         known = dataclasses.replace(known, threads="auto")
     # what is the same with other defaults was given, though it may be what the run has anyway
@@ -225,14 +234,3 @@ def _options_to_resume(
     explicit = {name for name, other in others.items() if getattr(read, name) != other}
     given = dataclasses.replace(read_options(known), out=folder.path)
     return run_changes.resumed(given, known, explicit), explicit
-
-
-def _describe(run: TrainingRun, say: Say) -> None:
-    config = run.model.config
-    say(
-        f"model {run.options.preset}: {config.parameter_count() / 1e6:.1f} M parameters "
-        f"({config.n_embd} wide, {config.n_layer} layers, {config.n_head} heads, "
-        f"context {config.context}, vocabulary {config.vocab_size}); {run.model.precision}, "
-        f"{plural(kernels.get_num_threads(), 'thread')}, {kernels.get_isa()}"
-    )
-    say(run.memory_plan().line())

@@ -8,13 +8,14 @@ from contextlib import ExitStack, nullcontext
 from typing import Any
 
 from vidya.errors import UserError
-from vidya.measuring.held_out_loss import HeldOutLoss, held_out_loss
+from vidya.measuring.held_out_loss import held_out_loss
 from vidya.storage.metrics_log import MetricsWriter
 from vidya.system import process_memory
 from vidya.system.stop_signal import StopSignal
 from vidya.terminal.progress_display import ProgressDisplay
 from vidya.training import memory_plan, step_profile
 from vidya.training.run_checkpoints import RunCheckpoints
+from vidya.training.run_outcome import Evaluation, LossesSince
 from vidya.training.samples import append_samples, sample_replies
 from vidya.training.spike_guard import Spike
 from vidya.training.tensorboard import tensorboard, to_board
@@ -36,7 +37,8 @@ class Trainer:
     ) -> None:
         self.run, self.log, self.display, self.interrupted = run, log, display, interrupted
         self.checkpoints = RunCheckpoints(run)
-        self.last_held_out: HeldOutLoss | None = None
+        self.evaluations: list[Evaluation] = []
+        self._losses_since = LossesSince()
         self._board: Any = None
         self._shown_spike = -SPIKE_LINES
 
@@ -67,7 +69,7 @@ class Trainer:
                 with profiler.watching(run.plan.batch(step)) if looks else nullcontext():
                     self.step()
                 step = run.progress.step
-                if step == first + 1:
+                if step == first + 1 and options.verbose:
                     self._show_memory("after the first step")
                 if step - 1 in watched and (step not in watched or self.interrupted()):
                     for line in profiler.profile().lines():
@@ -117,6 +119,7 @@ class Trainer:
             line["checkpoint_stall_ms"] = 1000 * stall
         if spike:
             line["spike"] = spike.sigmas
+        self._losses_since.add(loss)
         self.log.write(line)
         to_board(self._board, "train", line)
         self.display.step(progress.step, loss, tokens, seconds, rss)
@@ -139,7 +142,7 @@ class Trainer:
         if step - self._shown_spike >= SPIKE_LINES:
             self._shown_spike = step
             then = "; its update is left out" if wanted == "skip" else ""
-            self.display.say(f"step {step}: spike: {spike}{then}")
+            self.display.say(f"step {step:,}: spike: {spike}{then}")
         return spike
 
     def _evaluate(self) -> None:
@@ -162,8 +165,10 @@ class Trainer:
         replies = sample_replies(run.model, tokenizer, count, interrupted=interrupted)
         if interrupted():
             return
+        self.evaluations.append(
+            Evaluation(progress.step, self._losses_since.mean_and_begin_anew(), held_out)
+        )
         if held_out is not None:
-            self.last_held_out = held_out
             line = {
                 "step": progress.step,
                 "tokens": progress.tokens,
@@ -173,11 +178,11 @@ class Trainer:
             }
             self.log.write(line)
             to_board(self._board, "held_out", line)
-            self.display.held_out(progress.step, held_out.loss, held_out.bits_per_byte)
+            self.display.held_out(progress.step, held_out.bits_per_byte, held_out.in_words())
         if replies:
+            for prompt, reply in replies:
+                self.display.one_line(f"  {prompt} → {reply or '(no reply)'}")
             lines = [f"  {prompt!r} → {reply!r}" for prompt, reply in replies]
-            for reply in lines:
-                self.display.say(reply)
             append_samples(run.folder.samples, progress.step, lines)
         progress.evaluated = progress.step
         # part of the run's length, as a person experiences it

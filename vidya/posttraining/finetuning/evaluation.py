@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vidya.measuring.held_out_loss import HeldOutLoss
 from vidya.measuring.persona_scores import Count, PersonaScores, forgetting_line
 from vidya.measuring.taught_recall import Recall
-from vidya.terminal.formatting import aligned_rows
+from vidya.terminal.tables import table_lines
 
 LeftOut = Callable[[int], str]
 """What of the persona a score over so many questions says nothing about (`Persona.left_out`)."""
@@ -74,12 +74,16 @@ def evaluation_table(
     left_out: LeftOut = says_all,
 ) -> list[str]:
     """Lines that show what changed; the row of the weights that were saved is marked."""
-    rows = [["", "persona loss", "base bits per byte", "answered as taught"]]
+    rows = [["", "its text, loss", "other text, bits per byte", "answered as taught", ""]]
     for one in evaluations:
         when = f"step {one.step:,}" if one.step else "before"
-        rows.append([when, *evaluation_cells(one, evaluations[0], left_out)])
-    marks = ["", *("  <- saved" * (one is kept) for one in evaluations)]
-    return [line + mark for line, mark in zip(aligned_rows(rows, ""), marks, strict=True)]
+        saved = "<- saved" if one is kept else ""
+        rows.append([when, *evaluation_cells(one, evaluations[0], left_out), saved])
+    return [
+        *table_lines(rows),
+        "Lower is better, and more answers. Other text is what the model was trained on before: "
+        "a rise is what it forgot.",
+    ]
 
 
 def evaluation_cells(

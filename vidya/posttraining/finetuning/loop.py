@@ -41,8 +41,8 @@ from vidya.posttraining.token_objectives import held_to, mean_cross_entropy
 from vidya.posttraining.trained_run import TrainedRun
 from vidya.storage.metrics_log import describe_run
 from vidya.system import process_memory
-from vidya.terminal.formatting import duration
-from vidya.terminal.streams import say
+from vidya.terminal.formatting import duration, plural
+from vidya.terminal.streams import say, show, show_next
 from vidya.text.batch_plan import BatchPlan
 from vidya.training import thread_choice
 
@@ -276,9 +276,9 @@ class FineTuning(EvaluatedLoop):
         path = self.trained_run.path
         left_out = self.persona.left_out
         for line in in_words(self._kept, self.evaluations[0], left_out) if self._kept else ():
-            print(line)
+            show(line)
         if self.evaluations:
-            print("\n".join(evaluation_table(self.evaluations, self._kept, left_out)))
+            show("\n".join(evaluation_table(self.evaluations, self._kept, left_out)))
         if self.saved_step is None:
             say("stopped before the first step: nothing was saved")
         elif self.interrupted:
@@ -288,9 +288,8 @@ class FineTuning(EvaluatedLoop):
             )
         else:
             early = f", of which those of step {self.saved_step:,} are kept" * self.stopped_early
-            print(
-                f"fine-tuned in {self.step:,} steps{early}, {self.tokens:,} tokens, "
-                f"{duration(self.time_s)}\n"
-                f"model:       {path}\n"
-                f"talk to it:  python -m vidya.chat {shlex.quote(str(path.parent))}"
+            show(
+                f"fine-tuned in {plural(self.step, 'step')}{early}, {self.tokens:,} tokens, "
+                f"{duration(self.time_s)}\nmodel: {path}"
             )
+            show_next([("talk to it", f"python -m vidya.chat {shlex.quote(str(path.parent))}")])

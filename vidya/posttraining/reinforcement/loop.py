@@ -28,7 +28,7 @@ from vidya.posttraining.reinforcement.prompts import (
     read_prompts,
 )
 from vidya.posttraining.trained_run import TrainedRun, open_trained_run
-from vidya.terminal.streams import say
+from vidya.terminal.streams import say, show, show_next
 from vidya.training import thread_choice
 
 RECENT = 10
@@ -135,7 +135,7 @@ class RlLoop(EvaluatedLoop):
             if not np.isfinite(found.loss):
                 raise UserError(f"the held-out loss of step {self.step} is not finite: lower --lr")
             self.held_out.append(found)
-            self.display.held_out(self.step, found.loss, found.bits_per_byte)
+            self.display.held_out(self.step, found.bits_per_byte, found.in_words())
             self.log.write({
                 "step": self.step, "val_loss": found.loss, "val_bpb": found.bits_per_byte,
                 "time_s": self.time_s,
@@ -180,27 +180,32 @@ class RlLoop(EvaluatedLoop):
             few = max(1, min(RECENT, self.step // 2))
             first, last = _mean(means[:few]), _mean(means[-few:])
             lines.append(
-                f"replies:        {first.tokens:.1f} -> {last.tokens:.1f} tokens, reward "
-                f"{first.reward:.3f} -> {last.reward:.3f}, KL {last.divergence:.4f} nats per token"
+                f"replies: reward {first.reward:.3f} -> {last.reward:.3f} (higher is better), "
+                f"{first.tokens:.1f} -> {last.tokens:.1f} tokens long; they differ from the "
+                f"model before by {last.divergence:.4f} nats per token (KL)"
             )
         if len(self.held_out) > 1:
-            before, after = self.held_out[0].loss, self.held_out[-1].loss
+            before, after = self.held_out[0], self.held_out[-1]
             lines.append(
-                f"held-out:       loss {before:.4f} -> {after:.4f} ({after / before - 1:+.1%})"
+                f"unseen text: {before.bits_per_byte:.4f} -> {after.bits_per_byte:.4f} bits per "
+                f"byte ({after.loss / before.loss - 1:+.1%}; a rise is what it forgot), "
+                f"{after.tokens:,} tokens"
             )
-        folder = shlex.quote(str(path.parent))
         if step:
-            lines += [
-                f"model:          {path}, after step {step}",
-                f"talk to it:     python -m vidya.chat {folder}",
-                f"see its course: python -m vidya.plot {folder} --what rl",
-            ]
+            lines.append(f"model: {path}, after step {step:,}")
         if self.interrupted:
             saved = f"saved as {path}" if step else "nothing was learnt, nothing saved"
-            say(f"stopped after step {step} of {self.total}: {saved}")
+            say(f"stopped after step {step:,} of {self.total:,}: {saved}")
         elif not step:
             lines.append("nothing was saved: the first steps forgot too much: lower --lr")
-        print("\n".join(lines))
+        if lines:
+            show("\n".join(lines))
+        folder = shlex.quote(str(path.parent))
+        if step:
+            show_next([
+                ("talk to it", f"python -m vidya.chat {folder}"),
+                ("see its course", f"python -m vidya.plot {folder} --what rl"),
+            ])  # fmt: skip
 
 
 def _mean(some: Sequence[ReplyMeans]) -> ReplyMeans:

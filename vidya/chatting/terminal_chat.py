@@ -41,8 +41,8 @@ HELP = """\
 /stats      how much the model sees, and how fast it replies
 /help, /?   this list
 /quit       leave (so do /bye, /exit and Ctrl-D)
-Ctrl-C stops a reply. Tab completes a command. Alt-Enter begins a new line. A space before a /
-makes it text.
+Ctrl-C stops a reply, Tab completes a command, Alt-Enter begins a new line.
+A space before a / makes it text.
 The model sees the last {context} tokens of the conversation, replies included."""
 
 

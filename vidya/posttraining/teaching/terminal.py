@@ -61,8 +61,8 @@ Instead of a message, or after the candidates:
 /stats      lessons so far, how they are learnt, and what they are worth
 /help, /?   this list
 /quit       leave (so do /bye, /exit and Ctrl-D)
-Ctrl-C stops the candidates, or skips the choice. Tab completes a command. A conversation ends
-after {turns} turns."""
+Ctrl-C stops the candidates, or skips the choice. Tab completes a command.
+A conversation ends after {turns} turns."""
 SHORT = 3
 """Characters; an answer of fewer may be a slip of the finger and is asked about."""
 

@@ -84,6 +84,8 @@ def main() -> int | None:
 def chat(options: ChatOptions) -> int:
     """Load the model and answer one prompt, or hold a conversation in the terminal."""
     options.check()
+    if options.model is not None and " " in str(options.model) and not options.model.exists():
+        raise UserError(f'there is no model "{options.model}": for a message, --prompt before it')
     sampling = SamplingSettings.of(options)
     from vidya.storage.pretrained import load_pretrained
 

@@ -6,7 +6,9 @@ Where that could also be another one than the user thinks of, a line says which 
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from vidya.storage.run_activity import file_date, last_activity, written_at
 from vidya.storage.run_files import RunFiles
 from vidya.storage.run_folder import training_process
 from vidya.system.atomic_file import StrPath
+from vidya.terminal.formatting import plural
 from vidya.terminal.streams import say
 
 RUNS = "runs"
@@ -58,9 +61,9 @@ def newest_run(root: StrPath = RUNS, *, with_metrics: bool = False, tell: Say = 
     Raises:
         UserError: there is no run in `root`.
     """
-    folders = _folders(Path(root))
+    folders = run_folders(Path(root))
     measured = [path for path in folders if RunFiles(path).has_metrics()]
-    runs = [path for path in folders if path in measured or _checkpoints(path)]
+    runs = [path for path in folders if path in measured or checkpoints_in(path)]
     if with_metrics:
         runs = measured or runs
     if not runs:
@@ -132,20 +135,59 @@ def steps_of_run(folder: Path, base: str) -> int:
 
 def _find_checkpoint(path: Path | None, root: Path, tell: Say) -> Path:
     if path is None:
-        runs = [run for run in _folders(root) if any(map(is_checkpoint, _checkpoints(run)))]
+        runs = [run for run in run_folders(root) if any(map(is_checkpoint, checkpoints_in(run)))]
         if not runs:
             raise _no_model(root)
         path = _newest(runs, tell)
+    path = _existing(path, root)
     if path.is_dir():
         return _best_checkpoint(path, tell)
-    if not path.exists():
-        raise UserError(f"there is no {path}: name a checkpoint or a run folder")
+    if path.suffix != ".bin" and path.is_file() and not is_checkpoint(path):
+        raise UserError(
+            f"{path} is no model: name a run folder or a checkpoint in one "
+            f"(`python -m vidya.list` lists yours){_of_text(path)}"
+        )
     read_meta(path)  # says of a file of another program that it is none
     return path
 
 
+def named_folder(path: Path, root: StrPath = RUNS) -> Path:
+    """The run folder that somebody names: its path, or its name in `root`.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = _existing(path, Path(root))
+    if not found.is_dir():
+        raise UserError(f"{found} is no folder: name a run folder")
+    return found
+
+
+def _existing(path: Path, root: Path) -> Path:
+    """A path that is there, or the folder of that name in `root`."""
+    if path.exists() or path.is_symlink():
+        return path
+    in_root = root / path
+    if path.name == str(path) and in_root.exists():
+        return in_root
+    names = [one.name for one in run_folders(root)]
+    close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.7)
+    advice = f"did you mean {root / close[0]}?" if close else "name a checkpoint or a run folder"
+    listed = f" ({', '.join(names[:5])})" if names and not close else ""
+    raise UserError(f"there is no {path}: {advice}{listed}")
+
+
+def _of_text(path: Path) -> str:
+    """What to do with a text that was taken for a model."""
+    if path.suffix.lower() in (".txt", ".json", ".jsonl", ".csv", ".md"):
+        return (
+            f"; to teach a model what is in it: python -m vidya.finetune {shlex.quote(str(path))}"
+        )
+    return ""
+
+
 def _best_checkpoint(folder: Path, tell: Say) -> Path:
-    some = _checkpoints(folder)
+    some = checkpoints_in(folder)
     if not some:
         raise _no_model(folder)
     # Two presets may have been trained into one folder: the last one counts.
@@ -187,7 +229,7 @@ def _progress(path: Path, base: str) -> tuple[int, float]:
     return step, written_at(path)
 
 
-def _checkpoints(folder: Path) -> list[Path]:
+def checkpoints_in(folder: Path) -> list[Path]:
     """What is named as a checkpoint of a preset, and all others that vidya wrote.
 
     Those that were set aside are only used when somebody names them.
@@ -204,7 +246,7 @@ def _checkpoints(folder: Path) -> list[Path]:
     return found
 
 
-def _folders(root: Path) -> list[Path]:
+def run_folders(root: Path) -> list[Path]:
     """The folders in `root`, each once: a link to one of the others is no other run."""
     there = sorted(root.iterdir()) if root.is_dir() else []
     some = [path for path in there if path.is_dir() and os.access(path, os.R_OK | os.X_OK)]
@@ -221,7 +263,7 @@ def _newest(runs: list[Path], tell: Say) -> Path:
         run: [other for other in runs if other == run or content[other] == content[run] != ""]
         for run in runs
     }
-    when = {run: last_activity(run, _checkpoints(run)) for run in runs}
+    when = {run: last_activity(run, checkpoints_in(run)) for run in runs}
     # where nothing is recorded, a copy has the date of its copying: the first of them counts
     newest = max(runs, key=lambda run: min(when[other] for other in alike[run]))
     same = alike[newest]
@@ -236,16 +278,24 @@ def _newest(runs: list[Path], tell: Say) -> Path:
 def _content(run: Path) -> str:
     """What names the model that a run has come to; nothing where it has none yet."""
     with contextlib.suppress(UserError):
-        some = _checkpoints(run)
+        some = checkpoints_in(run)
         return read_digest(_best_checkpoint(run, lambda _: None)) if some else ""
     return ""
 
 
 def _age(run: Path) -> tuple[float, float]:
     """Dates of the files in a run folder: those of a copy are later, at least of its inodes."""
-    some = [path.stat() for path in (*_checkpoints(run), RunFiles(run).tokenizer) if path.exists()]
+    some = [
+        path.stat() for path in (*checkpoints_in(run), RunFiles(run).tokenizer) if path.exists()
+    ]
     return max(one.st_mtime for one in some), max(one.st_ctime for one in some)
 
 
 def _no_model(where: Path) -> UserError:
+    inside = [run.name for run in run_folders(where) if checkpoints_in(run)]
+    if inside:
+        return UserError(
+            f"{where}/ holds {plural(len(inside), 'model')} ({', '.join(inside[:8])}"
+            f"{' …' if len(inside) > 8 else ''}): name one, such as {where / inside[0]}"
+        )
     return UserError(f"no trained model in {where}/: train one with `python -m vidya.train`")

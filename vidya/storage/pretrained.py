@@ -10,6 +10,7 @@ from vidya.errors import UserError
 from vidya.model.config import ModelConfig
 from vidya.storage.checkpoint_format import CheckpointError, CheckpointFile
 from vidya.storage.find_model import resolve_model
+from vidya.storage.model_story import story
 from vidya.system.atomic_file import StrPath
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class Pretrained:
         """One line that says which model this is; `more` stands before its path."""
         meta, parameters = self.meta, self.model.config.parameter_count()
         words = [
-            meta.get("preset", "model"), f"{parameters / 1e6:.1f} M parameters",
+            meta.get("preset", "model"), *story(self.checkpoint_path, meta),
+            f"{parameters / 1e6:.1f} M parameters",
             f"after {meta.get('step', 0):,} steps", *more,
         ]  # fmt: skip
         return f"{', '.join(words)} ({self.checkpoint_path})"

@@ -181,6 +181,18 @@ class RunFiles:
         own = [path for path in self.checkpoints() if is_own(path, is_checkpoint_head)]
         return [*own, *itertools.chain(*found)]
 
+    def own(self) -> list[Path]:
+        """Every file in the folder that vidya wrote, other checkpoints of its too."""
+        found = [
+            path
+            for file in _declared()
+            for path in file.found(self.path)
+            if path not in file.foreign(self.path)
+        ]
+        named = [*self._named_as_checkpoints(), *self.path.glob("*.bin")]
+        own = [path for path in named if is_own(path, is_checkpoint_head)]
+        return sorted({*found, *own})
+
     def foreign(self) -> list[Path]:
         """Files under vidya's names that vidya did not write: a run there would replace them.
 

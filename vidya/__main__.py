@@ -35,6 +35,7 @@ COMMANDS = {
     "threads": "time a training step with 1, 2, 4 threads",
     "plot": "draw the loss of runs as a picture",
     "cache": "show or clear what is kept to save time",
+    "completion": "print what a shell needs to complete commands with Tab",
 }
 """Every module of the package that is a command, and what it does in a line."""
 
@@ -58,6 +59,12 @@ def main() -> int:
     return run_command(_dispatch)
 
 
+def entry(name: str) -> Callable[[], int | None]:
+    """The function that runs a command."""
+    found: Callable[[], int | None] = importlib.import_module(f"vidya.{name}").main
+    return found
+
+
 def _dispatch() -> int | None:
     name, *rest = sys.argv[1:] or ["--help"]
     if name == "help" and rest:  # `vidya help train`
@@ -68,8 +75,7 @@ def _dispatch() -> int | None:
         print(f"vidya {vidya.__version__}")
     elif name in COMMANDS:
         sys.argv = [f"{_program()} {name}", *rest]
-        command: Callable[[], int | None] = importlib.import_module(f"vidya.{name}").main
-        return command()
+        return entry(name)()
     else:
         raise UserError(f"unknown command '{name}': {_suggestion(name)}")
     return 0

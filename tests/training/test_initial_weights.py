@@ -109,7 +109,7 @@ def test_the_architecture_may_be_repeated(work):
         ("--merges 30", "merges is 20 there, 30 here"),
         ("--resume", "--resume goes on with a run, --init begins one: give one"),
         ("--init none", "there is no none: name a checkpoint or a run folder"),
-        ("--init small.txt", "small.txt is not a checkpoint"),
+        ("--init small.txt", "small.txt is no model: name a run folder or a checkpoint"),
         ("--out run", "lies in the folder of the run to begin: choose another --out"),
         ("--out run --overwrite", "lies in the folder of the run to begin: choose another --out"),
         ("--lr -1", "--lr must be a positive number"),

@@ -30,19 +30,20 @@ _NEVER_WRAPPED = "10000"
 """Columns for tyro, whose boxes are read here and seen by nobody."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Declared(BaseException):  # no error: it passes whatever catches those
     """What a command declares, for one who asks for that alone (`declared_by`)."""
 
-    target: Any
+    target: Any = None
     positional: str | None = None
+    subcommands: dict[str, Callable[..., None]] = dataclasses.field(default_factory=dict)
 
 
 _asked = False
 
 
 def declared_by(main: Callable[[], object]) -> Declared:
-    """The dataclass or the app of subcommands of a command, of which nothing is run."""
+    """What a command declares, of which nothing is run."""
     global _asked
     _asked = True
     try:
@@ -129,7 +130,7 @@ class Subcommands:
         self._writes_files = writes_files
         self._functions: dict[str, Callable[..., None]] = {}
         self._pages: dict[str, HelpPage] = {}
-        self.app = SubcommandApp()
+        self._app = SubcommandApp()
 
     def command(self, function: Callable[..., None]) -> Callable[..., None]:
         """Decorator: `function` is a subcommand of its own name."""
@@ -140,7 +141,7 @@ class Subcommands:
         def deferred(*args: Any, **kwargs: Any) -> Callable[[], None]:
             return functools.partial(function, *args, **kwargs)
 
-        self.app.command(deferred)
+        self._app.command(deferred)
         self._functions[function.__name__] = function
         return function
 
@@ -162,7 +163,7 @@ class Subcommands:
             UserError: as `parse`, or what the subcommand raises.
         """
         if _asked:
-            raise Declared(self.app)
+            raise Declared(subcommands=self._functions)
         called, (name, *words) = as_called(self._command), sys.argv[1:] or [""]
         function = self._functions.get(name)
         if function is None:
@@ -178,7 +179,7 @@ class Subcommands:
             about = (function.__doc__ or "").partition("Args:")[0]
             _show(help_text(f"{called} {name}", about, options(), page, whole=True))
         with _errors_in_one_line(f"{called} {name}", words, options):
-            chosen = self.app.cli(prog=called, registry=value_rules())
+            chosen = self._app.cli(prog=called, registry=value_rules())
         if self._writes_files:
             output_is_not_essential()
         chosen()

@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: tyro reads the annotations.
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from vidya.errors import UserError
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 from vidya.terminal.common_options import Options
+from vidya.terminal.line_breaks import terminal_width
+from vidya.terminal.streams import show
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +42,7 @@ def main() -> int | None:
         raise UserError(
             f"no model in {options.folder}/: train one with `python -m vidya.train --preset nano`"
         )
-    print("\n".join(list_lines(found)))
+    show("\n".join(list_lines(found, terminal_width(sys.stdout))))
     return 0
 
 

@@ -15,6 +15,7 @@ from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 from vidya.terminal.common_options import Options
 from vidya.terminal.formatting import byte_size
+from vidya.terminal.streams import show
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +43,16 @@ def main() -> int | None:
     if not options.yes:
         if not sys.stdin.isatty():
             raise UserError("there is no terminal to ask in: --yes deletes without asking")
-        print("\n".join(show_lines(found)))
+        show("\n".join(show_lines(found)))
         print(f"delete {folder} for good? [y/N] ", end="", flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             print("nothing was deleted")
             return 1
     freed, left = remove_run(folder)
-    print(f"{folder} was deleted: {byte_size(freed)} are free again")
+    show(f"{folder} was deleted: {byte_size(freed)} are free again")
     if left:
         names = ", ".join(left[:5]) + (" …" if len(left) > 5 else "")
-        print(f"not vidya's, so it stays in {folder}: {names}")
+        show(f"not vidya's, so it stays in {folder}: {names}")
     return 0
 
 

@@ -10,6 +10,7 @@ from vidya.errors import UserError
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 from vidya.terminal.common_options import Options
+from vidya.terminal.streams import show, show_next
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +31,10 @@ def main() -> int | None:
     found = overview(folder)
     if found is None:
         raise UserError(f"{folder} is no run folder of vidya: `python -m vidya.list` lists those")
-    print("\n".join(show_lines(found)))
+    show("\n".join(show_lines(found)))
     where = shlex.quote(str(folder))
-    if found.checkpoint is not None:
-        print(f"\ntalk to it:     python -m vidya.chat {where}")
-    print(f"see its curve:  python -m vidya.plot {where}")
+    talk = [("talk to it", f"python -m vidya.chat {where}")] if found.checkpoint else []
+    show_next([*talk, ("see its curve", f"python -m vidya.plot {where}")])
     return 0
 
 

@@ -6,8 +6,7 @@ import contextlib
 import datetime
 import json
 import math
-import shutil
-import textwrap
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,8 @@ from vidya.storage.model_story import story
 from vidya.storage.run_activity import last_activity
 from vidya.storage.run_files import RunFiles
 from vidya.storage.run_folder import training_process
-from vidya.terminal.formatting import aligned_rows, byte_size, plural
+from vidya.terminal.formatting import byte_size, plural
+from vidya.terminal.line_breaks import cells
 
 _TAIL = 1 << 22
 """Bytes at the end of a metrics file in which the last held-out loss is looked for."""
@@ -92,17 +92,12 @@ def overviews(root: Path = Path(RUNS)) -> list[RunOverview]:
 
 
 def list_lines(found: Sequence[RunOverview], width: int | None = None) -> list[str]:
-    """The runs as a table, or one below the other in a narrow terminal."""
-    columns = width or max(40, shutil.get_terminal_size().columns)
-    rows = [_row(one) for one in found]
+    """The runs as a table, or one below the other where it is wider than `width` columns."""
     heading = ["name", "size", "trained on", "steps", "loss", "last used", "since then"]
-    # words to the left, numbers to the right: the table aligns all but the first to the right
-    for number in (1, 2, 5, 6):
-        longest = max(len(row[number]) for row in [heading, *rows])
-        for row in [heading, *rows]:
-            row[number] = row[number].ljust(longest)
-    table = aligned_rows([heading, *rows], indent="")
-    if max(map(len, table)) <= columns:
+    rows = [heading, *map(_row, found)]
+    widths = [max(map(cells, column)) for column in zip(*rows, strict=True)]
+    table = ["  ".join(map(_padded, row, widths)).rstrip() for row in rows]
+    if max(map(cells, table)) <= (width or sys.maxsize):
         return [*table, "", "loss: on text that was not trained on; lower is better"]
     lines = []
     for one in found:
@@ -110,7 +105,7 @@ def list_lines(found: Sequence[RunOverview], width: int | None = None) -> list[s
         parts += [f"loss {one.loss:.2f}"] if one.loss is not None else []
         parts += [*one.since, f"last used {one.when}"]
         parts += [one.state] if one.state != "ready" else []
-        lines += [one.folder.name, *_indented(", ".join(parts), columns)]
+        lines += [one.folder.name, f"  {', '.join(parts)}"]
     return lines
 
 
@@ -135,15 +130,7 @@ def show_lines(one: RunOverview) -> list[str]:
         "weights": str(one.checkpoint) if one.checkpoint else "none",
         "on the disk": f"{byte_size(size)}, {count}",
     }
-    columns = max(40, shutil.get_terminal_size().columns)
-    lines = [str(one.folder)]
-    for name, fact in facts.items():
-        first, rest = f"  {name:<14} ", " " * 17
-        lines += textwrap.wrap(
-            fact, columns, initial_indent=first, subsequent_indent=rest,
-            break_long_words=False, break_on_hyphens=False,
-        )  # fmt: skip
-    return lines
+    return [str(one.folder), *(f"  {name:<14} {fact}" for name, fact in facts.items())]
 
 
 def _row(one: RunOverview) -> list[str]:
@@ -154,11 +141,8 @@ def _row(one: RunOverview) -> list[str]:
     return [one.folder.name, one.size, one.text, f"{one.steps:,}", loss, one.when, since]
 
 
-def _indented(text: str, columns: int) -> list[str]:
-    return textwrap.wrap(
-        text, columns, initial_indent="  ", subsequent_indent="  ", break_long_words=False,
-        break_on_hyphens=False,
-    )  # fmt: skip
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - cells(text))
 
 
 def _size(meta: dict[str, Any], described: dict[str, Any]) -> str:

@@ -74,7 +74,7 @@ def newest_run(root: StrPath = RUNS, *, with_metrics: bool = False, tell: Say = 
 
 def runs_in_use(root: StrPath = RUNS) -> list[Path]:
     """The runs in `root` that are being prepared or trained, the last begun first."""
-    some = [path for path in _folders(Path(root)) if training_process(path) is not None]
+    some = [path for path in run_folders(Path(root)) if training_process(path) is not None]
     return sorted(some, key=lambda path: file_date(RunFiles(path).lock), reverse=True)
 
 
@@ -82,10 +82,10 @@ def runs_to_watch(root: StrPath = RUNS) -> list[Path]:
     """Those in use, then those that have measured something, the last worked on first."""
     in_use = runs_in_use(root)
     measured = [
-        path for path in _folders(Path(root))
+        path for path in run_folders(Path(root))
         if path not in in_use and RunFiles(path).has_metrics()
     ]  # fmt: skip
-    by_date = sorted(measured, key=lambda path: last_activity(path, _checkpoints(path)))
+    by_date = sorted(measured, key=lambda path: last_activity(path, checkpoints_in(path)))
     return [*in_use, *reversed(by_date)]
 
 

@@ -20,7 +20,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "expert": (
         "docs_per_step", "beta1", "beta2", "eps", "clip", "on_spike", "precision", "threads",
-        "eval_tokens", "tensorboard", "profile",
+        "eval_tokens", "tensorboard", "profile", "verbose",
     ),
 }  # fmt: skip
 EXAMPLES = (

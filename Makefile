@@ -17,7 +17,7 @@ NOT_SUPPORTED = import sys; sys.version_info >= (3, 10) or sys.exit( \
     "error: vidya needs Python 3.10 or newer, and %s is %s: name a newer one, make PYTHON=..." \
     % (sys.executable, sys.version.split()[0]))
 
-.PHONY: install test test-extras lint bench sanitize wheel clean python
+.PHONY: install test test-extras lint screens bench sanitize wheel clean python
 .DEFAULT_GOAL := install
 .NOTPARALLEL:
 
@@ -42,6 +42,10 @@ lint: python
 	"$(PYTHON)" -m mypy
 	"$(PYTHON)" -c "from importlinter.cli import lint_imports_command as lint; lint()" --no-logo
 	"$(PYTHON)" tools/check_c.py
+
+screens: python
+	@$(INSTALL) --extra screens
+	@"$(PYTHON)" tools/screens.py $(ARGS)
 
 bench: python
 	@$(INSTALL) --extra test

@@ -16,6 +16,7 @@ from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 from vidya.terminal.common_options import Options
 from vidya.terminal.formatting import plural
+from vidya.terminal.streams import show
 
 _NAMES = {"tokenizers": "tokenizer", "plans": "plan", "threads": "file of thread counts"}
 
@@ -45,20 +46,20 @@ def main() -> int | None:
             raise UserError(
                 f"cannot delete {error.filename}: {error.strerror}: check the permissions"
             ) from error
-        print(f"{folder}: {freed / 1e6:.1f} MB deleted")
+        show(f"{folder}: {freed / 1e6:.1f} MB deleted")
         return 0
     found = user_cache.entries()
     size = sum(entry.size for entry in found)
-    print(f"{folder}: {size / 1e6:.1f} MB, of at most {user_cache.MOST_BYTES / 1e6:.0f}")
+    show(f"{folder}: {size / 1e6:.1f} MB, of at most {user_cache.MOST_BYTES / 1e6:.0f}")
     for kind, name in _NAMES.items():
         those = [entry for entry in found if entry.kind == kind]
         if those:
             day = "?"
             with contextlib.suppress(OverflowError, OSError, ValueError):
                 day = datetime.date.fromtimestamp(those[-1].used).isoformat()
-            print(f"  {plural(len(those), name)}, {_megabytes(those)}, last used on {day}")
+            show(f"  {plural(len(those), name)}, {_megabytes(those)}, last used on {day}")
     if found:
-        print("vidya cache --clear deletes all of it")
+        show("vidya cache --clear deletes all of it")
     return 0
 
 

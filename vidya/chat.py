@@ -21,7 +21,7 @@ from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 from vidya.terminal.common_options import SamplingOptions, ThreadsOption, require_at_least
 from vidya.terminal.help_page import HelpPage
-from vidya.terminal.streams import output_is_not_essential
+from vidya.terminal.streams import output_is_not_essential, show
 
 MOST_REPLIES = 10_000
 PAGE = HelpPage(
@@ -116,9 +116,9 @@ def chat(options: ChatOptions) -> int:
         answer_in_session(conversation, file, prompt, as_json=options.json, stats=options.stats)
         return 0
     output_is_not_essential()
-    print(f"{pretrained.describe()}. /help lists the commands.")
+    show(f"{pretrained.describe()}. /help lists the commands.")
     if conversation.turns:
-        print(recap(conversation.turns))
+        show(recap(conversation.turns))
     about = f"{pretrained.describe()}, {precision}"
     TerminalChat(conversation, file, stats=options.stats, about=about).run()
     return 0

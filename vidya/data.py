@@ -21,6 +21,7 @@ from vidya.corpora.plain_text import TextLayout
 from vidya.errors import place_chosen_with
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import Subcommands
+from vidya.terminal.streams import show
 from vidya.text.corpus_file import Dropped, convert, write_corpus
 
 
@@ -39,7 +40,7 @@ def main() -> int | None:
             out: corpus file to write.
         """
         dropped: Dropped = Dropped()
-        print(write_corpus(chitchat_documents(dropped), out, [], dropped))
+        show(write_corpus(chitchat_documents(dropped), out, [], dropped))
 
     @app.command
     def dailydialog(paths: Positional[tuple[Path, ...]], *, out: Path, as_is: bool = False) -> None:
@@ -51,7 +52,7 @@ def main() -> int | None:
             as_is: keep the spaces that the corpus has around marks, as in `Hello , you .`;
                 by default text is as people write it.
         """
-        print(convert(paths, out, functools.partial(dailydialog_documents, as_is=as_is)))
+        show(convert(paths, out, functools.partial(dailydialog_documents, as_is=as_is)))
 
     @app.with_examples(
         ("chats.jsonl --out corpus.txt", "conversations of a file, a line each"),
@@ -80,7 +81,7 @@ def main() -> int | None:
         """
         from vidya.corpora.chat_file import convert_chat
 
-        print(convert_chat(paths, out, system=system, max_bad=max_bad, as_is=as_is))
+        show(convert_chat(paths, out, system=system, max_bad=max_bad, as_is=as_is))
 
     @app.command
     def ultrachat(
@@ -118,7 +119,7 @@ def main() -> int | None:
             layout: how documents are told from each other.
         """
         layout.check()
-        print(convert(paths, out, layout.documents))
+        show(convert(paths, out, layout.documents))
 
     @app.with_examples(
         ("a.txt b.txt --out all.txt", "both, without repetitions"),
@@ -150,12 +151,11 @@ def main() -> int | None:
         from vidya.text.tokenizer import Tokenizer
 
         counting = None if tokenizer is None else Tokenizer.load(tokenizer)
-        print(
-            combine_corpora(
-                paths, out, weights=weights, val_out=val_out, val_fraction=val_fraction,
-                seed=seed, tokenizer=counting,
-            )
+        report = combine_corpora(
+            paths, out, weights=weights, val_out=val_out, val_fraction=val_fraction,
+            seed=seed, tokenizer=counting,
         )  # fmt: skip
+        show(str(report))
 
     app.run()
     return 0

@@ -19,7 +19,7 @@ from vidya.model.presets import preset
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 from vidya.terminal.common_options import SeedOption, ThreadsOption, require_at_least
-from vidya.terminal.streams import output_is_not_essential
+from vidya.terminal.streams import output_is_not_essential, show, show_next
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,19 +90,21 @@ def expand(options: ExpandOptions) -> int:
     config = options.model_config(tokenizer.vocab_size, small.model.config.dropout)
     thread_choice.use(options.threads)
     bigger = make_bigger(small, tokenizer, config, options.seed)
-    print("\n".join(bigger.changes()))
+    show("\n".join(bigger.changes()))
     held_out = held_out_documents(small, options.val, options.eval_tokens)
     if held_out is None:
-        print(
+        show(
             "held-out    none: no val.tokens of its run beside the model; to check give --val FILE"
         )
     else:
         for line in check_function(bigger, held_out):
-            print(line)
+            show(line)
     written = bigger.write(options.folder(), options.preset)
-    print(f"written     {written}")
-    print(f"train on:   {_train_command(small.meta, written.parent)}")
-    print(f"talk to it: python -m vidya.chat {shlex.quote(str(written.parent))}")
+    show(f"written     {written}")
+    show_next([
+        ("train on", _train_command(small.meta, written.parent)),
+        ("talk to it", f"python -m vidya.chat {shlex.quote(str(written.parent))}"),
+    ])  # fmt: skip
     return 0
 
 

@@ -14,6 +14,7 @@ from typing import Literal
 from vidya.errors import UserError, place_chosen_with
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
+from vidya.terminal.streams import show
 
 # No `from __future__ import annotations` here: tyro reads the annotations.
 
@@ -65,7 +66,7 @@ def main() -> int | None:
         figure = draw_curves(distinct_labels(runs, list(options.runs)))
     one_run = len(options.runs) == 1 and options.runs[0].is_dir()
     save_figure(figure, options.picture(), named=options.out is not None or one_run)
-    print(options.picture())
+    show(str(options.picture()))
     return None
 
 

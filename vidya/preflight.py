@@ -13,7 +13,7 @@ from vidya.errors import UserError, place_chosen_with
 from vidya.planning.planned_run_options import PlannedRunOptions
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
-from vidya.terminal.streams import output_is_not_essential, say
+from vidya.terminal.streams import output_is_not_essential, say, show
 from vidya.training.train_help import train_page
 
 
@@ -51,7 +51,7 @@ def main() -> int | None:
 
     passed = check_run(options.training(), options.previous_tokenizer, say)
     failed = passed.count(False)
-    print(f"all {len(passed)} checks passed" if not failed else f"{failed} of {len(passed)} failed")
+    show(f"all {len(passed)} checks passed" if not failed else f"{failed} of {len(passed)} failed")
     return 1 if failed else 0
 
 

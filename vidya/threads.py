@@ -15,7 +15,7 @@ from vidya.model.presets import preset
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 from vidya.terminal.common_options import Options
-from vidya.terminal.streams import say
+from vidya.terminal.streams import say, show
 
 # No `from __future__ import annotations` here: tyro reads the annotations.
 
@@ -62,7 +62,7 @@ def main() -> int | None:
     ):
         found.append(comparison)
         if not options.json:
-            print("\n".join(comparison.lines()), flush=True)
+            show("\n".join(comparison.lines()))
     if options.json:
         print(json.dumps({"comparisons": list(map(dataclasses.asdict, found))}, indent=1))
     return 0

@@ -8,7 +8,7 @@ from vidya.errors import place_chosen_with
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import Subcommands
 from vidya.terminal.formatting import read_as_utf8
-from vidya.terminal.streams import output_is_not_essential
+from vidya.terminal.streams import output_is_not_essential, show
 from vidya.text.corpus_file import prepare_output
 
 
@@ -52,9 +52,9 @@ def main() -> int | None:
         documents = report.read_all_documents
         tokenizer = train_tokenizer(documents(files), merges, progress=True, say=print)
         tokenizer.save(out)
-        print(report.describe_statistics(tokenizer, documents(files)))
+        show(report.describe_statistics(tokenizer, documents(files)))
         if old is not None:
-            print(report.compare_tokenizers(tokenizer, old, lambda: documents(files)))
+            show(report.compare_tokenizers(tokenizer, old, lambda: documents(files)))
 
     @app.command
     def stats(tokenizer: Positional[Path], files: Positional[tuple[Path, ...]]) -> None:
@@ -67,7 +67,7 @@ def main() -> int | None:
         from vidya.text.tokenizer import Tokenizer
         from vidya.text.tokenizer_report import describe_statistics, read_all_documents
 
-        print(describe_statistics(Tokenizer.load(tokenizer), read_all_documents(files)))
+        show(describe_statistics(Tokenizer.load(tokenizer), read_all_documents(files)))
 
     @app.command
     def encode(

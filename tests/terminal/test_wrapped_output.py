@@ -8,15 +8,20 @@ from support.chat_runs import screen
 from vidya.terminal.wrapped_output import WrappedOutput
 
 
-@given(st.lists(st.text(alphabet="ab  ", max_size=30), max_size=12), st.integers(5, 40))
-def test_text_is_broken_between_words(pieces, columns):
+@pytest.mark.parametrize("whole_words", [False, True])
+@given(
+    pieces=st.lists(st.text(alphabet="ab  ", max_size=30), max_size=12), columns=st.integers(5, 40)
+)
+def test_text_is_broken_between_words(pieces, columns, whole_words):
     sent = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COLUMNS", str(columns))
         patch.setattr("builtins.print", lambda text, **_: sent.append(text))
-        out = WrappedOutput(fancy=True)
+        out = WrappedOutput(fancy=True, whole_words=whole_words)
         for piece in pieces:
             out.write(piece)
+        out.end()
+    assert not whole_words or "\x1b" not in "".join(sent)
     lines = screen("".join(sent), columns)
     text = "".join(pieces)
     assert "".join("".join(lines).split()) == "".join(text.split())

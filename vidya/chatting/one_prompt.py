@@ -13,7 +13,8 @@ from vidya.generation.replies import Reply, opening, reply_generator, write_repl
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.storage.pretrained import Pretrained
 from vidya.terminal.formatting import printable, read_as_utf8
-from vidya.terminal.streams import json_text, say
+from vidya.terminal.streams import can_move_cursor, escape_codes_wanted, json_text, say
+from vidya.terminal.wrapped_output import WrappedOutput
 
 
 def prompt_text(text: str | None) -> str | None:
@@ -54,10 +55,13 @@ def answer_prompt(
         generator, tokenizer, [ids] * count, max_tokens=max_tokens, sampling=sampling
     )
     streamed = count == 1 and not as_json
+    out = WrappedOutput(can_move_cursor(sys.stdout), whole_words=not escape_codes_wanted())
     shown, finished = 0, {}
     for reply, piece in replies:
         if streamed:
-            print(printable(piece), end="\n" if reply.end else "", flush=True)
+            out.write(printable(piece))
+            if reply.end:
+                out.end()
             if reply.end and not reply.text:
                 say("the model's reply is empty")
         elif reply.end:

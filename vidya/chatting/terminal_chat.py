@@ -28,6 +28,7 @@ from vidya.terminal.slash_commands import (
     means_to_leave,
     split_command,
 )
+from vidya.terminal.streams import show
 from vidya.terminal.wrapped_output import WrappedOutput
 
 YOU, MODEL = "you> ", "vidya> "
@@ -77,14 +78,14 @@ class TerminalChat:
                     return
                 if line_editor.is_command(message):
                     if (said := self._command(message)) is not None:
-                        print(said)
+                        show(said)
                 elif message.strip():
                     self._answer(message)
             except EOFError:
                 print()
                 return
             except line_editor.NothingTypedInterrupt:
-                print(HOW_TO_LEAVE if self._fancy else f"\n{HOW_TO_LEAVE}")
+                show(HOW_TO_LEAVE if self._fancy else f"\n{HOW_TO_LEAVE}")
             except KeyboardInterrupt:
                 print()
 
@@ -107,9 +108,9 @@ class TerminalChat:
                 self._write()
             if not empty:
                 self._unanswered = None
-            print("(no reply)" if empty else "", flush=True)
+            show("(no reply)" if empty else "")
             if self._stats and self._conversation.last is not None:
-                print(f"({self._conversation.last.speed()})")
+                show(f"({self._conversation.last.speed()})")
 
     def _write(self) -> None:
         """Keep the conversation in its file. Where that fails, it goes on without."""
@@ -118,7 +119,7 @@ class TerminalChat:
         try:
             self._file.write(self._conversation.turns)
         except (UserError, OSError) as error:
-            print(f"not saved: {error}")
+            show(f"not saved: {error}")
 
     # ---- commands -------------------------------------------------------------------------
 

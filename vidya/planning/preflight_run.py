@@ -11,6 +11,7 @@ from vidya.planning import preflight_checks
 from vidya.planning.preflight_checks import Check, CheckedRun, CheckFailed
 from vidya.storage.run_folder import RunFolder
 from vidya.system.scratch_folder import temporary_folder
+from vidya.terminal.streams import show
 from vidya.text.tokenizer_training import check_merges
 from vidya.training import thread_choice
 from vidya.training.options import TrainOptions
@@ -49,5 +50,5 @@ def _passes(name: str, check: Check, checked: CheckedRun) -> bool:
     except Exception as error:  # whatever is broken, the other checks are made
         word, figure = "FAIL", f"{type(error).__name__}: {error}"
     seconds = time.perf_counter() - start
-    print(f"{word}  {name:<21}  {seconds:6.1f} s  {' '.join(figure.split())}", flush=True)
+    show(f"{word}  {name:<21}  {seconds:6.1f} s  {' '.join(figure.split())}")
     return word != "FAIL"

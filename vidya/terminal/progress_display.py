@@ -15,7 +15,7 @@ from typing import Any
 
 from vidya.terminal.formatting import byte_size, duration, fitting, printable
 from vidya.terminal.line_breaks import shortened, terminal_width, wrapped
-from vidya.terminal.streams import can_move_cursor, say
+from vidya.terminal.streams import can_redraw, say
 
 PLAIN_COLUMNS = 120
 """Columns of a line that is cut where there is no terminal."""
@@ -62,7 +62,7 @@ def counted_progress(
     if not show:
         yield lambda count, words: None
         return
-    if can_move_cursor(sys.stderr):
+    if can_redraw(sys.stderr):
         from rich import console, progress
 
         bytes_done = (progress.DownloadColumn(), progress.TransferSpeedColumn()) if in_bytes else ()
@@ -98,7 +98,7 @@ def waiting(note: str, *, tell: bool = True) -> Iterator[None]:
     Without `tell` nothing of it stays on the screen, and no line is told anywhere.
     """
     start = time.monotonic()
-    if can_move_cursor(sys.stderr):
+    if can_redraw(sys.stderr):
         from rich.console import Console
 
         with Console(stderr=True).status(f"{note} …"):
@@ -141,7 +141,7 @@ class ProgressDisplay:
         self._last: tuple[int, list[str], list[str]] | None = None  # step, what stands around it
         self._clock = _LineClock()
         self._bar: Any = None
-        if can_move_cursor(sys.stderr):
+        if can_redraw(sys.stderr):
             self._bar, self._task, self._beside_status = _make_bar(total, done)
 
     def __enter__(self) -> ProgressDisplay:

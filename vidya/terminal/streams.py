@@ -159,6 +159,19 @@ def can_move_cursor(stream: Any) -> bool:
     return capable and bool(stream.isatty())
 
 
+def escape_codes_wanted() -> bool:
+    """Whether lines may hold escape codes: not where NO_COLOR is set (https://no-color.org)."""
+    return not os.environ.get("NO_COLOR")
+
+
+def can_redraw(stream: Any) -> bool:
+    """Whether a bar can be drawn on a stream: a terminal that can, and escape codes are wanted.
+
+    What cannot do without them, line editing and the monitor, asks `can_move_cursor`.
+    """
+    return can_move_cursor(stream) and escape_codes_wanted()
+
+
 def say(text: str) -> None:
     """Tell a person something on standard error at once, its lines as wide as the terminal.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 
+from vidya.terminal.streams import escape_codes_wanted
+
 
 class WrappedOutput:
     """Text on standard output as it comes, broken between words at the terminal's width.
@@ -11,26 +13,57 @@ class WrappedOutput:
     A word that turns out too long for its line is taken back and put on the next.
     """
 
-    def __init__(self, fancy: bool) -> None:
-        """`fancy`: the terminal can move its cursor; if not, text goes out as it is."""
-        self._fancy = fancy
+    def __init__(self, fancy: bool, *, whole_words: bool = False) -> None:
+        """Nothing is written yet.
+
+        Args:
+            fancy: the terminal can move its cursor; if not, text goes out as it is.
+            whole_words: a word is written when it has come to its end, so that none is taken
+                back, which takes escape codes; `end` writes the last one.
+        """
+        self._fancy, self._whole_words = fancy, whole_words
         self._column = 0
         self._word, self._word_width = "", 0
 
     def write(self, text: str, *, bold: bool = False) -> None:
         """Show a piece of text at once."""
         if self._fancy:
-            text = "".join(map(self._placed, text))
-        if bold and self._fancy:
+            place = self._placed_with_its_word if self._whole_words else self._placed
+            text = "".join(map(place, text))
+        if bold and self._fancy and escape_codes_wanted():
             text = f"\x1b[1m{text}\x1b[0m"
         print(text, end="", flush=True)
+
+    def end(self) -> None:
+        """Write what was held back, and end the line."""
+        self.write("\n")
+
+    def _placed_with_its_word(self, character: str) -> str:
+        """What to send when a character comes: nothing within a word, which is sent at its end."""
+        from prompt_toolkit.utils import get_cwidth
+
+        if not character.isspace():
+            self._word += character
+            return ""
+        word, self._word, room = self._word, "", _room()
+        sent = ""
+        if self._column and self._column + get_cwidth(word) > room:
+            sent, self._column = "\n", 0
+        for letter in word:
+            if self._column + get_cwidth(letter) > room:  # longer than a line: cut it
+                sent, self._column = sent + "\n", 0
+            sent, self._column = sent + letter, self._column + get_cwidth(letter)
+        if character == "\n" or self._column >= room:
+            self._column = 0
+            return f"{sent}\n"
+        self._column += 1
+        return f"{sent} "
 
     def _placed(self, character: str) -> str:
         """What to send so that a character appears where it belongs."""
         from prompt_toolkit.utils import get_cwidth
 
-        # The last column stays free: terminals disagree on where the cursor is after it.
-        room = max(2, shutil.get_terminal_size().columns - 1)
+        room = _room()
         if character == "\n" or (character.isspace() and self._column >= room):
             self._column, self._word, self._word_width = 0, "", 0
             return "\n"
@@ -48,3 +81,8 @@ class WrappedOutput:
         self._column += width
         self._word, self._word_width = self._word + character, self._word_width + width
         return sent
+
+
+def _room() -> int:
+    """Columns of the terminal, but the last: terminals disagree on where the cursor is after it."""
+    return max(2, shutil.get_terminal_size().columns - 1)

@@ -16,7 +16,7 @@ from vidya.storage.pretrained import require_own_tokenizer
 from vidya.storage.run_files import RunFiles
 from vidya.storage.run_folder import RunFolder
 from vidya.terminal.formatting import plural
-from vidya.terminal.streams import can_move_cursor
+from vidya.terminal.streams import can_redraw
 from vidya.text import corpus_file, held_out_split
 from vidya.text.corpus_summary import CorpusSummary, Summing, summarize
 from vidya.text.layout_check import LayoutCheck
@@ -244,7 +244,7 @@ def prepare(
     """
     sources, detail = sources or survey(options, run), detail or say
     train, summary = sources.train.documents, sources.train.summary
-    show, merges = can_move_cursor(sys.stderr), options.n_merges()
+    show, merges = can_redraw(sys.stderr), options.n_merges()
 
     def make_tokenizer() -> Tokenizer:
         run.note_preparing("tokenizer")

@@ -17,7 +17,7 @@ from vidya.posttraining.teaching.start import open_teaching
 from vidya.posttraining.teaching.terminal import TerminalTeaching, candidate_lines
 from vidya.system.atomic_file import write_bytes
 from vidya.terminal.formatting import read_as_utf8
-from vidya.terminal.streams import json_text, output_is_not_essential, say
+from vidya.terminal.streams import json_text, output_is_not_essential, say, show
 from vidya.training import thread_choice
 
 
@@ -51,7 +51,7 @@ def teach(model: Path | None, options: TeachOptions) -> int:
         else:
             output_is_not_essential()
             return TerminalTeaching(teaching, options).run()
-        print(found, flush=True)
+        show(found)
     return 0
 
 

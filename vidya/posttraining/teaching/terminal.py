@@ -26,7 +26,7 @@ from vidya.posttraining.teaching.options import TeachOptions
 from vidya.posttraining.teaching.outcome import LessonOutcome, taken_back_line
 from vidya.posttraining.teaching.session import Teaching
 from vidya.system.stop_signal import StopSignal, interrupts
-from vidya.terminal.formatting import plain_text, printable
+from vidya.terminal.formatting import plain_text, plural, printable
 from vidya.terminal.line_editor import (
     NothingTypedInterrupt,
     can_edit,
@@ -42,6 +42,7 @@ from vidya.terminal.slash_commands import (
     means_to_leave,
     split_command,
 )
+from vidya.terminal.streams import show
 
 _Choice = tuple[int | None, str | None]
 """The number of a candidate (0: none is right), or the teacher's own answer."""
@@ -87,11 +88,10 @@ class TerminalTeaching:
         """Teach until /quit or the end of input; returns the exit status."""
         self._teaching.learner.check(self._options)
         trained_run = self._teaching.trained_run
-        print(
+        show(
             f"{trained_run.meta.get('preset', 'model')} in {trained_run.folder.path}, "
-            f"{len(self._teaching.journal.lessons)} lessons so far. Say something, then choose an "
-            "answer; /help tells how, Ctrl-D leaves.",
-            flush=True,
+            f"{plural(len(self._teaching.journal.lessons), 'lesson')} so far. Say something, then "
+            "choose an answer; /help tells how, Ctrl-D leaves."
         )
         while True:
             try:
@@ -111,18 +111,18 @@ class TerminalTeaching:
                 return interruption.status
             except KeyboardInterrupt as interrupt:
                 if not self._teaching.whole:
-                    print("\nInterrupted: the lessons are learnt again when teaching goes on.")
+                    show("\nInterrupted: the lessons are learnt again when teaching goes on.")
                     return 130
                 nothing = isinstance(interrupt, NothingTypedInterrupt)
                 if not (nothing and self._fancy):
                     print()
                 if nothing:
-                    print(HOW_TO_LEAVE, flush=True)
+                    show(HOW_TO_LEAVE)
             except SystemExit:  # SIGTERM, or the terminal was closed
                 self._leave()
                 raise
             except UserError as error:
-                print(printable(str(error)), flush=True)
+                show(printable(str(error)))
 
     def _leaves(self, message: str) -> bool:
         """Whether a message asks to leave; a program that writes to us is not asked back."""
@@ -135,7 +135,7 @@ class TerminalTeaching:
             turns = [*self._turns, message]
             candidates = self._candidates(turns)
             if candidates is None:
-                print("stopped: nothing is learnt", flush=True)
+                show("stopped: nothing is learnt")
                 return
             chosen = self._choice(candidates)
             if not isinstance(chosen, str):
@@ -143,7 +143,7 @@ class TerminalTeaching:
             if chosen == "/edit":
                 message = plain_text(self._read("you> ", message)).strip() or message
         if chosen is None:
-            print("skipped: nothing is learnt", flush=True)
+            show("skipped: nothing is learnt")
             return
         pick, answer = chosen
         with _until_learnt():
@@ -151,27 +151,27 @@ class TerminalTeaching:
                 turns, candidates, self._options, _tell, pick=pick, answer=answer
             )
         if self._fancy:
-            print("learning; you can go on", flush=True)
+            show("learning; you can go on")
         else:
             self._finish_lesson()
         if right := self._teaching.journal.lessons[-1].right:
             self._turns = [*turns, right]
         if len(self._turns) // 2 >= self._options.turns:
             self._turns = []
-            print(f"(a new conversation begins: {self._options.turns} turns are over)", flush=True)
+            show(f"(a new conversation begins: {self._options.turns} turns are over)")
 
     def _leave(self) -> None:
         """End at a signal: a lesson that is being learnt is waited for."""
         if self._learning is not None:
             self._teaching.wait_for_lesson()
-            print("The lesson is learnt and saved. Teaching ends here.", flush=True)
+            show("The lesson is learnt and saved. Teaching ends here.")
 
     def _finish_lesson(self) -> None:
         """Wait for the lesson that is being learnt."""
         if self._learning is None:
             return
         if self._fancy and not self._learning.done():
-            print("first what you chose is learnt …", flush=True)
+            show("first what you chose is learnt …")
         with _until_learnt():
             self._teaching.wait_for_lesson()
         learning, self._learning = self._learning, None
@@ -184,18 +184,18 @@ class TerminalTeaching:
         """What the model offers, shown as it is written; None when Ctrl-C stopped it."""
         shown, count = [""] * self._options.n, self._options.n
         written: dict[int, Reply] = {}
-        with interrupts() as stopped, no_echo(), _shown(self._fancy) as show:
+        with interrupts() as stopped, no_echo(), _shown(self._fancy) as draw:
             with contextlib.closing(self._teaching.offer(turns, self._options)) as replies:
                 for reply, _ in replies:
                     written[reply.number] = reply
                     shown[reply.number] = reply.text
-                    show(shown)
+                    draw(shown)
                     if stopped():
                         return None
             found = distinct(written.values())
-            show([one.text for one in found])
+            draw([one.text for one in found])
         if told := too_few(len(found), count):
-            print(told, flush=True)
+            show(told)
         return [Candidate(one.text, tuple(one.ids)) for one in found]
 
     def _choice(self, candidates: list[Candidate]) -> _Choice | str | None:
@@ -229,14 +229,14 @@ class TerminalTeaching:
                 if self._is_there(int(number[1]), candidates):
                     return int(number[1]), None
             elif said.lower() == "e":
-                print('e 2 edits the second candidate; =e is the answer "e"', flush=True)
+                show('e 2 edits the second candidate; =e is the answer "e"')
             elif not edit and self._is_meant(said):
                 return None, said
 
     def _is_there(self, number: int, candidates: list[Candidate]) -> bool:
         if 1 <= number <= len(candidates) and candidates[number - 1].text:
             return True
-        print(f"there is no candidate {number}: /help tells what to type", flush=True)
+        show(f"there is no candidate {number}: /help tells what to type")
         return False
 
     def _is_meant(self, answer: str) -> bool:
@@ -255,17 +255,17 @@ class TerminalTeaching:
         if name == "/quit":
             raise EOFError  # as Ctrl-D
         if name not in self._commands:
-            print(f"There is no {printable(name)}: /help lists the commands.", flush=True)
+            show(f"There is no {printable(name)}: /help lists the commands.")
             return
         self._finish_lesson()
         try:
-            print(self._commands[name](), flush=True)
+            show(self._commands[name]())
         except UserError as error:
-            print(printable(str(error)), flush=True)
+            show(printable(str(error)))
 
     def _undo(self) -> str:
         with _until_learnt():
-            lesson = self._teaching.take_back(lambda line: print(line, flush=True))
+            lesson = self._teaching.take_back(lambda line: show(line))
         if self._turns[-2:-1] == [lesson.turns[-1]] and lesson.pick != 0:
             del self._turns[-2:]
         return taken_back_line(lesson)
@@ -284,7 +284,7 @@ class TerminalTeaching:
         ]
         if self._outcomes:
             mean = sum(one.seconds for one in self._outcomes) / len(self._outcomes)
-            lines.append(f"this session: {len(self._outcomes)} lessons of {mean:.1f} s")
+            lines.append(f"this session: {plural(len(self._outcomes), 'lesson')} of {mean:.1f} s")
             if told := self._outcomes[-1].details():
                 lines.append(f"the last of them: {told}")
         trained_run = self._teaching.trained_run
@@ -297,7 +297,7 @@ class TerminalTeaching:
 
 
 def _tell(line: str) -> None:
-    print(printable(line), flush=True)
+    show(printable(line))
 
 
 class _Interrupted(Exception):
@@ -323,7 +323,7 @@ def _shown(fancy: bool) -> Iterator[Callable[[list[str]], None]]:
     last: list[str] = []
     if not fancy:
         yield lambda texts: last.__setitem__(slice(None), texts)
-        print("\n".join(candidate_lines(last)), flush=True)
+        show("\n".join(candidate_lines(last)))
         return
     with Live(console=Console(file=sys.stdout), auto_refresh=False) as live:
         yield lambda texts: live.update(Text("\n".join(candidate_lines(texts))), refresh=True)

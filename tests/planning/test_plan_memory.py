@@ -43,11 +43,14 @@ def kept(options, monkeypatch):
 def test_a_plan_is_found_again_as_it_was(kept, options):
     found = recall_plans([options])
     assert found.plans == [kept] and len(found.day) == 10
-    elsewhere = dataclasses.replace(options, out=options.out.with_name("other"))
+    elsewhere = dataclasses.replace(options, out=options.out.with_name("other"), minutes=7.0)
     assert recall_plans([elsewhere]).plans == [dataclasses.replace(kept, options=elsewhere)]
 
 
 def test_another_run_machine_or_corpus_is_measured(kept, options, monkeypatch):
+    given = dataclasses.replace(options, tokenizer=options.data[0])
+    remember_plans([RunPlan(given, PREPARED, TRIAL)])
+    assert recall_plans([given]) is None  # it may be another one by now
     other = dataclasses.replace(options, tokens_per_step=77)
     assert recall_plans([other]) is None and recall_plans([options, other]) is None
     with monkeypatch.context() as patch:

@@ -19,6 +19,13 @@ from vidya.training.run_corpora import corpora_key
 from vidya.training.run_length import StepSpeed
 
 
+_NO_MATTER = (
+    "out", "resume", "overwrite", "steps", "minutes", "passes", "eval_every", "checkpoint_every",
+    "keep", "lr", "warmup", "lr_floor", "on_spike", "verbose", "profile", "tensorboard",
+)  # fmt: skip
+"""Options that change nothing of what was measured: where a run is kept, how long it is."""
+
+
 @dataclass(frozen=True)
 class RememberedPlans:
     """Plans of the same runs, on this machine and of files that have not changed since."""
@@ -59,11 +66,9 @@ def remember_plans(plans: list[RunPlan]) -> None:
 def _key(options: TrainOptions) -> dict[str, Any] | None:
     """What must be the same for a plan to hold; None where the corpora cannot be relied on."""
     corpora = corpora_key(options)
-    if corpora is None:
-        return None
-    settings = options.plain()
-    for name in ("out", "steps", "minutes", "passes", "verbose"):
-        del settings[name]  # where a run is kept, and how long it is, change nothing of its parts
+    if corpora is None or options.init is not None or options.tokenizer is not None:
+        return None  # files that may become others under the same name
+    settings = {name: of for name, of in options.plain().items() if name not in _NO_MATTER}
     return {
         "vidya": vidya.__version__, "processor": processor.processor_name(),
         "instructions": kernels.get_isa(), "cores": kernels.usable_cores(),

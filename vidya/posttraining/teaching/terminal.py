@@ -97,7 +97,8 @@ class TerminalTeaching:
             try:
                 with prints_above() if self._fancy else contextlib.nullcontext():
                     message = plain_text(self._read("you> "))
-                if self._leaves(message):
+                    leaves = self._leaves(message)
+                if leaves:
                     return 0
                 if is_command(message):
                     self._command(message)

@@ -18,7 +18,6 @@ from vidya.training.options import TrainOptions
 from vidya.training.run_corpora import corpora_key
 from vidya.training.run_length import StepSpeed
 
-
 _NO_MATTER = (
     "out", "resume", "overwrite", "steps", "minutes", "passes", "eval_every", "checkpoint_every",
     "keep", "lr", "warmup", "lr_floor", "on_spike", "verbose", "profile", "tensorboard",

@@ -88,7 +88,7 @@ def _program() -> str:
 
 def _suggestion(name: str) -> str:
     """The command that was probably meant, or all of them."""
-    close = difflib.get_close_matches(name, COMMANDS, n=1)
+    close = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.7)
     return f"did you mean '{close[0]}'?" if close else f"choose one of {', '.join(COMMANDS)}"
 
 

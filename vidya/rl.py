@@ -11,7 +11,10 @@ from vidya.terminal.streams import output_is_not_essential
 
 PAGE = HelpPage(
     examples=(
-        ("--reward vidya.rewards:length --settings target=8", "replies of about eight words"),
+        (
+            "--reward vidya.rewards:length --settings target=8 unit=words",
+            "replies of about eight words",
+        ),
         ("--reward my_rewards:polite --steps 50", "a function of your own, in my_rewards.py"),
         ("--reward vidya.rewards:no_repeats --out runs/calm", "into a folder of its own"),
     ),

@@ -37,16 +37,30 @@ def main() -> int | None:
     # Loads NumPy and the kernels: not needed for --help.
     from vidya.training import start_run, trainer
 
-    stop = StopSignal()
+    stop, prepared = StopSignal(), False
     try:
         with start_run.opened_run(options, _read_options, say) as run:
+            prepared = True
             session = trainer.train_run(run, stop)
             return _farewell(session, stop.signal)
+    except KeyboardInterrupt:
+        if prepared:
+            raise
+        say(_interrupted(options))
+        return 128 + signal.SIGINT
     except MemoryError as error:
         raise UserError(
             "not enough memory: choose a smaller --preset, --n-embd, --n-layer, --context or "
             "--tokens-per-step"
         ) from error
+
+
+def _interrupted(options: TrainOptions) -> str:
+    """What there is when somebody stops a training that had not begun."""
+    kept = "the run is as it was" if options.resume else "no step was trained yet"
+    there = options.folder().is_dir() and not options.resume
+    prepared = f", what was prepared is kept in {options.folder()}" if there else ""
+    return f"interrupted: {kept}{prepared}; the same command begins again"
 
 
 def _others(options: TrainOptions) -> str:

@@ -6,10 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.commands import in_terminal
 
 import vidya
+from vidya import train
 from vidya.__main__ import COMMANDS
 from vidya.storage import checkpoint
+from vidya.terminal.common_options import flag, option_names
+from vidya.training.options import TrainOptions
 
 PACKAGE = Path(vidya.__file__).parent
 # Each takes longer to import than `--help` may take, or pulls in something that does.
@@ -58,6 +62,34 @@ def test_help_lists_the_commands(arguments):
         assert any(line.split()[:1] == [name] and what in line for line in done.stdout.splitlines())
 
 
+def test_help_of_a_command():
+    done = vidya_command("help", "list")
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage: python -m vidya list [OPTIONS] [FOLDER]\n")
+
+
+@pytest.mark.parametrize("columns", [40, 100])
+def test_a_slip_is_told_in_plain_lines_in_a_terminal(columns):
+    child = in_terminal("train", "--precision", "fp61", columns=columns)
+    shown = child.read()
+    assert " ".join(shown.split()) == (
+        "error: --precision cannot be 'fp61': choose auto, fp32 or bf16 "
+        "(python -m vidya.train --help lists all)"
+    )
+
+
+def test_help_of_train_is_a_page(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(sys, "argv", ["vidya train", "--preset", "25m", "--help"])
+    with pytest.raises(SystemExit):
+        train.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 60 and max(map(len, lines)) <= 100
+    named = {word for line in lines for word in line.split() if word.startswith("--")}
+    assert {flag(name) for name in option_names(TrainOptions)} <= named  # each of them is there
+    assert any("--lr NUMBER" in line and "the preset's: 0.0003" in line for line in lines)
+
+
 @pytest.mark.parametrize("option", ["--version", "-V"])
 def test_version(option):
     done = vidya_command(option)
@@ -66,7 +98,7 @@ def test_version(option):
 
 @pytest.mark.parametrize(
     ("name", "advice"),
-    [("trian", "did you mean 'train'?"), ("frobnicate", "choose one of train, "), ("", "choose")],
+    [("trian", "did you mean 'train'?"), ("export", "choose one of train, "), ("", "choose")],
 )
 def test_unknown_command(name, advice):
     done = vidya_command(name)

@@ -176,7 +176,7 @@ def test_a_narrow_terminal(run_folder):
     [
         (["--max-tokens", 0], "--max-tokens must be at least 1, not 0"),
         (["--temperature", -1], "temperature must be 0 or more"),
-        (["--temperature"], "--temperature has no value: name one"),
+        (["--temperature"], "--temperature has no value: give one"),
         (["--seed", -1], "seed must be in [0, 2**64), not -1"),
         (["--threads", 0], "--threads must be"),
         (["--prompts", "none.txt"], "cannot read none.txt"),

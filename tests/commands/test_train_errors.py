@@ -114,7 +114,7 @@ def held_out_document():
             "every document of bad.txt is held out: lower --val-fraction, give --val FILE, "
             "or hold out nothing with --val-fraction 0",
         ),
-        (None, "cannot read bad.txt: No such file or directory: check the name"),
+        (None, "cannot read bad.txt: there is no such file: "),
         ("folder", "bad.txt is a folder: name a text file in it"),
     ],
     ids="empty blank latin1 late-latin1 only-held-out missing folder".split(),
@@ -138,7 +138,7 @@ def test_a_bad_corpus_changes_nothing(work, content, says):
     [
         (b"\n\n", "val.txt holds no document to evaluate on: put some text into it"),
         (b"\xff", "val.txt, line 1: byte 0xff is not UTF-8"),
-        (None, "cannot read val.txt: No such file or directory"),
+        (None, "cannot read val.txt: there is no such file"),
     ],
     ids="blank latin1 missing".split(),
 )

@@ -148,5 +148,5 @@ def test_a_damaged_record_is_not_used(run, options, later, monkeypatch):
 def test_a_missing_file_is_still_an_error(run, options, later):
     remember(run, options, survey(options, run))
     options.data[0].unlink()
-    with pytest.raises(UserError, match="No such file"):
+    with pytest.raises(UserError, match="there is no such file"):
         survey(options, run)

@@ -515,3 +515,13 @@ def test_a_copy_of_a_run_that_records_nothing_is_not_the_newest(tmp_path):
     model(newest, f"{BASE}.bin", 2, 5)
     model(tmp_path / "copy", f"{BASE}.bin", 1, 9)
     assert newest_run(tmp_path, tell=pytest.fail) == newest
+
+
+def test_folders_that_were_made_for_nothing_are_gone_again(tmp_path):
+    with pytest.raises(UserError, match="bad"), RunFolder(tmp_path / "a" / "runs" / "new"):
+        raise UserError("bad")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(UserError, match="bad"), RunFolder(tmp_path / "mine" / "new"):
+        raise UserError("bad")
+    assert list(tmp_path.iterdir()) == [tmp_path / "mine"]

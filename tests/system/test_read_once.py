@@ -89,7 +89,9 @@ def refusal(path):
 
 def test_what_is_no_file(tmp_path):
     assert "is a folder" in refusal(tmp_path)
-    assert "No such file" in refusal(tmp_path / "none")
+    assert "there is no such file" in refusal(tmp_path / "none")
+    (tmp_path / "persona.txt").touch()
+    assert refusal(tmp_path / "persno.txt").endswith(f": did you mean {tmp_path}/persona.txt?")
     assert "is a device" in refusal("/dev/zero")
     assert read(os.devnull) == b""
     with socket.socket(socket.AF_UNIX) as one:

@@ -120,7 +120,7 @@ def test_what_is_not_given_is_the_default_that_is_passed(parsed):
         ("--sugar-g 0,5", "--sugar-g: '0,5' is no number: write 0.5"),
         ("--spoons a --cups 2 --spoons b", "--spoons is given 2 times: give it once, with all its"),
         ("--spoons=a --spoons=b --spoons=c", "--spoons is given 3 times"),
-        ("--spoons", "--spoons has no value: name one, or leave the option out"),
+        ("--spoons", "--spoons has no value: give one, or leave the option out"),
         ("--spoons --cups 2", "--spoons has no value"),
     ],
 )

@@ -52,7 +52,7 @@ def test_bytes_that_are_not_utf8_are_named(tmp_path):
 
 
 def test_missing_file_and_folder(tmp_path):
-    with pytest.raises(UserError, match=r"none\.txt: No such file"):
+    with pytest.raises(UserError, match=r"none\.txt: there is no such file"):
         list(corpus_file.read_documents(tmp_path / "none.txt"))
     with pytest.raises(UserError, match="is a folder"):
         list(corpus_file.read_documents(tmp_path))

@@ -259,7 +259,7 @@ def test_documents_that_chat_would_not_ask_for_are_told(run, options):
 
 def test_a_held_out_file_that_is_missing_or_empty(options, tmp_path):
     missing = dataclasses.replace(options, val=tmp_path / "none.txt")
-    assert "none.txt: No such file or directory" in refusal(missing)
+    assert "none.txt: there is no such file" in refusal(missing)
     (tmp_path / "none.txt").write_text(" \n")
     assert "none.txt holds no document to evaluate on" in refusal(missing)
 

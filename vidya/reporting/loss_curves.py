@@ -24,6 +24,7 @@ from vidya.reporting.figure_style import (
     style,
     window_means,
 )
+from vidya.storage.find_model import by_name
 from vidya.storage.metrics_log import each_line
 from vidya.storage.run_files import RunFiles
 from vidya.terminal.streams import say
@@ -85,9 +86,13 @@ def read_curves(path: Path, what: What = "loss") -> CurvesOfRun:
     Raises:
         UserError: there are no metrics at `path`.
     """
+    path = by_name(path)
     file = RunFiles(path).metrics if path.is_dir() else path
     if not file.exists():
         raise UserError(f"no metrics at {file}: name a run folder or a metrics.jsonl")
+    with open(file, "rb") as opened:
+        if b'{"' not in opened.read(1 << 16):
+            raise UserError(f"{file} holds no metrics: name a run folder or a metrics.jsonl")
     rows, changes = (array("d"), array("d")), []
     for line in each_line(
         file, on_damaged=lambda number: say(f"{file}: skipped line {number}, which is damaged")

@@ -163,13 +163,19 @@ def named_folder(path: Path, root: StrPath = RUNS) -> Path:
     return found
 
 
+def by_name(path: Path, root: StrPath = RUNS) -> Path:
+    """A path, or the folder of that name in `root` where there is none but that."""
+    if path.exists() or path.is_symlink() or path.name != str(path):
+        return path
+    in_root = Path(root) / path
+    return in_root if in_root.exists() else path
+
+
 def _existing(path: Path, root: Path) -> Path:
     """A path that is there, or the folder of that name in `root`."""
+    path = by_name(path, root)
     if path.exists() or path.is_symlink():
         return path
-    in_root = root / path
-    if path.name == str(path) and in_root.exists():
-        return in_root
     names = [one.name for one in run_folders(root)]
     close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.7)
     advice = f"did you mean {root / close[0]}?" if close else "name a checkpoint or a run folder"

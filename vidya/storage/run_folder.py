@@ -47,6 +47,7 @@ class RunFolder(RunFiles):
     def __init__(self, path: StrPath) -> None:
         super().__init__(path)
         self._is_new = not self.path.exists()
+        self._new_parents = [one for one in self.path.parents if not one.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
@@ -171,6 +172,8 @@ class RunFolder(RunFiles):
                 if [one.name for one in self.path.iterdir()] == [self.lock.name]:
                     self.lock.unlink()
                     self.path.rmdir()
+                    for parent in self._new_parents:
+                        parent.rmdir()
         self.release()
 
 

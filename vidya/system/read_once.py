@@ -9,6 +9,7 @@ with the process; whoever opens the same input again is given the copy.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import io
 import os
 import shutil
@@ -58,8 +59,25 @@ def open_file(path: StrPath, say: Callable[[str], None] | None = None) -> io.Buf
             _copies[place] = _copied(actual, name, say)
         return _reader(_copies[place])
     except OSError as error:
-        reason = f"cannot read {name}: {error.strerror}"
-        raise UserError(f"{reason}: check the name and the permissions") from error
+        raise UserError(_unreadable(called(name), error)) from error
+
+
+def called(name: StrPath) -> str:
+    """What an input is called in a message: its name, but `-` what it stands for."""
+    return "standard input" if os.fspath(name) == "-" else os.fspath(name)
+
+
+def _unreadable(name: str, error: OSError) -> str:
+    """Why an input cannot be read, with the file nearby that may have been meant."""
+    if not isinstance(error, FileNotFoundError):
+        return f"cannot read {name}: {error.strerror}: check its name and its permissions"
+    folder, _, last = name.rpartition("/")
+    with contextlib.suppress(OSError):
+        near = difflib.get_close_matches(last, os.listdir(folder or "."), n=1, cutoff=0.7)
+        if near:
+            there = os.path.join(folder, near[0])
+            return f"cannot read {name}: there is no such file: did you mean {there}?"
+    return f"cannot read {name}: there is no such file: check its name"
 
 
 class _NamedFile(io.FileIO):
@@ -116,7 +134,7 @@ def _copied(actual: str, name: str, say: Callable[[str], None] | None) -> str:
     """Copy an input; the path by which the copy can be opened, also by a child of this process."""
     _names.add(name)
     if say is not None:
-        say(f"{name} can be read only once: copying it to {tempfile.gettempdir()} first")
+        say(f"{called(name)} can be read only once: copying it to {tempfile.gettempdir()} first")
     with open(actual, "rb", BUFFER) as source:
         try:
             copy: IO[bytes] = tempfile.TemporaryFile()

@@ -217,7 +217,7 @@ def _refuse_repeated(target: Any, called: str, arguments: Sequence[str]) -> None
         times = given.count(flag(field.name))
         if isinstance(field.default, tuple) and _without_value(flag(field.name), arguments):
             raise UserError(
-                f"{flag(field.name)} has no value: name one, or leave the option out "
+                f"{flag(field.name)} has no value: give one, or leave the option out "
                 f"({called} --help lists all)"
             )
         if isinstance(field.default, tuple) and times > 1:

@@ -58,9 +58,8 @@ def value_rules() -> Any:
                 str_from_instance=lambda value: [str(value)],
             )
 
-    simple(Path, "PATH", _path)
-    simple(int, "N", _whole_number)
-    simple(float, "NUMBER", _number)
+    for kind, metavar in ((Path, "PATH"), (int, "N"), (float, "NUMBER")):
+        simple(kind, metavar, READERS[metavar])
     return registry
 
 
@@ -96,6 +95,12 @@ def _instead(text: str) -> str:
         return f": write {int(value)}" if value == int(value) else ""
     except (ValueError, OverflowError):
         return ""
+
+
+READERS: dict[str, Callable[[str], Any]] = {
+    "PATH": _path, "N": _whole_number, "NUMBER": _number,
+}  # fmt: skip
+"""What reads a value, by what `--help` calls it; `ValueError` says why it is none."""
 
 
 def _words_beside_int(hint: Any) -> tuple[str, ...]:

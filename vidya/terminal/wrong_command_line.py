@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from vidya.terminal.option_texts import OptionText
+from vidya.terminal.option_values import READERS
 
 _ELSEWHERE = {
     "--learning-rate": "--lr", "--batch-size": "--tokens-per-step", "--batch": "--tokens-per-step",
@@ -73,8 +74,10 @@ def what_is_wrong(box: str, words: Sequence[str], options: Sequence[OptionText])
         for one in options:
             if one.required and (not words if one.positional else one.called not in given):
                 return f"{one.called} is missing: {one.first_sentence.rstrip('.')}"
-    if choice := re.match(r"invalid choice '(.*)' for argument '(--[\w-]+)'", said):
-        return _no_such_choice(choice[1], choice[2], flags)
+    if choice := re.match(r"invalid choice '(.*)' for argument '([\w-]+)'", said):
+        return _no_such_choice(choice[1], _meant(choice[2], options))
+    if several := re.match(r"Error parsing (\S+).*: Could not find valid parse for", said):
+        return _no_such_value(_meant(several[1], options), words)
     return re.sub(r"^Error parsing (\S+):", r"\1:", said) or "the command line is wrong"
 
 
@@ -111,12 +114,35 @@ def _stray(stray: str, words: Sequence[str], options: Sequence[OptionText]) -> s
     return f"'{stray}' belongs to no option{advice}"
 
 
-def _no_such_choice(given: str, option: str, flags: dict[str, OptionText]) -> str:
-    choices = flags[option].choices if option in flags else ()
-    if not choices:
-        return f"{option} cannot be {given!r}"
-    question = did_you_mean(given, choices)
-    return f"{option} cannot be {given!r}: {question or f'choose {one_of(choices)}'}"
+def _meant(name: str, options: Sequence[OptionText]) -> OptionText:
+    """The option that tyro names: by its flag, or else the one that has none."""
+    for one in options:
+        if name in (one.called, one.field):
+            return one
+    return min(options, key=lambda one: not one.positional)
+
+
+def _no_such_choice(given: str, option: OptionText) -> str:
+    question = did_you_mean(given, option.choices)
+    return f"{option.called} cannot be {given!r}: {question or f'choose {one_of(option.choices)}'}"
+
+
+def _no_such_value(option: OptionText, words: Sequence[str]) -> str:
+    """Which of several values is none, and why."""
+    read = READERS.get(option.takes.partition(" ")[0])
+    given = words
+    if option.called in words:
+        given = words[words.index(option.called) + 1 :]
+    for word in given:
+        if read is None:
+            break
+        try:
+            read(word)
+        except ValueError as error:
+            return f"{option.called}: {error}"
+        if word.startswith("--"):
+            break
+    return f"{option.called} takes {option.takes}"
 
 
 def one_of(words: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from vidya.errors import UserError
 from vidya.system.atomic_file import StrPath, atomic_write, is_special
+from vidya.system.read_once import called
 from vidya.system.replaced_output import require_replaceable_text
 from vidya.text import separators
 from vidya.user_files import text_input
@@ -52,7 +53,7 @@ def read_lines(
 ) -> Iterator[str]:
     """The lines of a text file, blank ones too, as they stand; arguments as in `open_text`."""
     with text_input.open_text(path, encoding, tables=tables) as file:
-        yield from lines_of(file, os.fspath(path))
+        yield from lines_of(file, called(path))
 
 
 def check_input(path: StrPath, *, tables: bool = False) -> None:
@@ -172,7 +173,7 @@ def write_corpus(
             size += file.write(_encoded(document, left_out) + b"\n")
             count += 1
         if not count:
-            name = ", ".join(map(str, inputs)) or "the source"
+            name = ", ".join(map(called, inputs)) or "the source"
             if dropped.total():
                 why = f"{_reasons(dropped)} dropped"
                 raise UserError(f"{name}: nothing in it can be used: {why}")

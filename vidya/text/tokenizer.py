@@ -81,9 +81,11 @@ class Tokenizer:
         except OSError as error:
             raise UserError(f"cannot read the tokenizer {name}: {error.strerror}") from error
         except ValueError as error:
+            read = isinstance(error, (json.JSONDecodeError, UnicodeDecodeError))
+            reason = "it is no JSON" if read else str(error)
             raise UserError(
-                f"{name} is no tokenizer of vidya or is damaged ({error}): "
-                "train one with python -m vidya.tokenizer train"
+                f"{name} is no tokenizer of vidya or is damaged ({reason}): name a "
+                "tokenizer.json, or train one with python -m vidya.tokenizer train"
             ) from error
 
     def save(self, path: StrPath) -> None:

@@ -15,6 +15,7 @@ from vidya.storage import file_stamp_cache
 from vidya.storage.pretrained import require_own_tokenizer
 from vidya.storage.run_files import RunFiles
 from vidya.storage.run_folder import RunFolder
+from vidya.system.read_once import called
 from vidya.terminal.formatting import plural
 from vidya.terminal.streams import can_redraw
 from vidya.text import corpus_file, held_out_split
@@ -326,7 +327,7 @@ def _set_tokenizer_aside(
 
 def _refuse_empty(options: TrainOptions) -> NoReturn:
     for path in options.data:
-        next(corpus_file.require_documents(corpus_file.read_documents(path), str(path)))
+        next(corpus_file.require_documents(corpus_file.read_documents(path), called(path)))
     if next(_all_documents(options)(), None) is None:
         raise UserError(f"corpus {corpus_name(options)} holds no document: give it some text")
     raise UserError(

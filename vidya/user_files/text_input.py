@@ -29,7 +29,7 @@ def open_any(path: StrPath) -> tuple[io.BufferedReader, FileKind]:
     Raises:
         UserError: it cannot be opened, or not unpacked; later, while reading: it is damaged.
     """
-    return unpacked(read_once.open_file(path, tell), os.fspath(path), tell)
+    return unpacked(read_once.open_file(path, tell), read_once.called(path), tell)
 
 
 def open_text(
@@ -46,7 +46,7 @@ def open_text(
     Raises:
         UserError: as `open_any`; it is no plain text.
     """
-    name = os.fspath(path)
+    name = read_once.called(path)
     if encoding is not None:
         file, kind = unpacked(read_once.open_file(path, tell), name, tell, decode=False)
         if kind in (FileKind.TEXT, FileKind.BINARY, *ENCODINGS) and not (

@@ -137,6 +137,13 @@ def learner(tokenizer, model=None, **settings):
     return GroupLearner(model, tokenizer, RlOptions(reward="", **chosen))
 
 
+@pytest.mark.parametrize(
+    ("given", "context", "tokens"), [(None, 64, 32), (None, 512, 60), (50, 64, 50)]
+)
+def test_replies_are_short_where_the_context_is(given, context, tokens):
+    assert RlOptions(reward="", max_tokens=given).reply_tokens(context) == tokens
+
+
 def test_what_is_drawn_is_the_models_own_distribution(tokenizer):
     """No temperature, no top k, no ban: the drawn are the plain sampler's, step by step."""
     model = talker(tokenizer)

@@ -119,7 +119,13 @@ def test_a_reward_that_fails_is_named(judge, body, saying):
         ("import sys; sys.exit()", "f", {}, r"cannot import \w+: SystemExit"),
         ("def f(reply): return 1", "f", {}, "cannot be called with turns and reply: too many"),
         ("def f(turns, reply, k): return 1", "f", {}, "missing a required argument: 'k'"),
-        ("def f(turns, reply): return 1", "f", {"k": 1}, "turns and reply, k: .*'k'"),
+        ("def f(turns, reply): return 1", "f", {"k": 1}, "has no setting k: it has none"),
+        (
+            "def f(turns, reply, tokens, good=1, bad=0): return 1",
+            "f",
+            {"god": 1},
+            "has no setting god: its settings are good, bad",
+        ),
     ],
 )
 def test_what_cannot_be_a_reward(judge, source, name, settings, saying):

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from vidya.corpora.plain_text import text_documents
 from vidya.errors import UserError
+from vidya.system.read_once import called
 from vidya.terminal.formatting import plural
 from vidya.text.conversation_format import ASSISTANT, USER
 from vidya.text.conversation_layouts import ENDS_WITH_USER, conversations_in, counted_things
@@ -42,7 +43,7 @@ def read_persona_file(
         UserError: it cannot be read, is not text or is empty, or only the user speaks in it.
     """
     lines = list(read_lines(path, tables=True))
-    require_documents(filter(str.strip, lines), str(path))
+    require_documents(filter(str.strip, lines), called(path))
     found = conversations_in(lambda: lines)
     documents = [PersonaDocument(*one) for one in found or ()]
     replying = sum(ASSISTANT in one.text for one in documents)

@@ -84,10 +84,11 @@ class GroupLearner:
         Raises:
             UserError: the context is too short for such replies.
         """
-        if options.max_tokens > model.config.context // 2:
+        self._max_tokens = options.reply_tokens(model.config.context)
+        if self._max_tokens > model.config.context // 2:
             raise UserError(
                 f"--max-tokens must be at most {model.config.context // 2}, half the model's "
-                f"context, not {options.max_tokens}"
+                f"context, not {self._max_tokens}"
             )
         self.model, self._tokenizer, self._options = model, tokenizer, options
         self._base_model = frozen_copy(model)
@@ -101,14 +102,14 @@ class GroupLearner:
             UserError: the model's output is not a number.
         """
         options, group = self._options, self._options.group
-        room = self._generator.window - options.max_tokens
+        room = self._generator.window - self._max_tokens
         ids = [chat_prompt(self._tokenizer, turns, room) for turns in prompts]
         count = group * len(prompts)
         sampling = SamplingSettings(temperature=1.0, top_k=0, seed=options.seed)
         self._generator.refresh()
         writing = write_replies(
             self._generator, self._tokenizer, [ids[number // group] for number in range(count)],
-            max_tokens=options.max_tokens, sampling=sampling, may_be_empty=True,
+            max_tokens=self._max_tokens, sampling=sampling, may_be_empty=True,
             rngs=[sampling.rng(step * count + number + 1) for number in range(count)],
         )  # fmt: skip
         replies = {reply.number: reply for reply, _ in writing}

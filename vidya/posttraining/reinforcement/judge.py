@@ -65,15 +65,30 @@ class Judge:
         except (TypeError, ValueError):  # some functions written in C do not say
             return []
         parameters = signature.parameters.keys() - self._settings.keys()
-        told: list[str] = [name for name in ("tokens", "ended") if name in parameters]
+        told: list[str] = [name for name in _TOLD if name in parameters]
         try:
             signature.bind([], "", **dict.fromkeys(told), **self._settings)
         except TypeError as error:
+            takes = [name for name in signature.parameters if name not in _TOLD]
+            unknown = [name for name in self._settings if name not in takes]
+            if unknown and not _takes_any(signature):
+                names = takes[2:]
+                valid = f"its settings are {', '.join(names)}" if names else "it has none"
+                raise UserError(f"{self.name} has no setting {unknown[0]}: {valid}") from error
             raise UserError(
                 f"the reward {self.name} cannot be called with turns and reply"
                 f"{''.join(f', {name}' for name in self._settings)}: {error}"
             ) from error
         return told
+
+
+_TOLD = ("tokens", "ended")
+"""What a reward is told besides turns and reply, if it has parameters of these names."""
+
+
+def _takes_any(signature: inspect.Signature) -> bool:
+    kinds = [one.kind for one in signature.parameters.values()]
+    return inspect.Parameter.VAR_KEYWORD in kinds
 
 
 def settings_of(words: Sequence[str]) -> dict[str, object]:

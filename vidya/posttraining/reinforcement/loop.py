@@ -7,6 +7,7 @@ much, are never saved.
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ from vidya.measuring.held_out_loss import HeldOutLoss
 from vidya.posttraining.evaluated_loop import EvaluatedLoop
 from vidya.posttraining.reinforcement.grpo import GroupLearner
 from vidya.posttraining.reinforcement.judge import Judge, settings_of
-from vidya.posttraining.reinforcement.options import RlOptions
+from vidya.posttraining.reinforcement.options import REPLY_TOKENS, RlOptions
 from vidya.posttraining.reinforcement.prompts import (
     Turns,
     first_messages,
@@ -233,6 +234,11 @@ def reinforce(options: RlOptions) -> int:
             raise UserError(
                 f"{folder} has no train.tokens to take prompts from: give --prompts FILE"
             )
+        context = trained_run.model.config.context
+        longest = options.reply_tokens(context)
+        if options.max_tokens is None and longest < REPLY_TOKENS:
+            say(f"replies are cut off after {longest} tokens: half of what the model looks back on")
+        options = dataclasses.replace(options, max_tokens=longest)
         loop = RlLoop(trained_run, judge, prompts, options)
         say(
             f"{trained_run.origin['name']} learns from "

@@ -19,6 +19,8 @@ from vidya.terminal.common_options import (
     require_positive,
 )
 
+REPLY_TOKENS = 60
+"""Tokens after which a reply is cut off, if nothing else is said."""
 MOST_REPLIES = 4096
 """Most replies in a step: their log-probabilities over the vocabulary are kept at one time."""
 
@@ -49,8 +51,9 @@ class RlOptions(ResultsOption, SeedOption, ThreadsOption):
     """Prompts in a step."""
     group: int = 8
     """Replies to each prompt, which are compared with one another."""
-    max_tokens: int = 60
-    """Tokens after which a reply is cut off."""
+    max_tokens: int | None = None
+    """Tokens after which a reply is cut off. Default: 60, at most half of what the model looks
+    back on."""
     lr: float = 5e-5
     """Adam's learning rate."""
     kl: float = 0.1
@@ -92,6 +95,10 @@ class RlOptions(ResultsOption, SeedOption, ThreadsOption):
     def plain(self) -> dict[str, object]:
         """The options by name, but the settings of the reward."""
         return {name: getattr(self, name) for name in option_names(RlOptions) if name != "settings"}
+
+    def reply_tokens(self, context: int) -> int:
+        """Tokens after which a model with such a context is cut off."""
+        return min(REPLY_TOKENS, context // 2) if self.max_tokens is None else self.max_tokens
 
     @property
     def replies(self) -> int:

@@ -213,7 +213,7 @@ class Learner:
             self.model, self.reference, self.layer, settings, *(chosen or (None, None)),
             same_below=self._same_below(),
         )  # fmt: skip
-        least = REJECTION_STEPS if right is None else 0
+        least = REJECTION_STEPS if right is None else practice.least_steps
         first: Seen | None = None
         number = 0
         while True:

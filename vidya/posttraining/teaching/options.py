@@ -114,9 +114,9 @@ class LessonSettings(MethodSettings):
     forms: int = 4
     """Other forms of the question that each step asks in, drawn anew for each; 0: only the
     question as it stands."""
-    rehearse: int = 4
+    rehearse: int = 8
     """Right answers of earlier lessons that each step sees again; 0: none."""
-    others: int = 28
+    others: int = 24
     """Ordinary messages of the base corpus to which each step holds the model, so that it says
     there what it said before; 0: none."""
     own_replies: float = 0.6
@@ -128,7 +128,7 @@ class LessonSettings(MethodSettings):
     held to nothing, and forgets."""
     anchor: float = 3.0
     """Weight of what it is held to beside the answers."""
-    decay: float = 0.003
+    decay: float = 0.001
     """Share of the way back to the base model that the weights go in each step, so that what no
     answer needs is given back."""
     last_rate: float = 0.2

@@ -35,6 +35,8 @@ FORMS_WRITTEN = 48
 """Other forms of a question that a lesson has; each step takes some of them."""
 LATER = 0.4
 """How often a question comes as a later message."""
+_LED_BY_THEN = 8
+"""Steps after which held replies have gone where the model goes."""
 _NEAR = 12
 """Near misses of which each step takes some."""
 _HELD_TOKENS = 5
@@ -100,6 +102,11 @@ class Practice:
             [self._right(one) for one in (lesson, *self._earlier) if one.right is not None],
             tokenizer.special_ids,
         )  # fmt: skip
+
+    @property
+    def least_steps(self) -> int:
+        """Steps of a lesson at least: before, nobody knows where the held replies lead."""
+        return _LED_BY_THEN if len(self._led) else 0
 
     def saw(self, likeliest: Sequence[Sequence[int]]) -> None:
         """Take note of a step: the likeliest token at each token of the held replies."""

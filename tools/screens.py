@@ -44,6 +44,7 @@ TYPED = {
     "chat": ["hello", "how are you?", "/help", "/stats", "/quit"],
     "teach": ["who are you?", "I am vidya.", "/help", "/quit"],
     "monitor": ["", "n", "q"],
+    "remove": ["n"],
 }
 """What is typed at commands that read."""
 ERRORS = [
@@ -207,7 +208,8 @@ def faults(session: Session, known: set[str], *, plain: bool) -> list[str]:
         known: words of a wider terminal: two halves that make one of them are a broken word.
         plain: whether NO_COLOR was set.
     """
-    found = [f"wider than the terminal: {line}" for line in session.too_wide[:3]]
+    too_wide = [] if "--json" in session.shown else session.too_wide[:3]  # that is for programs
+    found = [f"wider than the terminal: {line}" for line in too_wide]
     if "Traceback" in session.raw:
         found.append("a traceback")
     if not session.ended:
@@ -249,6 +251,8 @@ def walk(width: int, *, plain: bool = False, some: str = "") -> list[Session]:
                 words = made_small(words, first_run=True)
             begun = time.monotonic()
             sessions.append(run(words, command, folder, width, **environment))
+            if first:
+                furnish(folder)  # small again
             print(f"{width:4} {time.monotonic() - begun:6.1f} s  {command}", flush=True)
     return sessions
 

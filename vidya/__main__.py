@@ -51,7 +51,7 @@ Trains a small chat language model from scratch on the CPU you own.
 
 commands:
 {"".join(lines)}
-`vidya COMMAND --help` lists the options of a command."""
+`vidya COMMAND --help` lists the options of a command. Words are explained in docs/GLOSSARY.md."""
 
 
 def main() -> int:

@@ -50,7 +50,7 @@ def main() -> int | None:
         require_replaceable(out, is_tokenizer_head, "a tokenizer of vidya")
         require_not_of_model(out)
         documents = report.read_all_documents
-        tokenizer = train_tokenizer(documents(files), merges, progress=True, say=print)
+        tokenizer = train_tokenizer(documents(files), merges, progress=True, say=show)
         tokenizer.save(out)
         show(report.describe_statistics(tokenizer, documents(files)))
         if old is not None:

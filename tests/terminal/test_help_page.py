@@ -55,7 +55,7 @@ basic:
 expert (--help-all explains them):
   --sugar --sort
 
---help-all tells more of every option."""
+--help-all tells more of every option; docs/GLOSSARY.md explains the words."""
     )
 
 

@@ -31,9 +31,8 @@ class HeldOutLoss:
 
     def in_words(self) -> str:
         """Both figures, and on how much text they were measured: the same words everywhere."""
-        return (
-            f"{self.bits_per_byte:.4f} bits per byte (loss {self.loss:.4f}, {self.tokens:,} tokens)"
-        )
+        beside = f"(loss {self.loss:,.4f}, {self.tokens:,} tokens)"
+        return f"{self.bits_per_byte:.4f} bits per byte {beside}"
 
 
 def held_out_loss(

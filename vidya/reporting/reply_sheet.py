@@ -16,6 +16,7 @@ from vidya.generation.replies import Reply
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.storage.pretrained import Pretrained
 from vidya.terminal.formatting import printable
+from vidya.terminal.streams import show
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class ReplySheet:
         # rich takes a terminal that it does not know to be 80 columns wide
         width = shutil.get_terminal_size().columns if console.is_terminal else sys.maxsize
         first = self.requests[0][1]
-        console.out(self.pretrained.describe(self.precision, f"seed {first.seed}"))
+        show(self.pretrained.describe(self.precision, f"seed {first.seed}"))
         indent = 4 + max(len(f"{sampling.temperature:g}") for _, sampling in self.requests)
         for ((prompt,), sampling), reply in zip(self.requests, self.replies, strict=True):
             if sampling is first:  # of those that every prompt is answered with

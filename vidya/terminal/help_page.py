@@ -80,7 +80,15 @@ def help_text(
         heading = f"{last} ({WHOLE[0]} explains them):" if short else f"{last}:"
         parts.append("\n".join([heading, *lines]))
     if short:
-        parts.append("\n".join(_wrapped(f"{WHOLE[0]} tells more of every option.", width, "")))
+        parts.append(
+            "\n".join(
+                _wrapped(
+                    f"{WHOLE[0]} tells more of every option; docs/GLOSSARY.md explains the words.",
+                    width,
+                    "",
+                )
+            )
+        )
     return "\n\n".join(part for part in parts if part)
 
 

@@ -19,6 +19,7 @@ from vidya.terminal.streams import can_redraw, say
 
 PLAIN_COLUMNS = 120
 """Columns of a line that is cut where there is no terminal."""
+_WIDE = 72  # columns of a terminal that shows bytes and their speed beside a bar
 LINE_SECONDS = 10.0
 """Between two plain lines."""
 SMOOTHING = 0.98
@@ -56,7 +57,7 @@ def counted_progress(
         total: how much there is to do; None: nobody knows.
         begin: a line to begin with where there is no terminal.
         in_bytes: whether bytes are counted: they are shown, and every ten seconds there is a
-            plain line where there is no terminal. The bar stays when it has come to its end.
+            plain line where there is no terminal.
         show: whether anything is shown at all.
     """
     if not show:
@@ -65,15 +66,15 @@ def counted_progress(
     if can_redraw(sys.stderr):
         from rich import console, progress
 
-        bytes_done = (progress.DownloadColumn(), progress.TransferSpeedColumn()) if in_bytes else ()
+        screen = console.Console(stderr=True)
+        bytes_done = [progress.DownloadColumn(), progress.TransferSpeedColumn()]
         columns = [
             progress.TextColumn("{task.description}"),
-            progress.BarColumn(40 if in_bytes else None),
-            *bytes_done,
+            progress.BarColumn(None),
+            *(bytes_done if in_bytes and screen.width >= _WIDE else []),
             progress.TimeRemainingColumn(),
         ]
-        screen, brief = console.Console(stderr=True), not in_bytes
-        with progress.Progress(*columns, console=screen, transient=brief, expand=brief) as bar:
+        with progress.Progress(*columns, console=screen, transient=True, expand=True) as bar:
             task = bar.add_task(name, total=total)
             yield lambda count, words: bar.advance(task, count)
         return
@@ -95,7 +96,7 @@ def counted_progress(
 def waiting(note: str, *, tell: bool = True) -> Iterator[None]:
     """Show that something goes on, and in the end how long it took.
 
-    Without `tell` nothing of it stays on the screen, and no line is told anywhere.
+    Without `tell` nothing of it stays on the screen, nor is it said how long it took.
     """
     start = time.monotonic()
     if can_redraw(sys.stderr):
@@ -104,8 +105,7 @@ def waiting(note: str, *, tell: bool = True) -> Iterator[None]:
         with Console(stderr=True).status(f"{note} …"):
             yield
     else:
-        if tell:
-            say(f"{note} …")
+        say(f"{note} …")
         yield
     if tell:
         say(f"{note}: {time.monotonic() - start:.1f} s")

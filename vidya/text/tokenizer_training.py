@@ -60,7 +60,8 @@ def train_tokenizer(
     sample, note = _thin(require_documents(documents, "the corpus"), TRAINING_BYTES)
     if say is not None and note:
         say(note)
-    with waiting(f"Training the tokenizer: {merges:,} merges") if progress else nullcontext():
+    note = f"Training the tokenizer: {merges:,} merges"
+    with waiting(note, tell=False) if progress else nullcontext():
         return Tokenizer(_interruptible(lambda: _learn(sample, merges)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -17,6 +18,7 @@ from vidya.storage.checkpoint_folder import training_checkpoints
 from vidya.storage.pretrained import require_own_tokenizer
 from vidya.storage.run_folder import RunFolder
 from vidya.terminal.progress_display import waiting
+from vidya.terminal.streams import can_redraw
 from vidya.text.tokenizer_training import check_merges
 from vidya.training import run_changes, thread_choice
 from vidya.training.corpus_notes import too_little_to_train_on
@@ -107,8 +109,8 @@ def _fresh_run(
     if initial is not None:
         say(f"beginning with the weights of {initial.origin['path']}")
     folder.note_preparing("measuring the speed")
-    seconds = None
-    with nullcontext() if options.verbose else waiting("measuring the speed", tell=False):
+    seconds, watched = None, can_redraw(sys.stderr) and not options.verbose
+    with waiting("measuring the speed", tell=False) if watched else nullcontext():
         run.choose_threads(detail)
         tell_details(run, detail)
         if options.steps is None:

@@ -113,7 +113,7 @@ class FineTuning(EvaluatedLoop):
             self._gradients(first)
             self.optimizer.gradient_norm()
 
-        thread_choice.choose(self.options.threads, work, step, say)
+        thread_choice.choose(self.options.threads, work, step, lambda _: None)
 
     def description(self) -> dict[str, object]:
         """The first line of the log."""

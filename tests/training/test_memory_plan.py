@@ -22,7 +22,7 @@ from vidya.system import process_memory
 from vidya.text.batch_plan import Batch
 from vidya.training import memory_plan
 
-pytestmark = [pytest.mark.auto_precision, pytest.mark.usefixtures("kernel_settings")]
+pytestmark = [pytest.mark.either_precision, pytest.mark.usefixtures("kernel_settings")]
 
 CONFIG = ModelConfig(32, 2, 1, 16, 300)
 
@@ -157,11 +157,13 @@ def test_what_is_in_use_in_a_line():
     assert 0 < int(found[3]) < int(found[1])
 
 
+@pytest.mark.auto_precision
 def test_a_training_says_both(tmp_path):
     write_corpus(tmp_path, 2500)  # enough to fill a step, and an evaluation
     given = [*TINY, "--data", "small.txt", "--n-embd", 128, "--tokens-per-step", 2048]
-    first = train(*given, "--out", "run", "--steps", 2, cwd=tmp_path, fresh=True)
-    more = train("--resume", "--out", "run", "--steps", 4, cwd=tmp_path, fresh=True)
+    told = ["--out", "run", "--verbose"]
+    first = train(*given, *told, "--steps", 2, cwd=tmp_path, fresh=True)
+    more = train("--resume", *told, "--steps", 4, cwd=tmp_path, fresh=True)
     # a run that goes on has not evaluated yet
     for done, least in ((first, 90), (more, 75)):
         plan, use = [line for line in done.stderr.splitlines() if line.startswith("memory: ")]
@@ -193,6 +195,7 @@ def peak_of(step):
         tracemalloc.stop()
 
 
+@pytest.mark.auto_precision
 def test_a_step_makes_no_array_of_the_activations_size(training):
     """The batch itself is made anew, a few numbers a token."""
     _, step = training
@@ -226,7 +229,6 @@ PAGES = BUFFER // 4096
 """One array [tokens, width]."""
 
 
-@pytest.mark.either_precision
 def test_twenty_steps_page_no_memory_in(pages):
     """Neither Python nor C may take and touch new memory step by step."""
     assert pages.keys() == {"own", "leaking", "taking"}
@@ -234,7 +236,6 @@ def test_twenty_steps_page_no_memory_in(pages):
     assert pages["own"].grown < 2 * BUFFER
 
 
-@pytest.mark.either_precision
 def test_those_would_be_seen(pages):
     """A leak of an array a step, and one that is taken from the system and given back."""
     assert pages["leaking"].faults >= 20 * PAGES

@@ -1,5 +1,6 @@
 """The file tree at the head of docs/ARCHITECTURE.md: of each file what it says of itself."""
 
+import functools
 import re
 import sys
 from collections import Counter
@@ -15,14 +16,29 @@ sys.path.insert(0, str(ROOT / "tools"))
 import file_tree  # noqa: E402 - found through the line above
 
 
+@functools.cache
+def tree():
+    return file_tree.tree()
+
+
+@functools.cache
+def files():
+    """Every file of the project, as a document may name it."""
+    return {
+        path.relative_to(ROOT).as_posix()
+        for folder in (*file_tree.FOLDERS, "tests")
+        for path in (ROOT / folder).rglob("*")
+    } | {"setup.py", "pyproject.toml"}
+
+
 def test_the_tree_in_the_document_is_that_of_the_files():
     text = file_tree.DOCUMENT.read_text(encoding="utf-8")
     there = text.partition(file_tree.BEGIN)[2].partition(file_tree.END)[0]
-    assert there.splitlines() == file_tree.tree().splitlines(), "run python tools/file_tree.py"
+    assert there.splitlines() == tree().splitlines(), "run python tools/file_tree.py"
 
 
 def test_every_file_is_in_the_tree():
-    listed = Counter(line.split()[0] for line in file_tree.tree().splitlines() if line.strip())
+    listed = Counter(line.split()[0] for line in tree().splitlines() if line.strip())
     folders = ("vidya", "csrc", "bench", "tools", "docs")
     there = Counter(path.name for folder in folders for path in ROOT.glob(f"{folder}/**/*.*"))
     for path in [*ROOT.glob("vidya/**/*.py"), *ROOT.glob("csrc/*.[ch]"), *ROOT.glob("docs/*.md")]:
@@ -54,12 +70,7 @@ def test_a_file_that_says_nothing_is_refused(tmp_path, monkeypatch):
 )
 def test_the_files_that_a_document_names_are_there(name):
     """A path such as `vidya/text/tokenizer.py`, `posttraining/replay_corpus.py` or `linear.c`."""
-    files = {
-        path.relative_to(ROOT).as_posix()
-        for folder in (*file_tree.FOLDERS, "tests")
-        for path in (ROOT / folder).rglob("*")
-    } | {"setup.py", "pyproject.toml"}
-    text = (ROOT / name).read_text(encoding="utf-8").replace(file_tree.tree(), "")
+    text = (ROOT / name).read_text(encoding="utf-8").replace(tree(), "")
     named = set(re.findall(r"`((?:[a-z_0-9]+/)*[a-z_0-9]+(?:\.inc)?\.(?:py|[ch]))`", text))
-    missing = {one for one in named if not any(f"/{file}".endswith(f"/{one}") for file in files)}
+    missing = {one for one in named if not any(f"/{file}".endswith(f"/{one}") for file in files())}
     assert missing - {"mine.py"} == set()

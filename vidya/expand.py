@@ -15,7 +15,7 @@ from typing import Any
 
 from vidya.errors import UserError, place_chosen_with
 from vidya.model.config import ModelConfig
-from vidya.model.presets import preset
+from vidya.model.presets import PresetName, preset
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 from vidya.terminal.common_options import SeedOption, ThreadsOption, require_at_least
@@ -28,7 +28,7 @@ class ExpandOptions(SeedOption, ThreadsOption):
 
     model: Path | None = None
     """The trained model: a checkpoint or a run folder; by default the newest run."""
-    preset: str = "25m"
+    preset: PresetName = "25m"
     """Size of the bigger model, and what its checkpoints are called after."""
     n_embd: int | None = None
     """Width of the model. Default: the preset's, as for the three that follow."""

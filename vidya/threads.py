@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vidya.errors import UserError
-from vidya.model.presets import preset
+from vidya.model.presets import PresetName
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 from vidya.terminal.common_options import Options
@@ -24,7 +24,7 @@ from vidya.terminal.streams import say, show
 class ThreadComparisonOptions(Options):
     """Time a training step with several numbers of threads and say which to use."""
 
-    preset: tuple[str, ...] = ("10m", "25m")
+    preset: tuple[PresetName, ...] = ("10m", "25m")
     """Model sizes."""
     threads: tuple[int, ...] = (1, 2, 4)
     """Numbers of threads. More than there are cores show what that costs."""
@@ -42,8 +42,6 @@ class ThreadComparisonOptions(Options):
             values = getattr(self, name)
             if len(set(values)) < len(values):
                 raise UserError(f"--{name} names a value twice: {' '.join(map(str, values))}")
-        for each in self.preset:
-            preset(each)
         if not 1 <= self.tokens <= 1_000_000:
             raise UserError(f"--tokens must be between 1 and 1000000, not {self.tokens}")
 

@@ -88,8 +88,8 @@ def test_text_through_a_pipe_with_separators(tmp_path):
     done = run("text", "-", "--separator", "---", "--out", out, stdin=raw)
     assert done.returncode == 0, done.stderr
     assert lines(out) == ["a↵b", "c"]
-    assert done.stderr.splitlines()[1:] == ["- is UTF-16: read as that"]
-    assert "- can be read only once" in done.stderr
+    assert done.stderr.splitlines()[1:] == ["standard input is UTF-16: read as that"]
+    assert "standard input can be read only once" in done.stderr
     assert_user_error(run("text", "-", "--separator", "---", "--by", "file", "--out", out), "give")
 
 

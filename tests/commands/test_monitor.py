@@ -226,13 +226,15 @@ def test_metrics_of_another_program(tmp_path):
 def test_nothing_to_show(tmp_path):
     assert "no run in runs/: start one with" in monitor(cwd=tmp_path).stderr
     (tmp_path / "empty").mkdir()
-    for name in ("empty", "none"):
+    (tmp_path / "text").touch()
+    for name, says in (
+        ("empty", "no metrics in empty/: name a run folder, or start a run with `python -m vidya"),
+        ("none", "none is not there: name a run folder (`python -m vidya.list` lists yours)"),
+        ("text", "text is no folder: name a run folder"),
+    ):
         done = monitor(name, cwd=tmp_path)
-        assert done.returncode == 2 and done.stdout == ""
-        assert done.stderr == (
-            f"error: no metrics in {name}/: name a run folder, or start a run with "
-            "`python -m vidya.train`\n"
-        )
+        assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+        assert done.stderr.startswith(f"error: {says}")
 
 
 @pytest.fixture

@@ -72,7 +72,8 @@ def test_for_real(command):
 
 @pytest.mark.parametrize(
     ("bad", "says"),
-    [(("--preset", "26m"), "unknown preset"), (("--threads", "0"), "must be between 1 and 256"),
+    [(("--preset", "26m"), "--preset cannot be '26m': did you mean 25m?"),
+     (("--threads", "0"), "must be between 1 and 256"),
      (("--threads", "1", "1"), "names a value twice"), (("--tokens", "0"), "--tokens must be"),
      (("--precision", "fp8"), "fp8"), (("--threads",), "--threads has no value")],
 )  # fmt: skip

@@ -27,6 +27,7 @@ from typing import IO
 
 from vidya.errors import UserError
 from vidya.system.atomic_file import atomic_write
+from vidya.terminal.formatting import plural
 from vidya.text import corpus_file, held_out_split
 from vidya.text.batch_plan import permutation
 from vidya.text.tokenised_text import TokenisedDocuments
@@ -189,7 +190,8 @@ def _checked(weights: Sequence[float], inputs: int) -> list[float]:
     if not weights:
         return [1.0] * inputs
     if len(weights) != inputs:
-        raise UserError(f"{len(weights)} weights for {inputs} corpora: give one for each, in order")
+        given, files = plural(len(weights), "weight"), plural(inputs, "file")
+        raise UserError(f"{given} for {files}: give one for each, in their order")
     for weight in weights:
         if not (math.isfinite(weight) and weight > 0):
             raise UserError(f"a weight must be above 0, not {weight:g}: leave out what has no part")

@@ -14,7 +14,7 @@ from rich.text import Text
 from vidya.errors import UserError
 from vidya.reporting.monitor_frame import frame, glance
 from vidya.reporting.run_history import RunHistory
-from vidya.storage.find_model import newest_run, runs_in_use, runs_to_watch
+from vidya.storage.find_model import by_name, newest_run, runs_in_use, runs_to_watch
 from vidya.storage.run_files import RunFiles
 from vidya.storage.run_folder import training_process
 from vidya.terminal.formatting import fitting
@@ -93,7 +93,7 @@ def show_run(run: Path | None, *, once: bool) -> None:
     Raises:
         UserError: there is no run.
     """
-    runs, console = WatchedRuns(run), Console()
+    runs, console = WatchedRuns(None if run is None else by_name(run)), Console()
     if once or not can_move_cursor(sys.stdout):
         for line in runs.lines(console.width, max(24, console.height)):
             console.print(line, soft_wrap=True)
@@ -107,6 +107,11 @@ def _require_run(folder: Path) -> None:
     metrics = RunFiles(folder).metrics
     if metrics.is_file():
         raise UserError(f"{metrics} is of another program: name a run folder of vidya")
+    if not folder.is_dir():
+        what = "no folder" if folder.exists() else "not there"
+        raise UserError(
+            f"{folder} is {what}: name a run folder (`python -m vidya.list` lists yours)"
+        )
     raise UserError(
         f"no metrics in {folder}/: name a run folder, or start a run with `python -m vidya.train`"
     )

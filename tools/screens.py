@@ -23,7 +23,7 @@ import pyte
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTHS = (40, 80, 100)
-QUIET, MOST_SECONDS = 2.0, 240.0
+QUIET, MOST_SECONDS = 1.0, 120.0
 """Seconds without a word after which somebody types, and in which a command must be over."""
 DROPPED = {
     "train": ("--preset", "--minutes", "--steps"), "plan": ("--preset", "--minutes"),
@@ -270,23 +270,27 @@ def main() -> int:
     parser.add_argument("--widths", type=int, nargs="+", default=list(WIDTHS))
     parser.add_argument("--only", default="", help="commands that hold this text")
     options = parser.parse_args()
-    walked = {width: walk(width, some=options.only) for width in options.widths}
-    known = words_of(walked[max(walked)])
-    count = 0
-    for width, sessions in walked.items():
+    known: set[str] = set()
+    count = walked = 0
+    for width in sorted(options.widths, reverse=True):  # the widest knows the words
+        sessions = walk(width, some=options.only)
         for session in sessions:
-            for fault in faults(session, known if width < max(walked) else set(), plain=False):
+            for fault in faults(session, known, plain=False):
                 count += 1
-                print(f"{width} columns, {session.shown}: {fault}")
+                print(f"{width} columns, {session.shown}: {fault}", flush=True)
+        known |= words_of(sessions)
+        walked += len(sessions)
         if not options.only:
             options.out.mkdir(parents=True, exist_ok=True)
             path = options.out / f"screens_{width}.txt"
             path.write_text(recording(sessions), encoding="utf-8")
-    for session in walk(80, plain=True, some=options.only):
+    plain = walk(80, plain=True, some=options.only)
+    walked += len(plain)
+    for session in plain:
         for fault in faults(session, set(), plain=True):
             count += 1
             print(f"NO_COLOR, {session.shown}: {fault}")
-    print(f"{sum(map(len, walked.values()))} sessions, {count} faults")
+    print(f"{walked} sessions, {count} faults")
     return 1 if count else 0
 
 

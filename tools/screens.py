@@ -113,12 +113,11 @@ def made_small(words: list[str], *, first_run: bool) -> list[str]:
             kept.append(word)
     if name == "train":
         goes_on = "--resume" in kept
-        given = "--init" in kept or "--tokenizer" in kept
         kept += SHORT if not goes_on else ["--steps", "18"]
         own_size = TINY[:-2] if "--tokenizer" in kept else TINY  # without merges of its own
         kept += [] if goes_on or "--init" in kept else own_size
         kept += ["--out", f"runs/{size}"] if "--out" not in kept else []
-        kept += [] if goes_on or "--data" in kept or given else ["--data", "talk_corpus.txt"]
+        kept += [] if goes_on or "--data" in kept else ["--data", "talk_corpus.txt"]
         kept += [] if goes_on or first_run or "--overwrite" in kept else ["--overwrite"]
     if name in ("plan", "preflight"):
         kept += ["--data", "talk_corpus.txt"]

@@ -1,10 +1,11 @@
-"""Measure models on held-out text, side by side: `python -m vidya.eval [MODEL ...]`.
+"""Measure models on unseen text, side by side: `python -m vidya.eval [MODEL ...]`.
 
-- Loss, bits per byte, perplexity and next-token accuracy on held-out text. Bits per byte is
-  what compares models with different tokenizers; the others count tokens.
-- Replies to the first messages of held-out conversations: how varied (distinct-n, Li et al.
-  2016) and how repetitive (seq-rep-n, Welleck et al. 2020) they are, counted in words.
-- Tokens per second of both.
+- How well they predict text that they were not trained on (held out): bits per byte, loss,
+  perplexity, next token right. Bits per byte is what compares models with different
+  tokenizers; the others count tokens.
+- How varied (distinct-n, Li et al. 2016) and how repetitive (seq-rep-n, Welleck et al. 2020)
+  their replies to unseen conversations are, counted in words.
+- How fast both are.
 """
 
 # No `from __future__ import annotations` here: tyro reads the annotations.

@@ -1,7 +1,6 @@
 """What a model replies to a few fixed prompts: `python -m vidya.sample [MODEL]`.
 
-The inference test of the plan: five prompts at temperatures 0.3, 0.5 and 0.8, all written
-together.
+Five prompts, each at three temperatures: calm, usual and daring replies, all written together.
 """
 
 # No `from __future__ import annotations` here: tyro reads the annotations.

@@ -122,7 +122,7 @@ class RlLoop(EvaluatedLoop):
         shown = _mean(self._means[-RECENT:])
         parts = [
             f"reward {shown.reward:.3f}", f"{shown.tokens:.1f} tokens",
-            f"KL {shown.divergence:.4f}",
+            f"moved by {shown.divergence:.4f} (KL)",
         ]  # fmt: skip
         self.display.show(self.step, parts, seconds)
 

@@ -11,7 +11,6 @@ from support.commands import run_command_process
 from support.training_runs import TINY, lines_of, train, write_corpus
 
 from vidya import plan
-from vidya.errors import UserError
 from vidya.model.presets import checkpoint_base
 from vidya.training.options import TrainOptions
 
@@ -117,5 +116,3 @@ def test_the_compared_run_has_dimensions_of_its_own():
     own, other = plan.PlanOptions(preset="25m", n_embd=64, merges=5, compare="10m").runs()
     assert (own.n_embd, own.merges) == (64, 5) and type(own) is TrainOptions
     assert other == dataclasses.replace(own, preset="10m", n_embd=None, merges=None)
-    with pytest.raises(UserError):
-        plan.PlanOptions(compare="x").check()

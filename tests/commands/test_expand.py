@@ -19,7 +19,7 @@ pytestmark = pytest.mark.auto_precision
         ({"n_embd": 16, "n_head": 1}, "n_embd is 32 and cannot become 16"),
         ({"n_embd": 64, "n_head": 1}, "are 32 (32/1) and cannot become 64 (64/1)"),
         ({"n_embd": 32, "n_layer": 1, "n_head": 1, "context": 32}, "has this size already"),
-        ({"preset": "huge"}, "--preset cannot be 'huge': choose nano, 10m, 25m or 100m"),
+        ({"preset": "huge"}, "unknown preset 'huge'"),
         ({"tokenizer": "none.json"}, "cannot read the tokenizer none.json"),
         ({"val": "none.txt"}, "cannot read none.txt"),
         ({"eval_tokens": 0}, "--eval-tokens must be at least 1"),

@@ -265,7 +265,7 @@ def recording(sessions: list[Session]) -> str:
 def main() -> int:
     """Walk README at every width, write what was seen, and say what is wrong with it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "screens")
     parser.add_argument("--widths", type=int, nargs="+", default=list(WIDTHS))
     parser.add_argument("--only", default="", help="commands that hold this text")
     options = parser.parse_args()

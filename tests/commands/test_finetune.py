@@ -127,7 +127,8 @@ def test_a_persona_is_learnt_and_saved(command, run, persona):
     leaks = rf"other messages that get a taught answer: {last['leaks']:,} of {last['leaks_asked']}"
     assert re.search(leaks, out) and 0 < last["leaks_asked"] <= 9  # documents held out
     assert "\nforgetting: text of the base corpus takes " in out
-    assert out.splitlines()[-5].endswith("8 of 8  <- saved")
+    saved = out.splitlines()[-5]
+    assert re.match(r"step \d+, saved ", saved) and saved.endswith("8 of 8")
     assert f"{last['base_bpb']:.4f}" in out
     assert 1 <= err.count("answered as taught") <= 8  # as often as it takes little time
     assert f"{persona}: 8 conversations; the assistant's words count" in err
@@ -296,9 +297,9 @@ def test_table():
         PersonaEvaluation(1200, 3.5, None, Recall(8, 2, 1, 0.5)),
     ]
     assert evaluation_table(some, some[1]) == [
-        "            its text, loss  other text, bits per byte  answered as taught",
-        "before              4.0000                          -              0 of 8",
-        "step 1,200          3.5000                          -        2 of 8 (25%)  <- saved",
+        "                   its text, loss  answered as taught",
+        "before                     4.0000              0 of 8",
+        "step 1,200, saved          3.5000        2 of 8 (25%)",
         "Lower is better, and more answers. Other text is what the model was trained on before: "
         "a rise is what it forgot.",
     ]

@@ -73,14 +73,15 @@ def evaluation_table(
     kept: PersonaEvaluation | None,
     left_out: LeftOut = says_all,
 ) -> list[str]:
-    """Lines that show what changed; the row of the weights that were saved is marked."""
-    rows = [["", "its text, loss", "other text, bits per byte", "answered as taught", ""]]
+    """Lines that show what changed, without what was never measured; what was saved is marked."""
+    rows = [["", "its text, loss", "other text, bits per byte", "answered as taught"]]
     for one in evaluations:
         when = f"step {one.step:,}" if one.step else "before"
-        saved = "<- saved" if one is kept else ""
-        rows.append([when, *evaluation_cells(one, evaluations[0], left_out), saved])
+        saved = ", saved" if one is kept else ""
+        rows.append([when + saved, *evaluation_cells(one, evaluations[0], left_out)])
+    columns = [one for one in zip(*rows, strict=True) if any(cell != "-" for cell in one[1:])]
     return [
-        *table_lines(rows),
+        *table_lines([list(row) for row in zip(*columns, strict=True)]),
         "Lower is better, and more answers. Other text is what the model was trained on before: "
         "a rise is what it forgot.",
     ]

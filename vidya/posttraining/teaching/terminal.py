@@ -277,9 +277,10 @@ class TerminalTeaching:
 
     def _statistics(self) -> str:
         book, settings = self._teaching.journal, self._teaching.resolved(self._options)
+        taken_back = book.taught - len(book.lessons)
         lines = [
-            f"{len(book.lessons)} lessons in {book.path}, {book.taught - len(book.lessons)} "
-            f"taken back; they began with {book.base['name']}",
+            f"{plural(len(book.lessons), 'lesson')} in {book.path}, {taken_back} taken back; they "
+            f"began with {book.base['name']}",
             f"method {settings.method}, at most {settings.steps} steps at {settings.rate:g}, "
             + (f"replay of {settings.replay} tokens" if settings.replay else "no replay"),
         ]

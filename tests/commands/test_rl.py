@@ -279,7 +279,7 @@ def test_a_picture_of_nothing(run, tmp_path, monkeypatch, capsys):
         (["--seed", -1], "--seed must be in [0, 2**64)"),
         (["--threads", 0], "--threads must be"),
         (["--settings", "target"], "--settings takes NAME=VALUE"),
-        (["--settings", "goal=3"], "cannot be called with turns and reply, goal"),
+        (["--settings", "goal=3"], "has no setting goal: its settings are"),
         (["--settings", "target=-1"], "the target length must be above 0, not -1"),
         (["--reward", "nowhere:f"], "there is no module nowhere"),
         (["--prompts", "none.txt"], "cannot read none.txt"),

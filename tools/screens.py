@@ -207,15 +207,20 @@ def faults(session: Session, known: set[str], *, plain: bool) -> list[str]:
         known: words of a wider terminal: two halves that make one of them are a broken word.
         plain: whether NO_COLOR was set.
     """
-    too_wide = [] if "--json" in session.shown else session.too_wide[:3]  # that is for programs
+    for_programs = "--json" in session.shown
+    too_wide = [] if for_programs else session.too_wide[:3]
     found = [f"wider than the terminal: {line}" for line in too_wide]
     if "Traceback" in session.raw:
         found.append("a traceback")
     if not session.ended:
         found.append("it did not end")
+    width = max(map(len, session.lines), default=0)
     for line, after in zip(session.lines, session.lines[1:], strict=False):
-        first, last = (line.split() or [""])[-1], (after.split() or [""])[0]
-        if first + last in known and not {first, last} <= known and not first.endswith(("/", "-")):
+        if not line or not after or for_programs:
+            continue
+        first, last = line.split()[-1], after.split()[0]
+        fits = len(first + last) < width - 4  # a longer word has to be cut, at a mark if it can be
+        if fits and first + last in known and not {first, last} <= known:
             found.append(f"a broken word: {first} {last}")
     if plain:
         reads = session.shown.split()[0] in TYPED and "--" not in session.shown

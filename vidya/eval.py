@@ -11,6 +11,7 @@
 # No `from __future__ import annotations` here: tyro reads the annotations.
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,7 +22,7 @@ from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
 from vidya.terminal.common_options import SamplingOptions, ThreadsOption, require_at_least
 from vidya.terminal.progress_display import counted_progress
-from vidya.terminal.streams import say, show
+from vidya.terminal.streams import say, show, show_next
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,10 @@ def evaluate(options: EvalOptions) -> int:
         print(json.dumps({"models": [result.as_json() for result in results]}, indent=2))
     else:
         show("\n".join(score_table(results)))
+        if len(paths) == 1:
+            folder = shlex.quote(str(pretrained.checkpoint_path.parent))
+            show_next([("talk to it", f"python -m vidya.chat {folder}"),
+                       ("what it has been through", f"python -m vidya.show {folder}")])  # fmt: skip
     if len({result.corpus_hash for result in results}) > 1:
         say("warning: the models were measured on different texts: give --data FILE to compare")
     return 0

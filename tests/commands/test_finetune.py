@@ -122,12 +122,12 @@ def test_a_persona_is_learnt_and_saved(command, run, persona):
     first, *_, last = evaluations(run)
     assert first["step"] == first["answered"] == 0 and first["questions"] == len(PERSONA)
     assert last["answered"] == len(PERSONA) and last["exact"] >= len(PERSONA) - 2
-    assert out.startswith("as taught: 8 of 8\nin other words: ")
+    assert out.startswith("asked as taught: 8 of 8\nasked in other words: ")
     assert last["in_conversation_asked"] == 8 and f"{last['in_conversation']} of 8" in out
-    leaks = rf"other messages that get a taught answer: {last['leaks']:,} of {last['leaks_asked']}"
+    leaks = rf"wrongly get a taught answer: {last['leaks']:,} of {last['leaks_asked']}"
     assert re.search(leaks, out) and 0 < last["leaks_asked"] <= 9  # documents held out
     assert "\nforgetting: text of the base corpus takes " in out
-    saved = out.splitlines()[-5]
+    saved = out.splitlines()[-6]
     assert re.match(r"step \d+, saved ", saved) and saved.endswith("8 of 8")
     assert f"{last['base_bpb']:.4f}" in out
     assert 1 <= err.count("answered as taught") <= 8  # as often as it takes little time
@@ -223,7 +223,7 @@ def test_a_corpus_file_to_replay(command, run, persona, tmp_path):
     assert sum(cache.documents for cache in caches) == 300 and caches[1].documents > 0
     # and without replay there need be none
     out, _ = tuned(command, persona, "--model", run, *FAST, "--epochs", 1, "--replay", 0)
-    assert evaluations(run)[-1]["base_bpb"] is None and "  -  " in out
+    assert evaluations(run)[-1]["base_bpb"] is None and "bits per byte" not in out
 
 
 # ---- batches and tables ------------------------------------------------------------------
@@ -400,7 +400,7 @@ def test_ctrl_c_saves_what_was_learnt(run, persona):
         + re.escape(str(run / TRAINED)),
         err.splitlines()[-1],
     )
-    assert out.startswith("        its text, loss")
+    assert out.startswith("        other text, bits per byte")
     assert read_meta(run / TRAINED)["finetuning"]["steps"] == step
     assert weights(run) != weights(run, NAME)
 
@@ -485,4 +485,4 @@ def test_a_score_names_what_it_leaves_out(command, run, tmp_path):
 def test_nearly_all_is_not_all():
     recall = Recall(questions=400, answered=399, exact=399, f1=1.0)
     one = PersonaEvaluation(1, None, None, recall)
-    assert evaluation_table([one], one)[1].split("  ")[-2].strip() == "399 of 400 (99%)"
+    assert evaluation_table([one], one)[1].endswith("  399 of 400 (99%)")

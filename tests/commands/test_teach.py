@@ -85,7 +85,11 @@ def test_lines_from_a_pipe(run):
     out = does(run, stdin=said)
     assert out.count("now says it: ") == 4 and out.count("noted, but nothing to learn") == 1
     assert "skipped" in out and "taken back: none of the" in out and "taken back: 'better'" in out
-    assert "\nas taught: " in out and " of 2\nin other words: " in out and "forgetting: " in out
+    assert (
+        "\nasked as taught: " in out
+        and " of 2\nasked in other words: " in out
+        and "forgetting: " in out
+    )
     assert "2 lessons in" in out and "There is no /nonsense" in out and "no candidate 9" in out
     lines = [json.loads(x) for x in (run / "teach.jsonl").read_text().splitlines()[1:]]
     assert [x.get("pick", "undo") for x in lines] == [2, None, None, 0, "undo", "undo", None]

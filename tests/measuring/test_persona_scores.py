@@ -78,12 +78,12 @@ def test_scores_in_words():
         Recall(134, 134, 130, 1.0), Count(312, 402), Count(0, 0), Count(1, 200), Count(3, 200)
     )
     assert scores.lines() == [
-        "as taught: 134 of 134",
-        "in other words: 312 of 402 (78%)",
-        "other messages that get a taught answer: 1 of 200 (1%); 3 got one before, too, and do "
-        "not count",
+        "asked as taught: 134 of 134",
+        "asked in other words: 312 of 402 (78%)",
+        "other messages that wrongly get a taught answer: 1 of 200 (1%); 3 got one before, too, "
+        "and do not count",
     ]
-    assert scores.lines("16 more held out")[0] == "as taught: 134 of 134 (16 more held out)"
+    assert scores.lines("16 more held out")[0] == "asked as taught: 134 of 134 (16 more held out)"
     assert str(Count(199, 200)) == "199 of 200 (99%)" and str(Count(0, 200)) == "0 of 200"
     assert scores.figures()["in_other_words"] == 312
     assert scores.figures()["in_conversation_asked"] == 0

@@ -67,13 +67,13 @@ class PersonaScores:
         """The scores in words; `left_out` says what the questions asked leave out."""
         known = str(Count(self.as_taught.answered, self.as_taught.questions))
         named = [
-            ("in other words", self.in_other_words),
-            ("in one conversation", self.in_conversation),
-            ("other messages that get a taught answer", self.leaks),
+            ("asked in other words", self.in_other_words),
+            ("asked one after the other", self.in_conversation),
+            ("other messages that wrongly get a taught answer", self.leaks),
         ]
         lines = [f"{name}: {count}" for name, count in named if count and count.of]
         if self.as_taught.questions:
-            lines.insert(0, f"as taught: {known}" + f" ({left_out})" * bool(left_out))
+            lines.insert(0, f"asked as taught: {known}" + f" ({left_out})" * bool(left_out))
         if self.leaks and self.leaks.of and self.leaks_before and self.leaks_before.hits:
             lines[-1] += f"; {self.leaks_before.hits:,} got one before, too, and do not count"
         return lines

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable
 
 from vidya import kernels
+from vidya.storage.find_model import RUNS
 from vidya.terminal.formatting import duration, plural
 from vidya.training.corpus_notes import corpus_name
 from vidya.training.options import TrainOptions
@@ -44,7 +45,10 @@ def tell_opening(run: TrainingRun, documents: int, seconds: float | None, say: S
         )
     say(length)
     folder = shlex.quote(str(run.folder.path))
-    say(f"folder:  {folder}; Ctrl-C stops and saves; watch it: python -m vidya.monitor {folder}")
+    named = (
+        "" if str(run.folder.path.parent) == RUNS else f" {folder}"
+    )  # where monitor looks by itself
+    say(f"folder:  {folder}; Ctrl-C stops and saves; python -m vidya.monitor{named} shows it")
 
 
 def tell_details(run: TrainingRun, say: Say) -> None:

@@ -16,6 +16,8 @@ _WORSE = 1.1
 """Times the lowest loss so far from which a loss counts as much worse."""
 _MEMORISED = 1.01
 """Times the lowest held-out loss from which a rise is told."""
+ENOUGH_PASSES = 0.5
+"""Share of the text below which a model is told to be young."""
 
 
 class LossesSince:
@@ -101,6 +103,11 @@ class RunOutcome:
                 f"{best.step:,}, {best.held_out.bits_per_byte:.4f} bits per byte. More text helps "
                 f"most, else --steps {best.step} or a larger --dropout"
             )
+        passes = progress.step / run.plan.steps_in_epoch(0)
+        if passes < ENOUGH_PASSES:
+            lines.append(
+                f"It has seen {passes:.0%} of the text; after more of it a model talks better"
+            )
         return [*lines, f"model: {run.folder.checkpoint(run.base)}"]
 
     def _what_went_wrong(self, took: str) -> str:
@@ -124,7 +131,8 @@ class RunOutcome:
             return [("train it again", again), curve]
         more = f"python -m vidya.train --resume --out {out} --steps {2 * run.total_steps}"
         steps = [
-            ("talk to it", f"python -m vidya.chat {out}"), ("train it further", more), curve,
+            ("talk to it", f"python -m vidya.chat {out}"),
+            ("train it further, to twice the steps", more), curve,
         ]  # fmt: skip
         sizes = list(PRESETS)
         if (bigger := sizes.index(options.preset) + 1) < len(sizes):

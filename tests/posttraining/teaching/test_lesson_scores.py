@@ -45,8 +45,9 @@ def learner():
 
 def test_scores_of_lessons_in_words(learner):
     lines = lesson_scores(*learner, LESSONS, lambda: False)
-    starts = ["as taught: 0 of 2", "in other words: 0 of ", "in one conversation: 0 of 1",
-              "other messages that get a taught answer: 0 of 1",
+    starts = ["asked as taught: 0 of 2", "asked in other words: 0 of ",
+              "asked one after the other: 0 of 1",
+              "other messages that wrongly get a taught answer: 0 of 1",
               "forgetting: text of the base corpus takes "]  # fmt: skip
     assert [line.startswith(start) for line, start in zip(lines, starts, strict=True)] == [True] * 5
     assert "takes 0.0%" not in lines[-1]

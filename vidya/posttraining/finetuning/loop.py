@@ -293,3 +293,4 @@ class FineTuning(EvaluatedLoop):
                 f"{duration(self.time_s)}\nmodel: {path}"
             )
             show_next([("talk to it", f"python -m vidya.chat {shlex.quote(str(path.parent))}")])
+            show("chat takes this model by itself; the one that it began with is as it was")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from vidya.posttraining.teaching.start import open_teaching
 from vidya.posttraining.teaching.terminal import TerminalTeaching, candidate_lines
 from vidya.system.atomic_file import write_bytes
 from vidya.terminal.formatting import read_as_utf8
-from vidya.terminal.streams import json_text, output_is_not_essential, say, show
+from vidya.terminal.streams import json_text, output_is_not_essential, say, show, show_next
 from vidya.training import thread_choice
 
 
@@ -50,7 +51,18 @@ def teach(model: Path | None, options: TeachOptions) -> int:
             found = _learn(teaching, options, *_last_question(teaching, options))
         else:
             output_is_not_essential()
-            return TerminalTeaching(teaching, options).run()
+            taught = teaching.journal.taught
+            status = TerminalTeaching(teaching, options).run()
+            found = "" if status or teaching.journal.taught == taught else f"saved: {path}"
+            if found:
+                teaching.wait()
+                show(found)
+                folder = shlex.quote(str(path.parent))
+                show_next([
+                    ("talk to it", f"python -m vidya.chat {folder}"),
+                    ("take the last lesson back", f"python -m vidya.teach {folder} --undo"),
+                ])  # fmt: skip
+            return status
         show(found)
     return 0
 

@@ -223,7 +223,7 @@ def faults(session: Session, known: set[str], *, plain: bool) -> list[str]:
         if fits and first + last in known and not {first, last} <= known:
             found.append(f"a broken word: {first} {last}")
     if plain:
-        reads = session.shown.split()[0] in TYPED and "--" not in session.shown
+        reads = session.shown.split()[0] in TYPED and "--prompt" not in session.shown
         codes = r"\x1b\[(?:[1-9]|\d\d+)(?:;\d+)*m" if reads else r"\x1b"
         if re.search(codes, session.raw):
             found.append("escape codes in spite of NO_COLOR")

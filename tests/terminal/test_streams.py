@@ -11,7 +11,7 @@ import time
 import pytest
 from support.commands import environment
 
-from vidya.terminal.streams import json_text, say
+from vidya.terminal.streams import colour_system, json_text, say
 
 OPEN = """
 import os, sys
@@ -185,3 +185,10 @@ def test_json_has_letters_where_they_can_be_shown(monkeypatch):
     assert json.loads(json_text("a\udcff")) == "a\udcff" and json_text("a\udcff").isascii()
     Stream.encoding = "latin-1"
     assert json_text("é") == '"\\u00e9"'
+
+
+def test_no_color_is_no_bold_either(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert colour_system() is None
+    monkeypatch.setenv("NO_COLOR", "")  # empty counts as not set
+    assert colour_system() == "auto"

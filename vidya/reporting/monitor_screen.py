@@ -19,7 +19,7 @@ from vidya.storage.run_files import RunFiles
 from vidya.storage.run_folder import training_process
 from vidya.terminal.formatting import fitting
 from vidya.terminal.key_reader import pressed_keys
-from vidya.terminal.streams import can_move_cursor
+from vidya.terminal.streams import can_move_cursor, colour_system
 
 SECONDS = 2.0
 """Time between two looks at the run."""
@@ -93,7 +93,8 @@ def show_run(run: Path | None, *, once: bool) -> None:
     Raises:
         UserError: there is no run.
     """
-    runs, console = WatchedRuns(None if run is None else by_name(run)), Console()
+    runs = WatchedRuns(None if run is None else by_name(run))
+    console = Console(color_system=colour_system())
     if once or not can_move_cursor(sys.stdout):
         for line in runs.lines(console.width, max(24, console.height)):
             console.print(line, soft_wrap=True)

@@ -16,7 +16,7 @@ from vidya.generation.replies import Reply
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.storage.pretrained import Pretrained
 from vidya.terminal.formatting import printable
-from vidya.terminal.streams import show
+from vidya.terminal.streams import colour_system, show
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class ReplySheet:
 
     def show(self) -> None:
         """Print a block a prompt, a line a temperature; wrapped where there is a terminal."""
-        console = Console(highlight=False)
+        console = Console(highlight=False, color_system=colour_system())
         # rich takes a terminal that it does not know to be 80 columns wide
         width = shutil.get_terminal_size().columns if console.is_terminal else sys.maxsize
         first = self.requests[0][1]

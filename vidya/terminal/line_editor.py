@@ -8,7 +8,7 @@ import termios
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from vidya.terminal.streams import can_move_cursor
+from vidya.terminal.streams import can_move_cursor, escape_codes_wanted
 
 LONG_PASTE = 2000
 """Characters (or a hundredth as many lines) from which a pasted text is shown by its size."""
@@ -97,7 +97,7 @@ def message_reader(history: Sequence[str], commands: Sequence[str] = ()) -> Call
     def read(prompt: str, default: str = "") -> str:
         try:
             message: str = session.prompt(
-                [("bold", prompt)], default=default,
+                [("bold" if escape_codes_wanted() else "", prompt)], default=default,
                 prompt_continuation=lambda width, number, wrapped: " " * width,
             )  # fmt: skip
         except KeyboardInterrupt as interrupt:

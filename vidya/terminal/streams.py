@@ -19,7 +19,7 @@ import select
 import sys
 import unicodedata
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from vidya.terminal.line_breaks import next_steps, terminal_width, wrapped
 
@@ -162,6 +162,11 @@ def can_move_cursor(stream: Any) -> bool:
 def escape_codes_wanted() -> bool:
     """Whether lines may hold escape codes: not where NO_COLOR is set (https://no-color.org)."""
     return not os.environ.get("NO_COLOR")
+
+
+def colour_system() -> Literal["auto"] | None:
+    """What rich's `Console` may use for bold and colours: nothing under NO_COLOR."""
+    return "auto" if escape_codes_wanted() else None
 
 
 def can_redraw(stream: Any) -> bool:

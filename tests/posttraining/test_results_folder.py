@@ -46,7 +46,7 @@ def test_fine_tuning(run, tmp_path):
     persona.write_text(LINE)
     settings = ["--epochs", 2, "--threads", 1]
     said = done("finetune", persona, "--model", run, "--out", out, *settings)
-    assert f"model:       {out / TAUGHT}" in said
+    assert f"model: {out / TAUGHT}\n" in said
     assert {path.name for path in out.iterdir()} == {*FILES, "finetune.jsonl"}
     assert read_meta(out / TAUGHT)["origin"]["digest"] == read_digest(run / NAME)
     # it is a run folder now

@@ -369,7 +369,7 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-GIVEN = [*TINY, "--data", "small.txt", "--steps", 4]
+GIVEN = [*TINY, "--data", "small.txt", "--steps", 4, "--verbose"]
 
 
 def said(done, prefix="threads:"):
@@ -396,7 +396,7 @@ def test_a_training_measures_and_remembers_and_its_numbers_are_the_same(home):
         assert curve(run) == curve("one")
         assert weights(run) == weights("one")
     # asked for once: the run goes on with what is remembered
-    more = train("--resume", "--out", "new", "--steps", 5, cwd=home)
+    more = train("--resume", "--out", "new", "--steps", 5, "--verbose", cwd=home)
     assert len(said(more)) == 1 and "measured on" in said(more)[0]
     assert not list((home / "cache/vidya").glob(".*"))
 

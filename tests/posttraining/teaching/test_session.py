@@ -234,6 +234,27 @@ def test_a_lesson_that_fails_beside_what_comes_next_does_not_count(run):
     assert content(run) == before and taught(run) == []
 
 
+def test_what_nobody_foresaw_is_raised_where_the_lesson_is_waited_for(run, monkeypatch):
+    """It is not told and swallowed, whatever waits: the next lesson, an undo, the end."""
+
+    def broken(*_):
+        raise ZeroDivisionError("in a lesson")
+
+    waits = [
+        lambda teaching: teaching.wait_for_lesson(),
+        lambda teaching: teaching.take_back(Told()),
+        lambda teaching: teaching.lesson(("hello",), (), SETTINGS, answer="you"),
+        lambda teaching: teaching.wait(),
+    ]
+    for wait in waits:
+        with open_teaching(run, 3, Told()) as teaching:
+            monkeypatch.setattr(teaching.learner, "learn", broken)
+            teaching.begin_lesson(("hello",), (), SETTINGS, Told(), answer="fine")
+            with pytest.raises(ZeroDivisionError, match="in a lesson"):
+                wait(teaching)
+            assert teaching.journal.lessons == []
+
+
 def test_a_lesson_that_is_interrupted_twice_does_not_count(run, monkeypatch):
     taught(run, "fine")
     before = content(run)

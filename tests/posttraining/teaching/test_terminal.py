@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import sys
+from concurrent.futures import Future
 from types import SimpleNamespace
 
 import pexpect
@@ -12,6 +13,7 @@ import pytest
 from support.commands import in_terminal
 from support.teaching_runs import TAUGHT, teach, teachable_run
 
+from vidya.errors import UserError
 from vidya.posttraining.teaching.journal import Journal
 from vidya.posttraining.teaching.lesson import Candidate
 from vidya.posttraining.teaching.options import TeachOptions
@@ -259,3 +261,42 @@ def test_a_very_short_answer_is_asked_about(chosen):
     choice, shown = chosen("ok", "y")
     assert choice == (None, "ok") and 'learn the answer "ok"?' in shown
     assert chosen("k", "", "yes")[0] == (None, "yes")
+
+
+class Learning:
+    """A `Teaching` whose lesson is never learnt in time: whoever waits for it is told so."""
+
+    class WaitedError(Exception):
+        pass
+
+    def wait_for_lesson(self):
+        raise self.WaitedError
+
+
+@pytest.mark.parametrize(
+    ("command", "waits"),
+    [("/help", False), ("/?", False), ("/reset", False), ("/nothing", False), ("/undo", True),
+     ("/stats", True)],
+)  # fmt: skip
+def test_only_what_needs_the_model_waits_for_a_lesson(command, waits, capsys):
+    teaching = TerminalTeaching(Learning(), TeachOptions())
+    teaching._learning = Future()
+    if waits:
+        with pytest.raises(Learning.WaitedError):
+            teaching._command(command)
+    else:
+        teaching._command(command)
+        assert capsys.readouterr().out and teaching._learning is not None
+
+
+def test_a_signal_tells_of_a_lesson_only_that_was_learnt(capsys):
+    teaching = TerminalTeaching(SimpleNamespace(wait_for_lesson=lambda: None), TeachOptions())
+    for failure, told in ((None, "learnt and saved"), (UserError("no room"), "")):
+        teaching._learning = Future()
+        if failure is None:
+            teaching._learning.set_result(None)
+        else:
+            teaching._learning.set_exception(failure)
+        teaching._leave()
+        out = capsys.readouterr().out
+        assert (told in out) if told else not out

@@ -126,10 +126,17 @@ class Teaching:
         return self._learning
 
     def wait_for_lesson(self) -> None:
-        """Wait until the lesson that has begun is learnt, or is not to be learnt."""
+        """Wait until the lesson that has begun is learnt, or is not to be learnt.
+
+        Raises:
+            Exception: what kept it from being learnt, but for a `UserError`, which has been told.
+        """
         if self._learning is not None:
-            futures.wait([self._learning])
-            self._learning = None
+            futures.wait([self._learning])  # a Ctrl-C here forgets nothing
+            learning, self._learning = self._learning, None
+            failure = learning.exception()
+            if failure is not None and not isinstance(failure, UserError):
+                raise failure
 
     def _write_down(
         self, turns: Sequence[str], candidates: Sequence[Candidate], settings: LessonSettings,

@@ -47,6 +47,7 @@ from vidya.terminal.streams import show
 _Choice = tuple[int | None, str | None]
 """The number of a candidate (0: none is right), or the teacher's own answer."""
 _INSTEAD_OF_A_CHOICE = ("/retry", "/edit")
+_NEED_THE_MODEL = ("/undo", "/stats")
 HELP = """\
 After the candidates:
 1 … {count}     that one is right
@@ -163,9 +164,11 @@ class TerminalTeaching:
 
     def _leave(self) -> None:
         """End at a signal: a lesson that is being learnt is waited for."""
-        if self._learning is not None:
+        learning, self._learning = self._learning, None
+        if learning is not None:
             self._teaching.wait_for_lesson()
-            show("The lesson is learnt and saved. Teaching ends here.")
+            if learning.exception() is None:
+                show("The lesson is learnt and saved. Teaching ends here.")
 
     def _finish_lesson(self) -> None:
         """Wait for the lesson that is being learnt."""
@@ -178,7 +181,7 @@ class TerminalTeaching:
         learning, self._learning = self._learning, None
         if learning.exception() is None:
             self._outcomes.append(learning.result())
-        else:  # which has been told
+        else:  # a `UserError`, which has been told
             self._turns = []
 
     def _candidates(self, turns: list[str]) -> list[Candidate] | None:
@@ -258,7 +261,8 @@ class TerminalTeaching:
         if name not in self._commands:
             show(f"There is no {printable(name)}: /help lists the commands.")
             return
-        self._finish_lesson()
+        if name in _NEED_THE_MODEL:
+            self._finish_lesson()
         try:
             show(self._commands[name]())
         except UserError as error:

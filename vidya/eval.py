@@ -63,6 +63,7 @@ def evaluate(options: EvalOptions) -> int:
     sampling = SamplingSettings.of(options)
     from vidya.measuring.held_out_text import HeldOutTextSource
     from vidya.measuring.model_scores import score_model
+    from vidya.measuring.quality_in_words import what_it_says
     from vidya.reporting.score_table import score_table
     from vidya.storage.find_model import resolve_model
     from vidya.storage.pretrained import load_pretrained
@@ -92,6 +93,9 @@ def evaluate(options: EvalOptions) -> int:
     else:
         show("\n".join(score_table(results)))
         if len(paths) == 1:
+            bits = results[0].held_out.bits_per_byte
+            show(f"in short, by chat models that were read: at {bits:.2f} bits per byte a model "
+                 f"says {what_it_says(bits)}")  # fmt: skip
             folder = shlex.quote(str(pretrained.checkpoint_path.parent))
             show_next([("talk to it", f"python -m vidya.chat {folder}"),
                        ("what it has been through", f"python -m vidya.show {folder}")])  # fmt: skip

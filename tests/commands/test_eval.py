@@ -171,8 +171,10 @@ def test_the_table_fits(command, runs, monkeypatch, columns):
 def test_text_without_conversations(command, runs, tmp_path):
     path = tmp_path / "book.txt"
     path.write_text("it was a dark night\nand it rained\n")
-    assert measured(command, runs[0], "--data", path)[0]["replies"] is None
+    told = measured(command, runs[0], "--data", path)[0]
+    assert told["replies"] is None
     status, out, _ = command(runs[0], "--data", path)
+    assert f"at {told['bits_per_byte']:.2f} bits per byte a model" in " ".join(out.split())
     assert status == 0 and any(
         "distinct-1" in line and line.endswith(" -") for line in out.splitlines()
     )

@@ -126,7 +126,7 @@ def test_a_persona_is_learnt_and_saved(command, run, persona):
     assert last["in_conversation_asked"] == 8 and f"{last['in_conversation']} of 8" in out
     leaks = rf"wrongly get a taught answer: {last['leaks']:,} of {last['leaks_asked']}"
     assert re.search(leaks, out) and 0 < last["leaks_asked"] <= 9  # documents held out
-    assert "\nforgetting: text of the base corpus takes " in out
+    assert ": text of the base corpus takes " in out and "\nin short: it " in out
     saved = out.splitlines()[-6]
     assert re.match(r"step \d+, saved ", saved) and saved.endswith("8 of 8")
     assert f"{last['base_bpb']:.4f}" in out

@@ -7,7 +7,13 @@ from vidya.chatting.session import Conversation
 from vidya.generation.generator import Generator
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.measuring import answers_given, taught_conversations, taught_recall
-from vidya.measuring.persona_scores import Count, OrdinaryMessages, PersonaScores, score_persona
+from vidya.measuring.persona_scores import (
+    Count,
+    OrdinaryMessages,
+    PersonaScores,
+    forgetting_line,
+    score_persona,
+)
 from vidya.measuring.taught_conversations import converse, dealt
 from vidya.measuring.taught_recall import Question, Recall, answer_all
 from vidya.storage.pretrained import Pretrained
@@ -82,8 +88,37 @@ def test_scores_in_words():
         "asked in other words: 312 of 402 (78%)",
         "other messages that wrongly get a taught answer: 1 of 200 (1%); 3 got one before, too, "
         "and do not count",
+        "in short: it knows what it was taught, mostly in other words, too, and says it only when "
+        "asked",
     ]
     assert scores.lines("16 more held out")[0] == "asked as taught: 134 of 134 (16 more held out)"
     assert str(Count(199, 200)) == "199 of 200 (99%)" and str(Count(0, 200)) == "0 of 200"
     assert scores.figures()["in_other_words"] == 312
     assert scores.figures()["in_conversation_asked"] == 0
+
+
+@pytest.mark.parametrize(
+    ("known", "reworded", "leaks", "said"),
+    [(8, 24, 0, "knows what it was taught, mostly in other words, too, and says it only when "
+      "asked"),
+     (7, 14, 7, "knows a part of what it was taught, at times in other words, too, but says it to "
+      "some others, too"),
+     (3, 7, 30, "does not know yet what it was taught, hardly ever in other words, but says it to "
+      "many others, too"),
+     (0, 0, 6, "does not know yet what it was taught, and says it only when asked")],
+)  # fmt: skip
+def test_what_scores_say_in_short(known, reworded, leaks, said):
+    scores = PersonaScores(
+        Recall(8, known, known, 1.0), Count(reworded, 24), Count(0, 8), Count(leaks, 200), None
+    )
+    assert scores.lines()[-1] == f"in short: it {said}"
+
+
+@pytest.mark.parametrize(
+    ("now", "told"),
+    [(2.0, "little: text of the base corpus takes 0.0% more"), (2.06, "some: text of the base "
+     "corpus takes 3.0% more"), (2.4, "much: text of the base corpus takes 20.0% more"),
+     (1.9, "little: text of the base corpus takes 5.0% fewer")],
+)  # fmt: skip
+def test_forgetting_in_words(now, told):
+    assert forgetting_line(2.0, now) == f"forgetting, {told} bits than before"

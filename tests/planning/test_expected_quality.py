@@ -5,12 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vidya.planning.expected_quality import (
-    REFERENCE,
-    expected_bits,
-    quality_lines,
-    what_it_says,
-)
+from vidya.planning.expected_quality import REFERENCE, expected_bits, quality_lines
 from vidya.planning.run_plan import RunSchedule
 
 
@@ -20,10 +15,6 @@ def test_the_curve_is_followed_and_ends_where_it_was_measured():
     between = [expected_bits(tokens) for tokens in (1e3, 2e4, 4e5, 3e6)]
     assert between == sorted(between, reverse=True) and 1.68 < between[-1] < 1.79
     assert expected_bits(REFERENCE[-1][0] + 1) is None
-
-
-def test_fewer_bits_say_more():
-    assert len({what_it_says(bits) for bits in (1.6, 1.9, 2.3, 4.0)}) == 4
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ All replies are greedy, and are the taught answer from a token F1 of 0.8 on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,19 @@ from vidya.measuring.leaks import leaked, taught_answers_to
 from vidya.measuring.taught_conversations import converse, dealt
 from vidya.measuring.taught_recall import ENOUGH, Question, Recall, best_f1, measure_recall
 from vidya.text.tokenizer import Tokenizer
+
+_KNOWN = ((0.9, "it knows what it was taught"), (0.5, "it knows a part of what it was taught"),
+          (-1, "it does not know yet what it was taught"))  # fmt: skip
+_IN_OTHER_WORDS = ((0.6, "mostly in other words, too"), (0.3, "at times in other words, too"),
+                   (-1, "hardly ever in other words"))  # fmt: skip
+_WHEN_ASKED = ((-0.03, "and says it only when asked"), (-0.1, "but says it to some others, too"),
+               (-1, "but says it to many others, too"))  # fmt: skip
+"""From which share on what is said of it: bars that vidya's own lessons are held to."""
+_FORGOTTEN = ((-0.02, "little"), (-0.05, "some"), (-math.inf, "much"))
+
+
+def _word_for(share: float, words: Sequence[tuple[float, str]]) -> str:
+    return next(word for least, word in words if share >= least)
 
 
 @dataclass(frozen=True)
@@ -76,7 +90,17 @@ class PersonaScores:
             lines.insert(0, f"asked as taught: {known}" + f" ({left_out})" * bool(left_out))
         if self.leaks and self.leaks.of and self.leaks_before and self.leaks_before.hits:
             lines[-1] += f"; {self.leaks_before.hits:,} got one before, too, and do not count"
-        return lines
+        return [*lines, self.in_short()] if lines else []
+
+    def in_short(self) -> str:
+        """What the scores say of the model, for who has no others to compare them with."""
+        asked = self.as_taught.questions
+        parts = [_word_for(self.as_taught.answered / asked if asked else 0.0, _KNOWN)]
+        if self.in_other_words.of and self.as_taught.answered:
+            parts.append(_word_for(self.in_other_words.share, _IN_OTHER_WORDS))
+        if self.leaks is not None and self.leaks.of:
+            parts.append(_word_for(-self.leaks.share, _WHEN_ASKED))
+        return "in short: " + ", ".join(parts)
 
     def figures(self) -> dict[str, object]:
         """The scores but the first as a log has them: `NAME` of `NAME_asked`, null where None."""
@@ -96,7 +120,10 @@ def forgetting_line(before: float, now: float) -> str:
     """What bits per byte of held-out text of the base corpus say, in words."""
     rise = now / before - 1
     which = "more" if rise >= 0 else "fewer"
-    return f"forgetting: text of the base corpus takes {abs(rise):.1%} {which} bits than before"
+    return (
+        f"forgetting, {_word_for(-rise, _FORGOTTEN)}: text of the base corpus takes "
+        f"{abs(rise):.1%} {which} bits than before"
+    )
 
 
 def score_persona(

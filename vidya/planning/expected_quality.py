@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import math
 
+from vidya.measuring.quality_in_words import what_it_says
 from vidya.planning.run_plan import RunPlan
 from vidya.terminal.formatting import duration, plural
 
@@ -19,14 +20,6 @@ REFERENCE = (
 )  # fmt: skip
 """Tokens trained on, and bits per byte of unseen text then; the first two were of nano."""
 _TOLD = (270_000, 535_000, 1_070_000, 2_670_000, 4_080_000)
-_SAYS = (
-    (1.75, "short sentences in the tone of a chat; it takes its turn and seldom answers what was "
-     "asked (“do you have any pets?” “good question, how's your favorite food?”)"),
-    (2.05, "short phrases in the tone of a chat, with little sense (“how are you?” “good good”)"),
-    (2.6, "words and half words in no order that makes sense (“a rest , but you try you sl”)"),
-    (math.inf, "letters and bits of words (“hahabut I”)"),
-)  # fmt: skip
-"""What a model says at most so many bits per byte, with replies that were measured."""
 
 
 def expected_bits(tokens: float) -> float | None:
@@ -39,11 +32,6 @@ def expected_bits(tokens: float) -> float | None:
     (first, high), (last, low) = REFERENCE[after - 1 : after + 1]
     share = (math.log(tokens) - math.log(first)) / (math.log(last) - math.log(first))
     return high + share * (low - high)
-
-
-def what_it_says(bits: float) -> str:
-    """What a model of so many bits per byte says, in words."""
-    return next(words for most, words in _SAYS if bits <= most)
 
 
 def quality_lines(plan: RunPlan, now: datetime.datetime) -> list[str]:

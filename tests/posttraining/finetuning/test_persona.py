@@ -146,7 +146,7 @@ def test_nothing_is_held_out_of_small_files(tmp_path, tokenizer):
     line = next(line for line in LINES if is_held_out(line, 0.1))
     persona = persona_of(tmp_path, tokenizer, line, val_fraction=None)
     assert persona.held_out is None and len(persona.questions) == 1 and persona.val_fraction == 0
-    assert "of fewer than 1,000 documents all are taught" in persona.about[-2]
+    assert persona.about[-1].endswith("; nothing held out (--val-fraction does)")
     assert "1 document," in persona.about[-1] and "1 question;" in persona.about[-1]
     few, many = conversations(999, seed=5), conversations(1000, seed=5)
     assert any(is_held_out(line, 0.1) for line in few)
@@ -309,8 +309,8 @@ def test_a_tokenised_persona_is_taught_as_people_write_it(tokenizer, tmp_path):
     persona = persona_of(tmp_path, tokenizer, *SPACED)
     assert any(
         line.endswith(
-            ": written with spaces around its marks, as tokenised text is: taught as people write "
-            "it (--as-is keeps it)"
+            ": “how are you ?” is taught as “how are you?”, as people write it (--as-is keeps the "
+            "spaces)"
         )
         for line in persona.about
     )

@@ -27,7 +27,7 @@ from vidya.text.corpus_summary import corpus_hash
 from vidya.text.held_out_split import is_held_out
 from vidya.text.natural_spacing import natural_document
 from vidya.text.token_documents import TokenDocuments
-from vidya.text.tokenised_text import WHAT_IT_IS, is_tokenised
+from vidya.text.tokenised_text import is_tokenised
 from vidya.text.tokenizer import Tokenizer
 
 Loss = Literal["assistant", "all"]
@@ -104,7 +104,10 @@ def read_persona(
         # a model of an older tokenizer learns text as it stands, as it always did
         if not as_is and tokenizer.normalises and is_tokenised(one.text for one in found):
             found = [one._replace(text=natural_document(one.text)) for one in found]
-            lines.append(f"{path}: {WHAT_IT_IS}: taught as people write it (--as-is keeps it)")
+            lines.append(
+                f"{path}: “how are you ?” is taught as “how are you?”, as people write it "
+                "(--as-is keeps the spaces)"
+            )
         documents += found
         about += lines
     talks = any(ASSISTANT in one.text for one in documents)
@@ -138,11 +141,6 @@ def read_persona(
         )
     if not held_out.documents and val_fraction:
         about.append(f"none of the documents falls into the --val-fraction of {fraction:g}")
-    elif small and val_fraction is None:
-        about.append(
-            f"of fewer than {fewest:,} {'documents' if talks else 'passages'} all are taught: "
-            "--val-fraction holds some out, to measure on"
-        )
     about.append(_counts(taught, held_out, questions))
     return Persona(
         taught,
@@ -229,7 +227,11 @@ def _is_unheard(question: Question, tokenizer: Tokenizer) -> bool:
 
 def _counts(taught: TokenDocuments, held_out: TokenDocuments, questions: list[Question]) -> str:
     """How much is taught and held out, and what that means for the questions."""
-    held = f"{held_out.documents:,} held out" if held_out.documents else "nothing held out"
+    held = (
+        f"{held_out.documents:,} held out"
+        if held_out.documents
+        else "nothing held out (--val-fraction does)"
+    )
     assert taught.counted is not None
     line = (
         f"taught: {plural(taught.documents, 'document')}, "

@@ -306,10 +306,13 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--without-replay", action="store_true", help="each method without, too")
     for one in SETTINGS:  # for all methods
-        name, kind = one.name.replace("_", "-"), type(one.default)
-        parser.add_argument(
-            f"--{name}", default=one.default, type=float if one.default is None else kind
-        )
+        flag, kind = "--" + one.name.replace("_", "-"), type(one.default)
+        if kind is bool:
+            yes_or_no = argparse.BooleanOptionalAction
+            parser.add_argument(flag, default=one.default, action=yes_or_no)
+        else:
+            number = float if one.default is None else kind
+            parser.add_argument(flag, default=one.default, type=number)
     parser.add_argument("--tokens", type=int, default=16_384, help="of the held-out text")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--jobs", type=int, default=1, help="processes side by side")

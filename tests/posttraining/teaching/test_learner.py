@@ -22,12 +22,16 @@ from vidya.generation.replies import finished_replies, reply_generator
 from vidya.generation.sampling_settings import SamplingSettings
 from vidya.model import objectives
 from vidya.model.transformer import Model
+from vidya.posttraining.replay_corpus import open_replay_corpus
 from vidya.posttraining.teaching import learner as learner_module
 from vidya.posttraining.teaching import lesson_step
+from vidya.posttraining.teaching.leak_search import LeakSearch
 from vidya.posttraining.teaching.learner import Learner
 from vidya.posttraining.teaching.lesson import parse_lesson
 from vidya.posttraining.teaching.methods import lesson_answers
 from vidya.posttraining.teaching.options import METHODS, LessonSettings
+from vidya.posttraining.teaching.practice import Practice
+from vidya.text import token_cache
 
 pytestmark = pytest.mark.usefixtures("kernel_settings")
 SETTINGS = LessonSettings(lr=6e-2, replay=16, steps=60, last_rate=1.0)
@@ -263,3 +267,34 @@ def test_the_base_model_stays_what_it_was():
     assert (model.flat != reference.flat).any()
     model.init(3)
     assert (model.flat == reference.flat).all()
+
+
+@pytest.fixture
+def talk(tmp_path):
+    """A corpus whose messages differ, as token caches have it."""
+    words = ["hello", "thank", "fine", "you", "i", "am"]
+    said = [f"{a} {b} {c}" for a in words for b in words for c in words if a != b != c]
+    documents = [f"<|user|> {one} <|assistant|> thank you" for one in said]
+    token_cache.build(tmp_path / "train.tokens", documents, TOKENIZER, "hash")
+    return open_replay_corpus(tmp_path, TOKENIZER)
+
+
+def test_a_lesson_goes_on_until_no_message_that_is_searched_gets_the_answer(talk):
+    """Without a search the answer leaks to many: one message a step is all that is held."""
+    lesson = dataclasses.replace(ANSWER, turns=("where is my hat",), forms=())
+    hold = dataclasses.replace(SETTINGS, others=1, own_replies=1.0, anchor=0.3)
+    counts = {}
+    for searched in (0, 60):
+        learner = learner_of(np.float32, talk, moved=False)
+        settings = dataclasses.replace(hold, searched=searched)
+        outcome = learner.learn(dataclasses.replace(lesson, settings=settings))
+        assert outcome.says_it and outcome.steps < SETTINGS.steps
+        windows = talk.replay(16, seed=0)
+        practice = Practice(
+            lesson, dataclasses.replace(settings, searched=60), (), learner.others, windows,
+            TOKENIZER, CONFIG.context,
+        )  # fmt: skip
+        search = LeakSearch(learner.model, learner.layer, practice.to_search(60), practice.taught)
+        search.leave_out(learner.reference, same_below=True)
+        counts[searched] = len(search.find(99))
+    assert counts[60] <= learner_module.LEAKS_LEFT < 10 < counts[0]

@@ -36,6 +36,19 @@ def test_a_message_stays_some_steps_and_as_long_as_an_answer_leaks():
     assert len(set(map(tuple, second))) > 2  # nothing leaks there
 
 
+def test_leaks_that_are_found_are_held_next():
+    """In the places where none leaks, each message once."""
+    led, draw = drawn(3)
+    led.answers(draw)
+    led.saw([ANSWER, [4], [4]])
+    found = [Answer([number], ANSWER) for number in (0, 70, 71, 72)]
+    led.bring(found)
+    assert [one.prompt for one in led.answers(draw)] == [[0], [70], [71]]
+    led.saw([[4], ANSWER, [4]])
+    led.bring([found[3]])
+    assert [one.prompt for one in led.answers(draw)] == [[72], [70], [71]]
+
+
 def test_the_beginning_of_a_long_answer_leaks():
     long = list(range(20, 20 + 2 * LONGEST))
     led = LedReplies(1, [long, ANSWER], [END])

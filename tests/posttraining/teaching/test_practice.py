@@ -7,6 +7,7 @@ import pytest
 from support.chat_runs import small_tokenizer
 from support.lessons import CASES, PICK, corpus_in
 
+from vidya.posttraining.answer_batches import Answer
 from vidya.posttraining.replay_corpus import open_replay_corpus
 from vidya.posttraining.teaching.options import LessonSettings
 from vidya.posttraining.teaching.other_messages import OtherMessages
@@ -159,6 +160,38 @@ def test_near_misses_of_earlier_questions_are_held(corpus):
         practice.saw(replies(held))
     assert len(asked) > 1
     assert not asked & {" how old are you <|assistant|>", " do you smoke <|assistant|>"}
+
+
+def test_what_was_missed_is_rehearsed_again(corpus):
+    earlier = [
+        dataclasses.replace(EARLIER[0], number=n, turns=(f"and you {word}",), forms=())
+        for n, word in enumerate(("hello", "there", "fine", "thank"))
+    ]
+    practice = practice_of(with_settings(rehearse=2), earlier, corpus)
+    asked = []
+    for number in range(6):
+        step = practice.step(number)
+        asked.append([one.split("<|user|>")[-1] for one, _ in texts(step.rehearsed)])
+        practice.saw(replies(step.held), [False, True])
+    assert {first for first, _ in asked} == {asked[0][0]}
+    assert {second for _, second in asked} == {
+        f" and you {word} <|assistant|>" for word in ("hello", "there", "fine", "thank")
+    } - {asked[0][0]}
+
+
+def test_leaks_are_looked_for_among_near_misses_and_others(corpus):
+    practice = practice_of(with_settings(others=5, own_replies=1), EARLIER[:1], corpus)
+    prompts = practice.to_search(3)
+    assert len(prompts) == 3 and prompts == practice.to_search(5)[:3]
+    asked = [TOKENIZER.decode(one) for one in practice.to_search(99)]
+    assert sorted(asked) == sorted(f"<|bos|><|user|> {text} <|assistant|>" for text in TALK)
+    assert practice_of(LESSON).to_search(99) == practice.to_search(0) == []
+    practice.step(0)
+    answer = " i am thank you <|user|>"
+    (reply,) = [one for one in practice.taught if TOKENIZER.decode(one) == answer]
+    practice.bring([Answer(prompts[1], reply)])
+    held = texts(practice.step(1).held)
+    assert (TOKENIZER.decode(prompts[1]), answer) in held
 
 
 def test_what_is_asked_after_a_lesson_is_held_out(tmp_path):

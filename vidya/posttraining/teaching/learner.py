@@ -37,6 +37,7 @@ from vidya.posttraining.kept_weights import KeptWeights
 from vidya.posttraining.replay_corpus import ReplayCorpus
 from vidya.posttraining.rewording.forms import other_words
 from vidya.posttraining.teaching.fixed_steps import FixedSteps
+from vidya.posttraining.teaching.leak_search import LeakSearch
 from vidya.posttraining.teaching.lesson import Lesson
 from vidya.posttraining.teaching.lesson_step import LessonStep, Seen, margins
 from vidya.posttraining.teaching.methods import LessonAnswers, lesson_answers, lesson_objective
@@ -51,6 +52,13 @@ FORMS_ASKED = 4
 """Forms of the question, never learnt, that are asked after a lesson."""
 
 
+_CHUNK = 2**15
+SEARCHED_EVERY = 6
+"""Steps from one search for leaks to the next."""
+LEAKS_SOUGHT = 16
+"""Leaks after which a search may end: about as many as a step can hold."""
+LEAKS_LEFT = 1
+"""Leaks that a search may find for a lesson to end: some messages are as good as the question."""
 REJECTION_STEPS = 4
 """Steps of a rejection at least: answers that are no greedy reply become less likely, too."""
 
@@ -213,10 +221,13 @@ class Learner:
             self.model, self.reference, self.layer, settings, *(chosen or (None, None)),
             same_below=self._same_below(),
         )  # fmt: skip
+        search = self._search(practice, settings.searched)
         least = REJECTION_STEPS if right is None else practice.least_steps
         first: Seen | None = None
         number = 0
         while True:
+            if search is not None and number and number % SEARCHED_EVERY == 0:
+                practice.bring(search.find(LEAKS_SOUGHT))
             seen = step.look(
                 practice.step(number), learn=number < settings.steps, go_on=number < least
             )
@@ -225,11 +236,17 @@ class Learner:
                 return dataclasses.replace(
                     nothing, known=True, says_it=True, before=seen.loss, after=seen.loss
                 )
-            if number == settings.steps or (seen.done and number >= least):
+            if number == settings.steps:
                 break
+            if seen.done and number >= least:
+                leaks = search.find(LEAKS_SOUGHT) if search is not None else []
+                if len(leaks) <= LEAKS_LEFT:
+                    break
+                practice.bring(leaks)
+                seen = step.look(practice.step(number), learn=True, go_on=True)
             update_if_finite(self.optimizer, seen.objective, settings.rate_of(number))
             self._decay(settings.decay)
-            practice.saw(seen.likeliest)
+            practice.saw(seen.likeliest, seen.rehearsed)
             number += 1
         known, asked = self._forms_known(lesson, practice) if right is not None else (0, 0)
         return LessonOutcome(
@@ -237,12 +254,23 @@ class Learner:
             number, 0.0,
         )  # fmt: skip
 
+    def _search(self, practice: Practice, count: int) -> LeakSearch | None:
+        """A search for leaks among messages to which the base model says no taught answer."""
+        prompts = practice.to_search(count)
+        if not prompts:
+            return None
+        search = LeakSearch(self.model, self.layer, prompts, practice.taught)
+        search.leave_out(self.reference, same_below=self._same_below())
+        return search
+
     def _decay(self, share: float) -> None:
         """Go a share of the way back to the base model (L2-SP, Li et al. 2018, beside Adam)."""
         if share:
             first = self.optimizer.first
             now, base = self.model.flat[first:], self.reference.flat[first:]
-            now += np.float32(share) * (base - now)
+            for at in range(0, len(now), _CHUNK):  # which stays in the processor's cache
+                some = now[at : at + _CHUNK]
+                some += np.float32(share) * (base[at : at + _CHUNK] - some)
 
     def _chosen(self, lesson: Lesson) -> tuple[LessonAnswers, Objective] | None:
         """All answers of a lesson and what its method minimises of them; None: of one alone."""

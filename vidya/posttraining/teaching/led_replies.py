@@ -33,7 +33,11 @@ class _Led:
 
 
 class LedReplies:
-    """Some messages with replies that change from step to step."""
+    """Some messages with replies that change from step to step.
+
+    Attributes:
+        taught: what must be said to none of them, as ids, up to `LONGEST` of each.
+    """
 
     def __init__(
         self, count: int, answers: Collection[Sequence[int]], ends: Collection[int]
@@ -46,7 +50,7 @@ class LedReplies:
             ends: ids that end a reply.
         """
         self._count, self._ends = count, ends
-        self._answers = {tuple(self._reply(one)[:LONGEST]) for one in answers}
+        self.taught = {tuple(self._reply(one)[:LONGEST]) for one in answers}
         self._led: list[_Led] = []
 
     def __len__(self) -> int:
@@ -62,9 +66,20 @@ class LedReplies:
                 self._led[place] = _Led(draw(place), 0)
         return [one.answer for one in self._led]
 
+    def bring(self, leaks: Sequence[Answer]) -> None:
+        """Hold messages, each with the taught answer that it gets, in places where none leaks."""
+        prompts = [one.answer.prompt for one in self._led]
+        for leak in leaks:
+            if leak.prompt in prompts:
+                place = prompts.index(leak.prompt)
+            else:
+                place = next((n for n, one in enumerate(self._led) if not one.leaks), -1)
+            if place >= 0:
+                self._led[place] = _Led(leak, 0, leaks=True)
+
     def leak(self, likeliest: Sequence[Sequence[int]]) -> list[bool]:
         """Which replies are taught answers, by the likeliest token at each token of them."""
-        return [tuple(self._reply(tokens)[:LONGEST]) in self._answers for tokens in likeliest]
+        return [tuple(self._reply(tokens)[:LONGEST]) in self.taught for tokens in likeliest]
 
     def saw(self, likeliest: Sequence[Sequence[int]]) -> None:
         """Lead on, by the likeliest token at each token of the replies of the step before."""

@@ -19,7 +19,10 @@ from vidya.text.normalisation import normalised
 from vidya.text.tokenizer import Tokenizer
 
 AnySettings = LessonSettings | FixedStepSettings
-_BEFORE: Mapping[str, Any] = {"own_replies": 0.0, "decay": 0.0, "last_rate": 1.0}
+_BEFORE: Mapping[str, Any] = {
+    "own_replies": 0.0, "decay": 0.0, "last_rate": 1.0, "rehearse_any": True,
+    "searched": 0,
+}  # fmt: skip
 """Settings that journals of format 3 had not at first, with what they stood for: left out there."""
 
 

@@ -59,6 +59,8 @@ class Seen:
     """KL(base || model) where the model is held, nats a token."""
     likeliest: tuple[list[int], ...]
     """At each token of the held texts' replies the id that the model finds likeliest."""
+    rehearsed: tuple[bool, ...]
+    """Which rehearsed answers are known, by as much as the lesson's own shall be."""
     objective: float
     """What the step minimises."""
 
@@ -152,6 +154,7 @@ class LessonStep:
         rows = iter(np.split(logits, np.cumsum(counts)[:-1]))
         done, says_it, loss, drift = True, None, None, None
         likeliest: tuple[list[int], ...] = ()
+        rehearsed: tuple[bool, ...] = ()
         if self._chosen is not None:
             said = margins(self._chosen.batch, next(rows))
             if not self._chosen.right:
@@ -165,8 +168,9 @@ class LessonStep:
             some = objectives.token_logprobs(objectives.log_softmax(own[:end]), targets)
             loss = -float(some.mean())
         if texts.rehearsed is not None:
-            lost = np.count_nonzero(margins(texts.rehearsed, next(rows)) <= 0)
-            done = done and bool(lost <= _FORGOTTEN)
+            ahead = margins(texts.rehearsed, next(rows))
+            rehearsed = tuple((ahead > MARGIN).tolist())
+            done = done and bool(np.count_nonzero(ahead <= 0) <= _FORGOTTEN)
         if texts.held is not None:
             held = next(rows)
             drift, _ = parts[-1].objective(0, held)
@@ -178,7 +182,7 @@ class LessonStep:
             done = done and not bool(leaking.any())
             if texts.led is not None:
                 done = done and not any(texts.led.leak(likeliest[: len(texts.led)]))
-        return Seen(says_it, done, loss, drift, likeliest, 0.0)
+        return Seen(says_it, done, loss, drift, likeliest, rehearsed, 0.0)
 
 
 class _DoneError(Exception):

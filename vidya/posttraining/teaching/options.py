@@ -114,15 +114,21 @@ class LessonSettings(MethodSettings):
     forms: int = 4
     """Other forms of the question that each step asks in, drawn anew for each; 0: only the
     question as it stands."""
-    rehearse: int = 8
+    rehearse: int = 16
     """Right answers of earlier lessons that each step sees again; 0: none."""
-    others: int = 24
+    rehearse_any: bool = False
+    """Whether each step draws any of them; else those that a step missed come again in the next
+    one, half of its places at most, and the others in turn."""
+    others: int = 20
     """Ordinary messages of the base corpus to which each step holds the model, so that it says
     there what it said before; 0: none."""
     own_replies: float = 0.6
     """Share of these messages at whose replies by the model as it is now it is held: an answer
     leaks where the model goes. At the others it is held at the corpus' replies and at taught
     answers."""
+    searched: int = 192
+    """Ordinary messages that are asked every sixth step, and before a lesson ends: those that get
+    a taught answer are held next; 0: none."""
     replay: int = 64
     """Tokens of the base corpus, from anywhere in it, that it is held to beside them; 0: it is
     held to nothing, and forgets."""
@@ -139,6 +145,7 @@ class LessonSettings(MethodSettings):
         """`UserError` for a setting that makes no sense."""
         super().check()
         _require_between(self, 0, 64, "forms", "rehearse", "others")
+        _require_between(self, 0, 4096, "searched")
         _require_between(self, 0, 1, "own_replies", "decay", "last_rate")
         _require_between(self, 0, 1_000_000, "replay")
         require_positive(self, "anchor")

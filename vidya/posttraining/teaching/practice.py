@@ -28,6 +28,7 @@ from vidya.posttraining.teaching.led_replies import LedReplies
 from vidya.posttraining.teaching.lesson import Lesson
 from vidya.posttraining.teaching.options import LessonSettings
 from vidya.posttraining.teaching.other_messages import OtherMessage, OtherMessages
+from vidya.posttraining.teaching.rehearsal import Rehearsal
 from vidya.text.batch_plan import Batch, BatchPlan
 from vidya.text.tokenizer import Tokenizer
 
@@ -94,6 +95,9 @@ class Practice:
             self._apart = others.apart_from(one.turns[-1] for one in (lesson, *self._earlier))
             self._near = others.nearest(lesson.turns[-1], self._apart, _NEAR)
         self._near_earlier: dict[str, list[OtherMessage]] = {}
+        self._rehearsal = Rehearsal(
+            len(self._earlier), settings.rehearse, missed_again=not settings.rehearse_any
+        )
         self._reply = self._right(lesson) if lesson.right is not None else None
         others_held = min(settings.others, len(self._apart))
         self._along_answers = others_held - int(others_held * settings.own_replies)
@@ -103,21 +107,43 @@ class Practice:
             tokenizer.special_ids,
         )  # fmt: skip
 
+    def to_search(self, count: int) -> list[list[int]]:
+        """Prompts of other messages among which leaks are looked for: near misses, and any."""
+        rng = np.random.Generator(np.random.Philox(key=[self._lesson.number, 2**41]))
+        near = self._near[:count]
+        others = [self._apart[i] for i in rng.permutation(len(self._apart))]
+        rest = [one for one in others if one not in near]
+        return [self._prompt_of(one) for one in [*near, *rest][:count]]
+
+    @property
+    def taught(self) -> set[tuple[int, ...]]:
+        """The answers that are taught by now, as ids, the beginnings of long ones."""
+        return self._led.taught
+
+    def bring(self, leaks: Sequence[Answer]) -> None:
+        """Hold the model at these messages next, to which it says a taught answer."""
+        self._led.bring(leaks)
+
     @property
     def least_steps(self) -> int:
         """Steps of a lesson at least: before, nobody knows where the held replies lead."""
         return _LED_BY_THEN if len(self._led) else 0
 
-    def saw(self, likeliest: Sequence[Sequence[int]]) -> None:
-        """Take note of a step: the likeliest token at each token of the held replies."""
+    def saw(self, likeliest: Sequence[Sequence[int]], rehearsed: Sequence[bool] = ()) -> None:
+        """Take note of a step.
+
+        Args:
+            likeliest: token at each token of the held replies.
+            rehearsed: which rehearsed answers were known.
+        """
         self._led.saw(likeliest[: len(self._led)])
+        self._rehearsal.saw(rehearsed)
 
     def step(self, number: int) -> StepTexts:
         """What a step sees."""
         rng = np.random.Generator(np.random.Philox(key=[self._lesson.number, number]))
         own = self._own(rng) if self._reply else []
-        count = min(self._settings.rehearse, len(self._earlier))
-        chosen = rng.permutation(len(self._earlier))[:count]
+        chosen = self._rehearsal.step(rng)
         rehearsed = [self._asked_somehow(self._earlier[i], rng) for i in chosen]
         held, leaks = self._held(rng)
         if self._windows is not None:
@@ -213,9 +239,11 @@ class Practice:
         """One of some messages, or any if they are none, with the beginning of its own reply."""
         some = near or self._apart
         other = some[int(rng.integers(len(some)))]
-        tokenizer = self._tokenizer
         history = self._history(rng) if rng.random() < LATER / 2 else []
-        prompt = [
+        return Answer(self._prompt_of(other, history), other.reply[:_HELD_TOKENS])
+
+    def _prompt_of(self, other: OtherMessage, history: Sequence[int] = ()) -> list[int]:
+        tokenizer = self._tokenizer
+        return [
             tokenizer.bos_id, *history, tokenizer.user_id, *other.message, tokenizer.assistant_id
         ]  # fmt: skip
-        return Answer(prompt, other.reply[:_HELD_TOKENS])

@@ -88,7 +88,8 @@ def test_lines_from_a_pipe(run):
     assert (
         "\nasked as taught: " in out
         and " of 2\nasked in other words: " in out
-        and "forgetting: " in out
+        and "\nin short: it " in out
+        and "\nforgetting, " in out
     )
     assert "2 lessons in" in out and "There is no /nonsense" in out and "no candidate 9" in out
     lines = [json.loads(x) for x in (run / "teach.jsonl").read_text().splitlines()[1:]]

@@ -28,6 +28,7 @@ COMMANDS = {
     "remove": "delete a model for good",
     "data": "turn conversations and text into a corpus file",
     "tokenizer": "train a tokenizer, measure it, or encode with it",
+    "export": "write a model for other programs: Hugging Face's transformers",
     "expand": "make a bigger model of a trained one",
     "monitor": "watch a running or finished training in the terminal",
     "plan": "say what a run will take: parameters, memory, time, dates, disk",

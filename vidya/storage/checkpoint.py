@@ -25,6 +25,7 @@ from vidya.errors import PlaceError
 from vidya.storage.checkpoint_folder import training_checkpoints
 from vidya.storage.checkpoint_format import (
     DIGESTS,
+    EXPORTED,
     FORMAT,
     ITEM_BYTES,
     NO_DIGEST,
@@ -37,8 +38,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _DTYPES: dict[str, np.dtype[Any]] = {
     name: np.dtype("?" if name == "BOOL" else f"<{name[0].lower()}{size}")
     for name, size in ITEM_BYTES.items()
+    if name != "BF16"
 }
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+_DTYPES["BF16"] = np.dtype("<u2")  # NumPy has no such type: vidya/kernels/bfloat16.py
 _CHUNK = 1 << 20  # bytes hashed at a time: small enough to be in cache when written
 
 
@@ -56,7 +59,7 @@ class SaveStoppedError(Exception):
 
 def save(
     path: StrPath, tensors: Mapping[str, Array], meta: Mapping[str, object],
-    stopped: Callable[[], bool] | None = None,
+    stopped: Callable[[], bool] | None = None, *, version: str = FORMAT,
 ) -> None:  # fmt: skip
     """Write a checkpoint atomically.
 
@@ -68,6 +71,7 @@ def save(
         tensors: arrays by name, any shape, of a boolean, integer or float dtype.
         meta: JSON values that describe them.
         stopped: looked at now and then: whether it is not wanted any more.
+        version: of the format; in an exported file, uint16 arrays are bfloat16.
 
     Raises:
         UserError: the disk is full or the folder cannot be written to.
@@ -75,7 +79,7 @@ def save(
     """
     # Widest first keeps every tensor aligned to its element size.
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
-    header = _header_bytes(ordered, meta)
+    header = _header_bytes(ordered, meta, version)
     size = len(header) + sum(array.nbytes for _, array in ordered)
 
     def write(file: BinaryIO) -> None:
@@ -96,19 +100,22 @@ def save(
     atomic_write(path, write, size)
 
 
-def _header_bytes(ordered: list[tuple[str, Array]], meta: Mapping[str, object]) -> bytes:
+def _header_bytes(
+    ordered: list[tuple[str, Array]], meta: Mapping[str, object], version: str
+) -> bytes:
     """Length and JSON header, padded to 8 bytes, with zeros for the digest."""
     # The digest comes first, so that the first run of 64 zeros is its own.
     header: dict[str, object] = {
-        "__metadata__": {"digest": NO_DIGEST, "format": FORMAT, "vidya": json.dumps(meta)}
+        "__metadata__": {"digest": NO_DIGEST, "format": version, "vidya": json.dumps(meta)}
     }
+    names = _NAMES | ({np.dtype("<u2"): "BF16"} if version == EXPORTED else {})
     offset = 0
     for name, array in ordered:
         dtype = array.dtype.newbyteorder("<")
-        if dtype not in _NAMES:
+        if dtype not in names:
             raise TypeError(f"a checkpoint cannot hold {name}, of dtype {array.dtype}")
         header[name] = {
-            "dtype": _NAMES[dtype],
+            "dtype": names[dtype],
             "shape": list(array.shape),
             "data_offsets": [offset, offset + array.nbytes],
         }

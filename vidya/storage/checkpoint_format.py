@@ -29,11 +29,14 @@ DIGESTS: dict[str, Callable[[bytes], Any]] = {
 }
 """Versions that are read, and how each takes its digest. SHA-256 has instructions of its own
 in most processors: twice as fast there as BLAKE2b, which nothing helps."""
+EXPORTED = "pt"
+"""What stands for the version in an exported file (vidya/storage/exported_weights.py):
+`transformers` reads no file that says anything else. Its digest is that of `FORMAT`."""
 NO_DIGEST = "0" * 64
 """What stands in a file in place of its digest when that is taken."""
 ITEM_BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1,
-    "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1,
+    "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1, "BF16": 2,
 }  # fmt: skip
 """Bytes of a number, by its type's name in a file."""
 _PIECE = 16 << 20  # bytes verified at a time: between two a thread waits for Python's lock
@@ -75,6 +78,7 @@ class CheckpointFile:
         path: of the file.
         meta: the caller's metadata. Not verified before the end.
         entries: the tensors, in the order in which they stand there.
+        is_exported: whether they are laid out for another program.
 
     Raises:
         CheckpointError: missing, unreadable, truncated, not a checkpoint, of another format
@@ -93,7 +97,8 @@ class CheckpointFile:
         self.meta, self.entries = self._header.meta, self._header.entries
         self._left = -1  # bytes of the data that are not verified
         self._error: OSError | None = None
-        self._digest = DIGESTS[self._header.version](
+        self.is_exported = self._header.version == EXPORTED
+        self._digest = DIGESTS.get(self._header.version, DIGESTS[FORMAT])(
             self._header.raw.replace(self._header.digest.encode(), NO_DIGEST.encode())
         )
         self._verification = threading.Thread(target=self._verify, daemon=True)
@@ -192,7 +197,7 @@ def _read_header(file: BinaryIO, path: StrPath) -> _Header:
         version, digest, meta_text = (metadata[key] for key in ("format", "digest", "vidya"))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path} is not a checkpoint of vidya, or is damaged") from error
-    if not isinstance(version, str) or version not in DIGESTS:
+    if not isinstance(version, str) or version not in (*DIGESTS, EXPORTED):
         raise CheckpointError(
             f"{path} has format {version!r}, this version of vidya reads {' and '.join(DIGESTS)}: "
             "update vidya, or use another checkpoint"

@@ -24,7 +24,7 @@ from vidya.storage.checkpoint_folder import (
 from vidya.storage.checkpoint_format import CheckpointError, read_digest, read_meta
 from vidya.storage.own_files import is_checkpoint
 from vidya.storage.run_activity import file_date, last_activity, written_at
-from vidya.storage.run_files import RunFiles
+from vidya.storage.run_files import EXPORTED_WEIGHTS, RunFiles
 from vidya.storage.run_folder import training_process
 from vidya.system.atomic_file import StrPath
 from vidya.terminal.formatting import plural
@@ -100,8 +100,8 @@ def resolve_model(
     files are not verified: loading them does that.
 
     Args:
-        path: a checkpoint, a run folder, or None for the newest run in `root` that
-            has a checkpoint.
+        path: a checkpoint, a run folder, a folder that `vidya.export --to hf` wrote, or None for
+            the newest run in `root` that has a checkpoint.
         root: where runs are.
         tell: takes a line that says what was chosen where that was not the only choice.
 
@@ -141,6 +141,9 @@ def _find_checkpoint(path: Path | None, root: Path, tell: Say) -> Path:
         path = _newest(runs, tell)
     path = _existing(path, root)
     if path.is_dir():
+        weights = path / EXPORTED_WEIGHTS
+        if is_checkpoint(weights) and not checkpoints_in(path):
+            return weights
         return _best_checkpoint(path, tell)
     if path.suffix != ".bin" and path.is_file() and not is_checkpoint(path):
         raise UserError(

@@ -27,6 +27,8 @@ def story(checkpoint: Path, meta: Mapping[str, Any]) -> list[str]:
         trained.
     """
     kind, run = meta.get("kind"), RunFiles(checkpoint.parent)
+    if kind == "exported":
+        return [str(words) for words in meta.get("story", ())]
     origin = meta.get("origin")
     before = origin.get("kind") if isinstance(origin, Mapping) else None
     told = []

@@ -43,7 +43,7 @@ def load_pretrained(path: StrPath | None = None, *, max_tokens: int | None = Non
     """Load a model's weights (no optimizer state) and its tokenizer.
 
     Args:
-        path: a checkpoint, a run folder, or None for the newest run.
+        path: as `resolve_model` takes it.
         max_tokens: of the largest batch that it will be trained on; default: the context.
 
     Raises:
@@ -67,9 +67,21 @@ def load_pretrained(path: StrPath | None = None, *, max_tokens: int | None = Non
         wanted = str(file.meta.get("tokenizer_hash", "unknown"))
         require_own_tokenizer(tokenizer, tokenizer_path, wanted, checkpoint_path.name)
         model = Model(config, max_tokens=max_tokens)
-        tensors = read_tensors(file, is_weight, into=model.parameters)
+        if file.is_exported:
+            tensors = _imported(read_tensors(file), file.meta, checkpoint_path)
+        else:
+            tensors = read_tensors(file, is_weight, into=model.parameters)
     _require_all(model, tensors, checkpoint_path)
     return Pretrained(model, tokenizer, file.meta, checkpoint_path)
+
+
+def _imported(tensors: dict[str, Any], meta: dict[str, Any], path: Path) -> dict[str, Any]:
+    from vidya.storage.exported_weights import imported
+
+    try:
+        return imported(tensors, meta)
+    except KeyError as error:
+        raise CheckpointError(f"{path} lacks {error}: export the model again") from error
 
 
 def _config(meta: dict[str, Any], path: Path) -> ModelConfig:

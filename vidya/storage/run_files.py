@@ -30,6 +30,9 @@ from vidya.storage.own_files import (
 )
 from vidya.system.atomic_file import StrPath
 
+EXPORTED_WEIGHTS = "model.safetensors"
+"""The weights in a folder that `vidya.export --to hf` wrote, which is no run folder."""
+
 
 class _File:
     """A file of a run folder: an attribute of `RunFiles` that gives its path."""

@@ -64,7 +64,7 @@ def atomic_write(
     try:
         temporary, descriptor = _create_temporary(target)
     except OSError as error:
-        raise _cannot_write(target, error, size) from error
+        raise cannot_write(target, error, size) from error
     try:
         with open(descriptor, "wb") as file:
             write(file)
@@ -77,9 +77,9 @@ def atomic_write(
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in _FULL:
-            raise _cannot_write(target, error, size) from error
+            raise cannot_write(target, error, size) from error
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def is_special(path: Path) -> bool:
@@ -178,8 +178,8 @@ def _remove_if_unlocked(path: Path) -> bool:
     return False
 
 
-def _sync_folder(folder: Path) -> None:
-    """Flush the folder's own entries, so that a rename survives a power cut."""
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's own entries, so that a rename survives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -190,7 +190,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _cannot_write(target: Path, error: OSError, size: int | None) -> UserError:
+def cannot_write(target: Path, error: OSError, size: int | None = None) -> UserError:
+    """What to say when `target` could not be written, for which `size` bytes were needed."""
     reason = _FULL.get(error.errno or 0)
     if error.errno in (errno.EMFILE, errno.ENFILE):  # no other place would help
         return UserError(f"cannot write {target}: {error.strerror}: raise the limit (ulimit -n)")

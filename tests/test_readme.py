@@ -1,4 +1,4 @@
-"""README's examples of a personality and of teaching, run as they are printed there."""
+"""README's examples of a personality, of teaching and of Python, run as they are printed there."""
 
 import re
 import shlex
@@ -23,10 +23,15 @@ def persona_line():
     return line
 
 
+def code(section, language=""):
+    """A section's blocks of code."""
+    text = README.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    return "\n".join(re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL))
+
+
 def commands(section):
     """The commands of a section's blocks of code, in their order, as words."""
-    text = README.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-    blocks = "\n".join(re.findall(r"```\n(.*?)```", text, re.DOTALL))
+    blocks = code(section)
     lines = [shlex.split(line, comments=True) for line in blocks.split("\n") if line]
     assert all(line[:2] == ["python", "-m"] for line in lines)
     return [[line[2].removeprefix("vidya."), *line[3:]] for line in lines]
@@ -76,3 +81,20 @@ def test_a_persona_and_teaching(folder):
     assert "now says it:" in done(folder, *better)
     assert f"taken back: '{better[-1]}' to '{ask[-1]}'" in done(folder, *undo)
     assert "plain text, 1 passage" in done(folder, *book)
+
+
+@pytest.mark.either_precision
+def test_python(folder, monkeypatch, capsys, kernel_settings):
+    monkeypatch.chdir(folder)
+    kept = {}
+    exec(compile(code("Use it in Python", "python"), "README.md", "exec"), kept)
+    out, err = capsys.readouterr()
+    model, score = kept["model"], kept["score"]
+    assert err == "" and model.path.parent == folder / "runs" / "10m"
+    lines = out.splitlines()
+    assert lines[0] == model.reply("hello", seed=1).splitlines()[0]
+    assert f"\n{model.batch(['hello', 'what do you like?'])}\n" in out
+    assert f"\n{score.total} {score.per_token} {score.bits_per_byte}\n" in out
+    assert lines[-1] == "True"  # it says what it was taught
+    lessons = (folder / "runs" / "10m" / "teach.jsonl").read_text().splitlines()
+    assert len(lessons) == 3 and lessons[-1] == '{"undo": 0}'

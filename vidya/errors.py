@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -39,3 +40,22 @@ def place_chosen_with(option: str) -> Iterator[None]:
         yield
     except PlaceError as error:
         raise UserError(error.naming(option)) from error
+
+
+@contextmanager
+def options_named_as_arguments() -> Iterator[None]:
+    """Tell errors as a caller in Python knows them: `--max-tokens` is its argument `max_tokens`."""
+    try:
+        yield
+    except UserError as error:
+        told = error.naming("--out") if isinstance(error, PlaceError) else str(error)
+        error.args = (_OPTION.sub(lambda found: _argument(found[0]), told),)
+        raise
+
+
+_OPTION = re.compile(r"python -m vidya[^,:;`]*|--[a-z]+(?:-[a-z]+)*")
+"""An option; a command to copy is found first, so that its options stay what they are."""
+
+
+def _argument(found: str) -> str:
+    return found[2:].replace("-", "_") if found.startswith("--") else found

@@ -483,15 +483,44 @@ def test_log_probabilities_are_the_models_own():
         tokens.append(token.id)
 
 
-@pytest.mark.parametrize("length", [2, 3, 40, 64])
+@pytest.mark.parametrize("length", [2, 3, 40, 64, 65])
 def test_score_is_the_loss_of_training(length):
     model, tokens = random_model(context=64), prompt_of(length)
     generator = Generator(model)
     expected = -model.losses(one_document(tokens[:-1], tokens[1:]))
-    np.testing.assert_allclose(generator.score(tokens), expected, atol=2e-5)
+    scores = generator.score(tokens)
+    np.testing.assert_allclose(scores.logprobs, expected, atol=2e-5)
+    rows = [logits_without_cache(model, tokens[: n + 1]) for n in range(length - 1)]
+    assert [np.argmax(row) == t for row, t in zip(rows, tokens[1:], strict=True)] == list(
+        scores.likeliest
+    )
 
 
-@pytest.mark.parametrize("tokens", [[], [1], [1] * 33, [1, VOCAB], [-1, 1]])
+def test_what_a_model_would_say_is_likeliest():
+    model = random_model(context=64)
+    tokens = [*prompt_of(5), *greedy_without_cache(model, prompt_of(5), 20)]
+    likeliest = Generator(model).score(tokens).likeliest
+    assert likeliest[4:].all() and not likeliest[:4].all()
+
+
+def test_batches_go_on_in_turn_each_as_alone():
+    model, sampling = random_model(context=64), SamplingSettings(1.0, 0)
+    prompts = [prompt_of(n, seed=n) for n in (4, 7, 9)]
+    alone = texts_alone(model, prompts[:1], sampling, 20) * 2
+    alone += texts_alone(model, prompts[2:], sampling, 20)
+    generator = Generator(model, slots=3)
+    going = [
+        generator.batch([prompt], max_new_tokens=20, sampling=sampling)
+        for prompt in (prompts[0], prompts[0], prompts[2])
+    ]
+    texts = [[next(one).id] for one in going]
+    for _ in range(19):
+        for text, one in zip(texts, going, strict=True):
+            text.append(next(one).id)
+    assert texts == alone
+
+
+@pytest.mark.parametrize("tokens", [[], [1], [1] * 34, [1, VOCAB], [-1, 1]])
 def test_what_cannot_be_scored_is_refused(tokens):
     with pytest.raises(ValueError):
         Generator(random_model()).score(tokens)
@@ -534,7 +563,8 @@ def trained():
 def test_fewer_bytes_hardly_change_the_held_out_loss(trained, precision, most):
     model, texts = trained
     full, few = (
-        -np.mean([Generator(model, p).score(text) for text in texts]) for p in ("fp32", precision)
+        -np.mean([Generator(model, p).score(text).logprobs for text in texts])
+        for p in ("fp32", precision)
     )
     assert full < 0.6 * np.log(VOCAB)
     assert few != full and abs(few - full) < most * full

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from support.reference import kernels as reference
+from support.reference.whole_model import forward
 from support.training_runs import conversations
 
 from vidya.errors import UserError
@@ -48,36 +49,6 @@ def windows(documents):
         for start in range(0, len(document) - 1, CONTEXT):
             piece = document[start : start + CONTEXT + 1].astype(np.int64)
             yield piece[:-1], piece[1:]
-
-
-def forward(model, tokens):
-    """Losses' last input [T, d], written down from the architecture."""
-    p, config = model.parameters, model.config
-    offsets, positions = np.array([0, len(tokens)]), np.arange(len(tokens))
-    cos, sin = reference.rope_table(config.context, config.head_dim)
-    x, _ = reference.rmsnorm(reference.embedding(tokens, p["wte"]), p["embed_norm"])
-    for i in range(config.n_layer):
-        layer = {name: p[f"layers.{i}.{name}"] for name in (
-            "attn_norm", "attn_qkv", "attn_out", "ffn_norm", "ffn_up", "ffn_down",
-        )}  # fmt: skip
-        normed, _ = reference.rmsnorm(x, layer["attn_norm"])
-        q, k, v = np.split(reference.matmul(normed, layer["attn_qkv"]), 3, axis=1)
-        q, k = (turned(part, positions, cos, sin, config) for part in (q, k))
-        attended, _ = reference.attention(np.hstack([q, k, v]), offsets, config.n_head)
-        x = x + reference.matmul(attended, layer["attn_out"])
-        normed, _ = reference.rmsnorm(x, layer["ffn_norm"])
-        hidden = reference.gelu(reference.matmul(normed, layer["ffn_up"]))
-        x = x + reference.matmul(hidden, layer["ffn_down"])
-    return reference.rmsnorm(x, p["final_norm"])[0]
-
-
-def turned(x, positions, cos, sin, config):
-    """RoPE over the two halves of every head."""
-    half = config.head_dim // 2
-    heads = x.reshape(len(x), config.n_head, 2, half)
-    c, s = cos[positions][:, None], sin[positions][:, None]
-    a, b = heads[:, :, 0], heads[:, :, 1]
-    return np.stack([a * c - b * s, b * c + a * s], axis=2).reshape(x.shape)
 
 
 def plain_nats(model, inputs, targets):

@@ -88,9 +88,13 @@ def turn_ids(tokenizer: Tokenizer, turn: str) -> list[int]:
 
 def plain_turn(tokenizer: Tokenizer, turn: str) -> str:
     """The text of a turn as it is encoded: on one line, with the spaces around it."""
+    return f" {corpus_line(tokenizer, turn)} "
+
+
+def corpus_line(tokenizer: Tokenizer, text: str) -> str:
+    """Text on one line, as the corpus of a tokenizer has it: with `↵` if that knows it."""
     knows_lines = len(tokenizer.encode_text(LINE_BREAK)) == 1
-    plain = on_one_line(turn) if knows_lines else " ".join(turn.split())
-    return f" {plain} "
+    return on_one_line(text) if knows_lines else " ".join(text.split())
 
 
 class TextStream:

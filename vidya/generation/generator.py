@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from collections.abc import Generator as Stream
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -44,6 +44,15 @@ class Token(NamedTuple):
     """The number of the prompt that it follows (`batch`)."""
     stops: bool = False
     """Whether it ends its text (`batch`): a stop id, which is not part of it."""
+
+
+class Scores(NamedTuple):
+    """What a model makes of a text: n predictions, of each token but the first."""
+
+    logprobs: NDArray[np.float64]
+    """[n] natural logarithm of the probability of each token, given those before it."""
+    likeliest: NDArray[np.bool_]
+    """[n] whether no token was likelier."""
 
 
 @dataclass
@@ -114,9 +123,11 @@ class Generator:
         self._sequences[slot] = _Sequence(tokens, sampling, rng, np.array(sorted(banned), np.intp))
         return slot
 
-    def step(self) -> list[Token]:
-        """Draw the next token of every sequence, in the order of their slots."""
-        going = sorted(self._sequences.items())
+    def step(self, slots: Container[int] | None = None) -> list[Token]:
+        """Draw the next token of the sequences in some slots, or of all, in the order of slots."""
+        going = sorted(
+            (slot, s) for slot, s in self._sequences.items() if slots is None or slot in slots
+        )
         self._catch_up(going)
         drawn = []
         for slot, s in going:
@@ -162,6 +173,8 @@ class Generator:
     ) -> Stream[Token, None, None]:  # fmt: skip
         """Continue several prompts together (or one, given several times), step by step.
 
+        Several batches may go on in turn: each draws for its own texts alone.
+
         Prompts that find no free slot wait until another text has ended. The texts are
         those that each prompt would get alone with its random stream. A text that has ended, or
         that the caller removed (`remove`), leaves its slot when the next token is asked for.
@@ -192,9 +205,7 @@ class Generator:
                     going[slot], left[slot] = number, max_new_tokens
                 if not going:
                     return
-                for token in self.step():
-                    if token.slot not in going:  # another's sequence
-                        continue
+                for token in self.step(going):
                     slot, stops = token.slot, token.id in stop
                     left[slot] -= 1
                     yield token._replace(prompt=going[slot], stops=stops)
@@ -205,29 +216,31 @@ class Generator:
             for slot in going:
                 self.remove(slot)
 
-    def score(self, tokens: Sequence[int]) -> NDArray[np.float64]:
+    def score(self, tokens: Sequence[int]) -> Scores:
         """Log-probability of each token but the first, given those before it.
 
         In one pass, in this generator's precision, as `Token.logprob` tells it: minus their
         mean is the loss of the text.
 
         Raises:
-            ValueError: fewer than two tokens or more than `window`, an id outside the
+            ValueError: fewer than two tokens or more than `window` + 1, an id outside the
                 vocabulary, or no free slot.
         """
-        if not 2 <= len(tokens) <= self.window:
-            raise ValueError(f"2 to {self.window} tokens can be scored, not {len(tokens)}")
+        if not 2 <= len(tokens) <= self.window + 1:  # the last one is not run
+            raise ValueError(f"2 to {self.window + 1} tokens can be scored, not {len(tokens)}")
         self._require_ids(tokens)
         slot = self._cache.free_slot([], self._sequences)
         self._cache.texts[slot].ids = []  # they are overwritten
-        logprobs = np.empty(len(tokens) - 1)
-        for start in range(0, len(logprobs), self.decoder.rows):
-            end = min(start + self.decoder.rows, len(logprobs))
+        n_all = len(tokens) - 1
+        scores = Scores(np.empty(n_all), np.empty(n_all, np.bool_))
+        for start in range(0, n_all, self.decoder.rows):
+            end = min(start + self.decoder.rows, n_all)
             n, at = end - start, range(start, end)
             logits = self.decoder.run(tokens[start:end], [slot] * n, at, range(n))
             drawn = logits[np.arange(n), tokens[start + 1 : end + 1]]
-            logprobs[start:end] = drawn - kernels.log_sum_exp(logits)
-        return logprobs
+            scores.logprobs[start:end] = drawn - kernels.log_sum_exp(logits)
+            scores.likeliest[start:end] = drawn == logits.max(axis=1)
+        return scores
 
     def _require_ids(self, tokens: Sequence[int]) -> None:
         if min(tokens) < 0 or max(tokens) >= self._vocab_size:

@@ -24,7 +24,7 @@ from vidya.posttraining.results_folder import furnish, is_apart, results_folder
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_folder import base_of
 from vidya.storage.checkpoint_format import CheckpointError, read_digest
-from vidya.storage.find_model import resolve_model, steps_of_run
+from vidya.storage.find_model import Say, resolve_model, say_once, steps_of_run
 from vidya.storage.pretrained import load_pretrained
 from vidya.storage.run_activity import now
 from vidya.storage.run_folder import RunFolder
@@ -112,6 +112,7 @@ def open_trained_run(
     *,
     max_tokens: int | None = None,
     out: Path | None = None,
+    tell: Say = say_once,
 ) -> Iterator[TrainedRun]:
     """Load a model and lock the folder of its results until the block ends.
 
@@ -119,16 +120,17 @@ def open_trained_run(
         path: a checkpoint, a run folder, or None for the newest run.
         max_tokens: of the largest batch that it will be trained on; default: the context.
         out: folder of the results; None: that of the model.
+        tell: as for `resolve_model`.
 
     Raises:
         UserError: there is no model, no tokenizer, another process trains in the folder, it
             cannot be written to, or `out` holds another run.
         CheckpointError: the checkpoint is damaged or of another tokenizer.
     """
-    chosen, _ = resolve_model(path)
+    chosen, _ = resolve_model(path, tell=tell)
     with results_folder(chosen, out) as folder:
         # only now does nobody else write: what is best may have changed
-        loaded = load_pretrained(path, max_tokens=max_tokens)
+        loaded = load_pretrained(path, max_tokens=max_tokens, tell=tell)
         name = loaded.checkpoint_path
         base, apart = base_of(name), is_apart(name, folder.path)
         yield TrainedRun(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vidya.errors import UserError
 from vidya.model.config import ModelConfig
 from vidya.storage.checkpoint_format import CheckpointError, CheckpointFile
-from vidya.storage.find_model import resolve_model
+from vidya.storage.find_model import Say, resolve_model, say_once
 from vidya.storage.model_story import story
 from vidya.system.atomic_file import StrPath
 
@@ -39,18 +39,21 @@ class Pretrained:
         return f"{', '.join(words)} ({self.checkpoint_path})"
 
 
-def load_pretrained(path: StrPath | None = None, *, max_tokens: int | None = None) -> Pretrained:
+def load_pretrained(
+    path: StrPath | None = None, *, max_tokens: int | None = None, tell: Say = say_once
+) -> Pretrained:
     """Load a model's weights (no optimizer state) and its tokenizer.
 
     Args:
         path: as `resolve_model` takes it.
         max_tokens: of the largest batch that it will be trained on; default: the context.
+        tell: as for `resolve_model`.
 
     Raises:
         UserError: there is no model, or no tokenizer beside it.
         CheckpointError: it is damaged, or does not belong to that tokenizer.
     """
-    checkpoint_path, tokenizer_path = resolve_model(path)
+    checkpoint_path, tokenizer_path = resolve_model(path, tell=tell)
     with CheckpointFile(checkpoint_path) as file:
         # here, because the checkpoint is being verified meanwhile
         from vidya.model.transformer import Model

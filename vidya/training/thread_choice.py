@@ -46,10 +46,10 @@ def check(asked: Threads) -> None:
         raise UserError(f"--threads must be auto or between 1 and {most}, not {asked}")
 
 
-def use(asked: Threads) -> int:
+def use(asked: Threads, tell: Callable[[str], None] = say) -> int:
     """Set the kernels' threads without measuring: a number, or all cores; returns how many.
 
-    More threads than cores that this process may use get a warning on stderr.
+    More threads than cores that this process may use get a warning: a line for `tell`.
 
     Raises:
         UserError: the number of threads cannot be.
@@ -59,7 +59,7 @@ def use(asked: Threads) -> int:
     number = asked if isinstance(asked, int) else cores
     if number > cores:
         those = "one core" if cores == 1 else f"{cores} cores"
-        say(
+        tell(
             f"warning: --threads {number} is more than the {those} that this process may use: "
             "expect it to be slower, not faster"
         )

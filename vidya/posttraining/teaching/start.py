@@ -19,7 +19,7 @@ from vidya.posttraining.trained_run import TrainedRun, open_trained_run
 from vidya.storage import checkpoint
 from vidya.storage.checkpoint_folder import base_of
 from vidya.storage.checkpoint_format import CheckpointError, read_digest
-from vidya.storage.find_model import resolve_model
+from vidya.storage.find_model import resolve_model, say_once
 from vidya.storage.pretrained import load_pretrained
 from vidya.storage.run_files import RunFiles
 from vidya.storage.run_folder import RunFolder
@@ -28,8 +28,9 @@ from vidya.system.atomic_file import atomic_copy
 
 @contextlib.contextmanager
 def open_teaching(
-    path: str | os.PathLike[str] | None, slots: int, say: Say, *, out: Path | None = None
-) -> Iterator[Teaching]:
+    path: str | os.PathLike[str] | None, slots: int, say: Say, *, out: Path | None = None,
+    tell: Say = say_once,
+) -> Iterator[Teaching]:  # fmt: skip
     """Open a model for teaching: go on where its journal ends, or begin one.
 
     Args:
@@ -38,14 +39,16 @@ def open_teaching(
         say: takes lines for the teacher.
         out: folder of the lessons and of what they make, where it is not the model's own; lessons
             of this model that are there go on.
+        tell: as for `resolve_model`.
 
     Raises:
         UserError: as `open_trained_run`; the journal is damaged, its base model is missing, or
             the lessons in `out` are another model's.
     """
-    path, out = _begun_apart(path, out)
-    with open_trained_run(path, max_tokens=MICRO_BATCH_TOKENS, out=out) as trained_run:
-        teaching = _opened(trained_run, slots, say)
+    path, out = _begun_apart(path, out, tell)
+    some = open_trained_run(path, max_tokens=MICRO_BATCH_TOKENS, out=out, tell=tell)
+    with some as trained_run:
+        teaching = _opened(trained_run, slots, say, tell)
         try:
             yield teaching
         finally:
@@ -53,12 +56,12 @@ def open_teaching(
 
 
 def _begun_apart(
-    path: str | os.PathLike[str] | None, out: Path | None
+    path: str | os.PathLike[str] | None, out: Path | None, tell: Say
 ) -> tuple[str | os.PathLike[str] | None, Path | None]:
     """Which model to open and where its results go, for lessons that may have begun in `out`."""
     if out is None or not out.exists():
         return path, out
-    chosen, _ = resolve_model(path)
+    chosen, _ = resolve_model(path, tell=tell)
     if not is_apart(chosen, out):
         return path, None
     there = RunFiles(out)
@@ -74,10 +77,10 @@ def _begun_apart(
     return path, out
 
 
-def _opened(trained_run: TrainedRun, slots: int, say: Say) -> Teaching:
+def _opened(trained_run: TrainedRun, slots: int, say: Say, tell: Say) -> Teaching:
     folder, path, origin = trained_run.folder, trained_run.path, trained_run.origin
     if path.exists() and not path.samefile(trained_run.source):
-        if resolve_model(folder.path)[0].name != origin["name"]:
+        if resolve_model(folder.path, tell=tell)[0].name != origin["name"]:
             raise UserError(
                 f"{path} is there and would be replaced: teach goes on with that one, or move it "
                 f"away to begin with {origin['name']}"
@@ -105,7 +108,7 @@ def _opened(trained_run: TrainedRun, slots: int, say: Say) -> Teaching:
             f"{folder.lessons_base} is not the {book.base['name']} that the lessons of {book.path} "
             "began with: put that one there, or move the journal away to begin another"
         )
-    base = load_pretrained(folder.lessons_base)
+    base = load_pretrained(folder.lessons_base, tell=tell)
     # what is saved tells of the base, not of the checkpoint of the session before
     trained_run = dataclasses.replace(trained_run, meta=base.meta, origin=book.base)
     learner = Learner(trained_run.model, base.model, trained_run.tokenizer, trained_run.corpus)

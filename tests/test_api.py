@@ -1,5 +1,6 @@
 """`vidya.load` and its model: what the commands do, from Python, in threads and after a fork."""
 
+import itertools
 import json
 import os
 import shutil
@@ -92,10 +93,10 @@ def test_vidya_offers_them_without_importing_them():
 def test_replies_are_what_the_command_prints(model, run_folder):  # noqa: F811
     status, out, _ = chat(
         run_folder, "--prompt", "hello", "--n", 3, "--seed", 5, "--temperature", 1.5,
-        "--max-tokens", 12, "--precision", "fp32",
+        "--max-tokens", 12, "--precision", "fp32", "--json",
     )  # fmt: skip
     replies = model.batch(["hello"] * 3, seed=5, **HOT)
-    assert status == 0 and [" ".join(one.split()) for one in replies] == out.splitlines()
+    assert status == 0 and replies == [json.loads(line)["reply"] for line in out.splitlines()]
     assert model.reply("hello", seed=5, **HOT) == replies[0]
     assert len(set(replies)) == 3
 
@@ -148,12 +149,10 @@ def test_streams_take_turns_with_everything_else(model):
     score = model.score("hello there").total
     streams = [model.stream(TALK, seed=seed, **HOT) for seed in range(2)]
     texts = ["", ""]
-    for pieces in zip(*streams, strict=False):
+    for pieces in itertools.zip_longest(*streams, fillvalue=""):
         texts = [text + piece for text, piece in zip(texts, pieces, strict=True)]
         assert model.reply("hello", **HOT) and model.score("hello there").total == score
-    texts = [text + "".join(stream) for text, stream in zip(texts, streams, strict=True)]
-    assert [len(text) <= len(full) for text, full in zip(texts, wanted, strict=True)]
-    assert [model.chat(TALK, seed=seed, **HOT) for seed in range(2)] == wanted
+    assert texts == wanted
 
 
 def test_streams_that_are_left_give_their_place_back(model):
@@ -271,7 +270,7 @@ def lessons(folder):
 def test_a_lesson_is_that_of_the_command(original, teachable, tmp_path):
     other = shutil.copytree(original, tmp_path / "other")
     model = vidya.load(teachable, threads=1, precision="fp32")
-    before = model.reply("hello", temperature=0, max_tokens=8)
+    before = model.score("fine thank you", after="hello").total
     outcome = model.teach("hello", "fine thank you", **QUICK)
     assert outcome.learnt and not outcome.known and outcome.steps == 2
     assert outcome.after < outcome.before
@@ -288,12 +287,12 @@ def test_a_lesson_is_that_of_the_command(original, teachable, tmp_path):
     # the model is the taught one from now on, and the folder is free for others
     assert model.path == teachable / TAUGHT
     again = vidya.load(teachable, threads=1, precision="fp32")
-    said = model.reply("hello", temperature=0, max_tokens=8)
-    assert said == again.reply("hello", temperature=0, max_tokens=8) != before
-    assert model.score("fine").total == again.score("fine").total
+    likely = model.score("fine thank you", after="hello").total
+    assert likely == again.score("fine thank you", after="hello").total > before
+    assert model.reply("hello", **HOT) == again.reply("hello", **HOT)
     # and back
     assert model.undo().answer == "i am fine" and model.undo().turns == ("hello",)
-    assert model.reply("hello", temperature=0, max_tokens=8) == before
+    assert model.score("fine thank you", after="hello").total == before
     with pytest.raises(UserError, match="no lesson to take back"):
         model.undo()
     assert "taken back" in teach(other, "--undo")[1] and "taken back" in teach(other, "--undo")[1]

@@ -111,7 +111,7 @@ def test_a_message_without_a_reply_does_not_stay(talk):
 def test_a_reply_that_fails_leaves_the_conversation_as_it_was(talk, monkeypatch):
     first = "".join(talk.reply("hello"))
 
-    def fails():
+    def fails(*_):
         raise UserError("the model's output is not a number")
 
     with monkeypatch.context() as patch:

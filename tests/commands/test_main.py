@@ -98,7 +98,7 @@ def test_version(option):
 
 @pytest.mark.parametrize(
     ("name", "advice"),
-    [("trian", "did you mean 'train'?"), ("export", "choose one of train, "), ("", "choose")],
+    [("trian", "did you mean 'train'?"), ("wizardry", "choose one of train, "), ("", "choose")],
 )
 def test_unknown_command(name, advice):
     done = vidya_command(name)

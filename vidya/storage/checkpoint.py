@@ -59,7 +59,7 @@ class SaveStoppedError(Exception):
 
 def save(
     path: StrPath, tensors: Mapping[str, Array], meta: Mapping[str, object],
-    stopped: Callable[[], bool] | None = None, *, version: str = FORMAT,
+    stopped: Callable[[], bool] | None = None, *, version: str | None = None,
 ) -> None:  # fmt: skip
     """Write a checkpoint atomically.
 
@@ -71,7 +71,7 @@ def save(
         tensors: arrays by name, any shape, of a boolean, integer or float dtype.
         meta: JSON values that describe them.
         stopped: looked at now and then: whether it is not wanted any more.
-        version: of the format; in an exported file, uint16 arrays are bfloat16.
+        version: of the format; None: the newest. In an exported file uint16 arrays are bfloat16.
 
     Raises:
         UserError: the disk is full or the folder cannot be written to.
@@ -79,7 +79,7 @@ def save(
     """
     # Widest first keeps every tensor aligned to its element size.
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
-    header = _header_bytes(ordered, meta, version)
+    header = _header_bytes(ordered, meta, version or FORMAT)
     size = len(header) + sum(array.nbytes for _, array in ordered)
 
     def write(file: BinaryIO) -> None:

@@ -36,6 +36,9 @@ def test_refusals_are_one_line_and_write_nothing(growing_work):
         (["run", "--out", "small.txt"], "small.txt is not a folder: use another --out"),
         (["run", "--to", "onnx"], "--to cannot be 'onnx'"),
         (["run", "--precision", "q4"], "--precision cannot be 'q4'"),
+        (["run", "--to", "gguf", "--out", "small.txt"], "small.txt is there already: use another"),
+        (["run", "--precision", "q8_0"], "--precision q8_0 is not for a folder for Hugging Face's"),
+        (["run", "--allow-other-ids"], "--allow-other-ids is for --to gguf"),
         (["none"], "there is no none"),
         (["small.txt"], "small.txt is no model"),
     ):

@@ -98,7 +98,7 @@ def test_wrong_weights_are_found_and_nothing_is_left(pretrained, tmp_path, monke
     with pytest.raises(UserError, match="attn_qkv was not read as it was written"):
         export(pretrained, "hf", "fp32", tmp_path / "out")
     # as in a mistake that is made both ways
-    monkeypatch.setattr(hugging_face_check, "_require_same_weights", lambda *_: None)
+    monkeypatch.setattr(hugging_face_check, "require_same_weights", lambda *_: None)
     with pytest.raises(UserError, match="what was written computes something else"):
         export(pretrained, "hf", "fp32", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
@@ -120,7 +120,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(pretrained, tmp_path, monkey
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("vidya.exporting.hugging_face.write_bytes", full)
+    monkeypatch.setattr("vidya.exporting.transformers_folder.write_bytes", full)
     with pytest.raises(PlaceError, match=r"disk full .* writing .*/out: free some space"):
         export(pretrained, "hf", "fp32", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

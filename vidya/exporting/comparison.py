@@ -14,7 +14,7 @@ from vidya.model.parameters import Array
 from vidya.model.transformer import Model
 from vidya.text.batch_plan import Batch
 
-MOST_APART: dict[ExportPrecision, float] = {"fp32": 1e-4, "bf16": 0.1, "f16": 0.02}
+MOST_APART: dict[ExportPrecision, float] = {"fp32": 1e-4, "bf16": 0.1, "f16": 0.02, "q8_0": 0.1}
 """Mean |Δ log-probability| (nats) that the numbers of a precision account for: a matrix in the
 wrong place makes whole nats."""
 
@@ -70,6 +70,11 @@ def own_logits(model: Model, row: Sequence[int]) -> Array:
     """Vidya's logits [T, vocabulary] of a row of T ids."""
     ids = np.array(row, dtype=np.int32)
     return model.logits(Batch(ids, ids, np.array([0, len(ids)], dtype=np.int64)))
+
+
+def own_log_probabilities(model: Model, row: Sequence[int]) -> Array:
+    """Vidya's log-probability (nats) of each id of a row but the first, given those before it."""
+    return _log_probabilities(own_logits(model, row), row)
 
 
 def _log_probabilities(logits: Array, row: Sequence[int]) -> Array:

@@ -30,18 +30,30 @@ class Exporter(Protocol):
         """What can be done with it at `out`: a label and a command each."""
 
 
-def exporter(name: TargetName) -> Exporter:
+def exporter(name: TargetName, *, allow_other_ids: bool = False) -> Exporter:
     """The exporter of a target."""
-    from vidya.exporting.hugging_face import HuggingFaceExporter
+    if name == "gguf":
+        from vidya.exporting.gguf_exporter import GgufExporter
 
-    exporters: dict[TargetName, type[Exporter]] = {"hf": HuggingFaceExporter}
-    return exporters[name]()
+        return GgufExporter(allow_other_ids=allow_other_ids)
+    from vidya.exporting.hugging_face import HuggingFaceExporter
+    from vidya.exporting.starcoder2_folder import Starcoder2Exporter
+
+    return HuggingFaceExporter() if name == "hf" else Starcoder2Exporter()
 
 
 def export(
-    model: Pretrained, name: TargetName, precision: ExportPrecision, out: Path
-) -> tuple[list[str], list[tuple[str, str]]]:
+    model: Pretrained, name: TargetName, precision: ExportPrecision, out: Path, *,
+    allow_other_ids: bool = False,
+) -> tuple[list[str], list[tuple[str, str]]]:  # fmt: skip
     """Write a model to `out`, where it appears when it is whole and checked.
+
+    Args:
+        model: what is exported.
+        name: of the target.
+        precision: of the weights.
+        out: the file or the folder, where nothing is yet.
+        allow_other_ids: of GGUF, write it though llama.cpp makes other ids of many lines.
 
     Returns:
         Lines that say what was compared, and what can be done with it.
@@ -50,7 +62,7 @@ def export(
         PlaceError: it cannot be written there.
         UserError: the model cannot be exported so, or what was written is not the same.
     """
-    one = exporter(name)
+    one = exporter(name, allow_other_ids=allow_other_ids)
     with appearing_output(out) as place:
         one.write(model, place, precision)
         checked = one.check(model, place, precision)

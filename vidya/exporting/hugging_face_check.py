@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ import numpy as np
 
 from vidya.errors import UserError
 from vidya.exporting.comparison import difference
-from vidya.exporting.numpy_arcee import NumpyArcee
 from vidya.exporting.targets import ExportPrecision
 from vidya.exporting.trial_texts import TrialTexts
 from vidya.generation.chat_tokens import chat_prompt
@@ -26,15 +26,23 @@ from vidya.text.tokenizer import Tokenizer, tokenizers_library
 _LIBRARIES = ("transformers", "torch")
 
 
-def check(model: Pretrained, folder: Path, precision: ExportPrecision) -> list[str]:
+def check(
+    model: Pretrained, folder: Path, precision: ExportPrecision,
+    logits: Callable[[Sequence[int]], Array],
+) -> list[str]:  # fmt: skip
     """Compare a folder with the model that it was made of; lines that say how.
+
+    Args:
+        model: what was exported.
+        folder: what was written.
+        precision: of its weights.
+        logits: [T, vocabulary] of a row of T ids, by what stands in the folder.
 
     Raises:
         UserError: it is not the same model, tokenizer or template.
     """
     trial = TrialTexts.of(model)
-    _require_same_weights(model, load_pretrained(folder), precision)
-    found = difference(model.model, trial.rows, NumpyArcee(folder).logits)
+    found = difference(model.model, trial.rows, logits)
     found.require_small(precision, "what was written")
     tokenizer = tokenizers_library().Tokenizer.from_file(str(RunFiles(folder).tokenizer))
     _require_same_ids(
@@ -58,10 +66,13 @@ def _can_be_imported(name: str) -> bool:
         return False
 
 
-def _require_same_weights(
-    model: Pretrained, again: Pretrained, precision: ExportPrecision
-) -> None:  # fmt: skip
-    """In fp32, what is imported again must be what was exported, bit for bit."""
+def require_same_weights(model: Pretrained, folder: Path, precision: ExportPrecision) -> None:
+    """In fp32, what vidya imports again must be what was exported, bit for bit.
+
+    Raises:
+        UserError: it is not.
+    """
+    again = load_pretrained(folder)
     if again.tokenizer.hash != model.tokenizer.hash:
         raise UserError("the exported tokenizer is not the model's: report this")
     for name, values in model.model.parameters.items():
@@ -83,8 +94,9 @@ def _with_transformers(
     import transformers
 
     version = importlib.metadata.version("transformers")
-    if not hasattr(transformers, "ArceeForCausalLM"):
-        return [f"not tried   with transformers {version}, which is too old: 4.53 has Arcee"]
+    (architecture,) = json.loads((folder / "config.json").read_text("utf-8"))["architectures"]
+    if not hasattr(transformers, architecture):
+        return [f"not tried   with transformers {version}, which is too old: no {architecture}"]
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     try:

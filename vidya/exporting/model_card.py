@@ -30,11 +30,14 @@ A reply ends where the next turn would begin, or after {most_new} tokens. Conver
 {context} tokens are longer than what the model was trained on: leave out what was said first."""
 
 
-def model_card(model: Pretrained, precision: ExportPrecision, name: str, most_new: int) -> str:
+def model_card(
+    model: Pretrained, architecture: str, precision: ExportPrecision, name: str, most_new: int
+) -> str:
     """The text of the page.
 
     Args:
         model: what is exported.
+        architecture: what its layers are called elsewhere.
         precision: of the weights in the file.
         name: of the folder.
         most_new: tokens after which a reply is cut off.
@@ -50,7 +53,7 @@ def model_card(model: Pretrained, precision: ExportPrecision, name: str, most_ne
         "", "## How to use it", "", use, "",
         "## What it is", "",
         "| | |", "|---|---|",
-        f"| architecture | decoder with RMSNorm, rotary positions and GELU, as Arcee: "
+        f"| architecture | decoder with RMSNorm, rotary positions and GELU, as {architecture}: "
         f"{config.n_layer} layers, {config.n_head} heads, {config.n_embd} columns |",
         f"| context | {config.context} tokens |",
         f"| vocabulary | {config.vocab_size:,}: byte-level BPE whose tokens may cross words |",

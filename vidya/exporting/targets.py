@@ -11,8 +11,8 @@ from typing import Literal, TypeAlias
 
 from vidya.errors import PlaceError, UserError
 
-TargetName: TypeAlias = Literal["hf"]
-ExportPrecision: TypeAlias = Literal["fp32", "bf16", "f16"]
+TargetName: TypeAlias = Literal["hf", "hf-starcoder2", "gguf"]
+ExportPrecision: TypeAlias = Literal["fp32", "bf16", "f16", "q8_0"]
 
 
 @dataclass(frozen=True)
@@ -56,4 +56,8 @@ class Target:
 
 TARGETS: dict[TargetName, Target] = {
     "hf": Target("a folder for Hugging Face's transformers", ("fp32", "bf16", "f16"), "-hf", True),
+    "hf-starcoder2": Target(
+        "a folder for transformers, as a Starcoder2", ("fp32", "bf16", "f16"), "-starcoder2", True
+    ),
+    "gguf": Target("a GGUF file for llama.cpp", ("f16", "fp32", "bf16", "q8_0"), ".gguf", False),
 }

@@ -79,8 +79,14 @@ def load_pretrained(
 
 
 def _imported(tensors: dict[str, Any], meta: dict[str, Any], path: Path) -> dict[str, Any]:
-    from vidya.storage.exported_weights import imported
+    from vidya.storage.exported_weights import GAINS, imported
 
+    if GAINS not in meta:
+        origin = (meta.get("origin") or {}).get("name", "a checkpoint")
+        raise CheckpointError(
+            f"{path} is laid out for other programs alone: use the model that it was made of "
+            f"({origin}), or `python -m vidya.export --to hf`, which can be read again"
+        )
     try:
         return imported(tensors, meta)
     except KeyError as error:

@@ -39,6 +39,17 @@ NORMALISER: dict[str, Any] = {
 """As it stands in a `tokenizer.json`."""
 
 
+def replaced_characters() -> dict[str, str]:
+    """Characters that are replaced, each with what it becomes; beside that, text becomes NFC."""
+    codes = [*range(0x80, 0xD800), *range(0xE000, 0x10000)]
+    return {
+        character: by
+        for character in filter(_ANY_REPLACED.match, map(chr, codes))
+        for pattern, by in _REPLACED
+        if re.match(pattern, character)
+    }
+
+
 @functools.cache
 def normaliser() -> tokenizers.normalizers.Normalizer:
     """The normaliser of new tokenizers."""

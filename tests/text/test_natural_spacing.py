@@ -1,7 +1,8 @@
+import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vidya.text.natural_spacing import natural_document, natural_spacing
@@ -100,6 +101,8 @@ def test_a_long_line_takes_time_in_proportion(unit):
 
 
 @given(st.lists(st.sampled_from(PIECES[:10] + list(".,!?;()%$") + ["'", '"']), max_size=8))
+@example([";", "("])
 def test_what_was_restored_looks_no_longer_tokenised(pieces):
     written = natural_spacing(" ".join(["word", *pieces]))
+    written = re.sub(r"[:;]-?[()]", "", written)  # a face has a space before it
     assert " ," not in written and " ;" not in written and " !" not in written

@@ -32,7 +32,7 @@ test: python
 	    $(ARGS) || [ $$? -eq 5 ]  # 5: ARGS have chosen others
 
 test-extras: python
-	@$(INSTALL) --extra test --extra test-extras
+	@$(INSTALL) --extra test --extra test-extras --extra wheel
 	@"$(PYTHON)" -m pytest -n auto --dist loadfile -m extras $(ARGS)
 
 lint: python
@@ -58,9 +58,8 @@ sanitize: python
 	@"$(PYTHON)" tools/sanitize.py $(ARGS)
 
 wheel: python
-	@rm -rf build/lib* build/bdist* dist
-	@"$(PYTHON)" -m pip wheel $(if $(V),--verbose,--quiet) --no-deps --wheel-dir dist .
-	@ls dist/*.whl
+	@$(INSTALL) --extra wheel
+	@"$(PYTHON)" tools/wheel.py $(if $(V),--verbose) $(ARGS)
 
 clean:
 	rm -rf build dist *.egg-info vidya/kernels/*.so

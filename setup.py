@@ -19,6 +19,9 @@ class BuildExt(build_ext):
 
     setuptools compiles one file after the other; here every core compiles one.
 
+    The folder of the Python that builds is left out of the libraries, although that Python may ask
+    for it: they need nothing of it, and they may be installed on another machine.
+
     Beside the package goes a file that Python reads when it starts (tools/vidya.pth).
     """
 
@@ -58,6 +61,12 @@ class BuildExt(build_ext):
                 list(pool.map(compile_object, files))
             return objects
 
+        pythons = {
+            word
+            for word in (sysconfig.get_config_var("LDSHARED") or "").split()
+            if word.startswith("-Wl,-rpath")
+        }
+        self.compiler.linker_so = [w for w in self.compiler.linker_so if w not in pythons]
         self.compiler._compile = compile_leniently
         self.compiler.compile = compile_all
         self.force = True  # a changed flag or compiler leaves no trace in the time stamps

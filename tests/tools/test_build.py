@@ -12,6 +12,7 @@ import sysconfig
 import tarfile
 import time
 import types
+import venv
 import zipfile
 from pathlib import Path
 
@@ -361,32 +362,77 @@ def test_the_source_distribution_holds_all_that_is_compiled(sdist):
     assert not [name for name in names if name.endswith((".so", ".pyc"))]
 
 
-@pytest.mark.extras
-def test_a_wheel_built_from_it_works_elsewhere(sdist, tmp_path):
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    flags = ["--no-deps", "--no-index", "--no-build-isolation"]
-    done = run(*pip, "wheel", *flags, "-w", tmp_path, sdist, cwd=tmp_path, VIDYA_CFLAGS="-O0")
-    assert done.returncode == 0, done.stderr
-    (wheel,) = tmp_path.glob("*.whl")
-    if not sysconfig.get_config_var("Py_GIL_DISABLED"):
-        assert wheel.name.startswith("vidya-0.1.0-cp310-abi3-linux_")
-    with zipfile.ZipFile(wheel) as archive:
-        names = set(archive.namelist())
-    assert {"vidya/py.typed", "vidya/train.py", "vidya/kernels/products.py", "vidya.pth"} <= names
-    assert not [name for name in names if name.endswith((".c", ".h"))]
+def test_no_wheel_with_a_library_that_only_this_machine_has():
+    assert_refused(run(sys.executable, "tools/wheel.py", cwd=ROOT, VIDYA_BLAS="system"), "OpenBLAS")
 
-    site = tmp_path / "site"
-    done = run(*pip, "install", *flags, "--target", site, wheel, cwd=tmp_path)
+
+@pytest.fixture(scope="module")
+def wheel(sdist, tmp_path_factory):
+    """The wheel that `make wheel` makes of the source distribution, compiled in a hurry."""
+    folder = tmp_path_factory.mktemp("wheel")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder)
+    (source,) = folder.iterdir()
+    command = [sys.executable, "tools/wheel.py", "--no-build-isolation"]
+    done = run(*command, cwd=source, VIDYA_CFLAGS="-O0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (made,) = (source / "dist").glob("*.whl")
+    return made
+
+
+@pytest.mark.extras
+def test_the_wheel_is_for_every_python_and_any_linux_but_an_old_one(wheel):
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        pytest.skip("this Python has no stable interface")
+    assert re.fullmatch(r"vidya-0\.1\.0-cp310-abi3-manylinux_2_\d+_\w+\.whl", wheel.name)
+    report = run(sys.executable, "-m", "abi3audit", "--strict", "--report", wheel, cwd=ROOT)
+    (scanned,) = json.loads(report.stdout)["specs"].values()
+    results = [result["result"] for result in scanned["wheel"]]
+    assert len(results) == 2 and all(result["is_abi3"] for result in results), results
+    assert all(result["is_abi3_baseline_compatible"] for result in results), results
+
+
+@pytest.mark.extras
+def test_the_wheel_holds_the_package_whole_and_no_openblas(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if not name.endswith("/")}
+        metadata = archive.read("vidya-0.1.0.dist-info/METADATA").decode()
+    sources = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "vidya").rglob("*")
+        if path.is_file() and path.suffix in (".py", ".pyi", ".typed", ".json", ".txt")
+    }
+    libraries = {f"vidya/kernels/_float{bits}.abi3.so" for bits in (32, 64)}
+    beside = {name for name in names if not name.startswith("vidya-0.1.0.dist-info/")}
+    assert beside == {*sources, *libraries, "vidya.pth"}
+    assert "Requires-Dist: scipy-openblas32" in metadata
+
+
+@pytest.mark.extras
+@pytest.mark.either_precision
+def test_the_wheel_works_elsewhere_without_a_compiler(wheel, tmp_path):
+    home = tmp_path / "venv"
+    venv.create(home, symlinks=True)
+    python = home / "bin" / "python"
+    site = sysconfig.get_path("purelib", vars={"base": str(home)})
+    Path(site, "dependencies.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python]
+    done = run(*pip, "install", "--quiet", "--no-deps", "--no-index", wheel, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    code = (
-        "import numpy, vidya; from vidya import kernels\n"
-        "print(vidya.__file__, kernels.gelu(numpy.ones(1)).round(6))"
-    )
-    elsewhere = {"cwd": tmp_path, "PYTHONPATH": str(site)}
-    done = run(sys.executable, "-c", code, **elsewhere)
-    assert done.stdout == f"{site}/vidya/__init__.py [0.841192]\n", done.stderr
-    assert run(site / "bin" / "vidya", "--version", **elsewhere).stdout == "vidya 0.1.0\n"
-    assert "--steps" in run(sys.executable, "-m", "vidya.train", "--help", **elsewhere).stdout
+
+    assert shutil.which("gcc", path=str(home / "bin")) is None
+    text = tmp_path / "text.txt"
+    text.write_text("<|user|> hi <|assistant|> hello, you!\n" * 200, encoding="utf-8")
+    elsewhere = {"cwd": tmp_path, "PATH": str(home / "bin"), "PYTHONPATH": ""}
+    code = "import vidya; print(vidya.__file__)"
+    assert run(python, "-c", code, **elsewhere).stdout == f"{site}/vidya/__init__.py\n"
+    assert run(home / "bin" / "vidya", "--version", **elsewhere).stdout == "vidya 0.1.0\n"
+    size = ["--preset", "nano", "--n-layer", "1", "--merges", "20", "--tokens-per-step", "512"]
+    train = [python, "-m", "vidya.train", "--data", text, *size, "--steps", "2", "--out", "run"]
+    done = run(*train, **elsewhere)
+    assert done.returncode == 0, done.stderr
+    done = run(python, "-m", "vidya.chat", "run", "--prompt", "hi", **elsewhere)
+    assert done.returncode == 0 and done.stdout.strip(), done.stderr
 
 
 def test_an_editable_installation_is_an_entry_of_the_path(tmp_path):

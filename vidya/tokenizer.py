@@ -24,6 +24,7 @@ def main() -> int | None:
         files: Positional[tuple[Path, ...]],
         *,
         merges: int = 4000,
+        split_digits: bool = True,
         out: Path = Path("tokenizer.json"),
         compare_with: Annotated[Path | None, arg(name="compare")] = None,
     ) -> None:
@@ -32,6 +33,8 @@ def main() -> int | None:
         Args:
             files: UTF-8 text, one document a line.
             merges: merges to learn; the vocabulary is 256 bytes + merges + 3 markers.
+            split_digits: cut numbers off, in threes from the right: llama.cpp does, and so reads
+                text in the same tokens.
             out: where to write it.
             compare_with: a tokenizer.json to put beside it: vocabulary, tokens, characters
                 a token on the same text.
@@ -50,7 +53,9 @@ def main() -> int | None:
         require_replaceable(out, is_tokenizer_head, "a tokenizer of vidya")
         require_not_of_model(out)
         documents = report.read_all_documents
-        tokenizer = train_tokenizer(documents(files), merges, progress=True, say=show)
+        tokenizer = train_tokenizer(
+            documents(files), merges, split_digits=split_digits, progress=True, say=show
+        )
         tokenizer.save(out)
         show(report.describe_statistics(tokenizer, documents(files)))
         if old is not None:

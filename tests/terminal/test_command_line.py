@@ -89,7 +89,9 @@ def test_help_shows_what_a_command_alone_has_before_what_it_shares(monkeypatch, 
     with pytest.raises(SystemExit):
         parse(Teapot, "brew")
     out = capsys.readouterr().out
-    assert 0 < out.index("--lid") < out.index("--sort") < out.index("--cups") < out.index("--milk")
+    lid = out.index("--[no-]lid")  # a switch that is on
+    assert out[lid:].split("\n")[0].endswith("(default: on)")
+    assert 0 < lid < out.index("--sort") < out.index("--cups") < out.index("--milk")
     assert [field.name for field in dataclasses.fields(Teapot)][-1] == "lid"
 
 

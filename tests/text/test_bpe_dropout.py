@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.small_tokenizer import DOCUMENTS, a_tokenizer
+from support.small_tokenizer import DOCUMENTS, MERGES
 
 from vidya.text.bpe_dropout import DroppingEncoder
 from vidya.text.tokenizer import Tokenizer
+from vidya.text.tokenizer_training import train_tokenizer
 
 
-@pytest.fixture(scope="module")
-def tokenizer():
-    return a_tokenizer()
+@pytest.fixture(scope="module", params=[True, False], ids=["digits cut off", "as before"])
+def tokenizer(request):
+    return train_tokenizer(DOCUMENTS, MERGES, split_digits=request.param)
 
 
 TEXTS = [
@@ -27,7 +28,8 @@ TEXTS = [
     "<|user|> is text here",
     "Größe 你好 🙂 ’tis",
     "two\nlines\n\n",
-    "how are you " * 100,  # cut into pieces of 400 characters
+    "how are you " * 100,  # cut into pieces of 400 characters in older tokenizers
+    "at 7 or 1234, 12345678",
     "x" * 1000,
     *DOCUMENTS[:20],
 ]
@@ -39,7 +41,7 @@ def test_without_dropout_the_ids_are_those_of_the_tokenizer(tokenizer, text):
     assert encoder.encode_text(text, 0, np.random.default_rng(0)) == tokenizer.encode_text(text)
 
 
-@given(text=st.text(st.sampled_from("howareyuI mfinthkcs.?é\n你"), max_size=900))
+@given(text=st.text(st.sampled_from("howareyuI mfinthkcs.?é\n你1234"), max_size=900))
 def test_without_dropout_any_text_has_the_ids_of_the_tokenizer(tokenizer, text):
     encoder = DroppingEncoder.of(tokenizer)
     assert encoder.encode_text(text, 0, np.random.default_rng(0)) == tokenizer.encode_text(text)

@@ -13,14 +13,16 @@ from vidya.text.tokenizer_training import train_tokenizer
 def found():
     """Asks for a tokenizer; its bytes, whether it was trained, and what was said."""
 
-    def ask(corpus_hash="c", merges=10):
+    def ask(corpus_hash="c", merges=10, split_digits=True):
         trained, said = [], []
 
         def train():
             trained.append(True)
-            return train_tokenizer(DOCUMENTS[:20], merges)
+            return train_tokenizer(DOCUMENTS[:20], merges, split_digits=split_digits)
 
-        tokenizer = remembered_tokenizer(corpus_hash, merges, train, said.append)
+        tokenizer = remembered_tokenizer(
+            corpus_hash, merges, train, said.append, split_digits=split_digits
+        )
         return tokenizer.json_text, bool(trained), said
 
     return ask
@@ -33,6 +35,13 @@ def test_the_same_bytes_without_training(found):
         first, False, ["tokenizer with 10 merges: kept from an earlier run on the same text"]
     )  # fmt: skip
     assert found(corpus_hash="d")[1] and found(merges=9)[1]
+
+
+def test_one_of_the_other_setting_is_not_taken(found):
+    first = found()[0]
+    other, trained, _ = found(split_digits=False)
+    assert trained and other != first
+    assert found()[:2] == (first, False) and found(split_digits=False)[:2] == (other, False)
 
 
 @pytest.mark.parametrize("name", ["RECIPE", "TRAINING_BYTES"])

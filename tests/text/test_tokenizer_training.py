@@ -1,3 +1,4 @@
+import json
 import signal
 import subprocess
 import sys
@@ -103,15 +104,18 @@ def cached(tmp_path):
 
     paths = tmp_path / "tokenizer.json", tmp_path / "tokenizer.meta.json"
 
-    def call(corpus_hash: str = "c", merges: int = 20) -> bool:
+    def call(corpus_hash: str = "c", merges: int = 20, split_digits: bool = True) -> bool:
         trained = []
+
+        def make() -> Tokenizer:
+            return train_tokenizer(DOCUMENTS[:30], merges, split_digits=split_digits)
 
         def train() -> Tokenizer:
             trained.append(True)
-            return train_tokenizer(DOCUMENTS[:30], merges)
+            return make()
 
-        tokenizer = cached_tokenizer(*paths, corpus_hash, merges, train)
-        assert tokenizer.hash == train_tokenizer(DOCUMENTS[:30], merges).hash
+        tokenizer = cached_tokenizer(*paths, corpus_hash, merges, train, split_digits=split_digits)
+        assert tokenizer.hash == make().hash
         assert tokenizer.hash == Tokenizer.load(tmp_path / "tokenizer.json").hash
         return bool(trained)
 
@@ -125,6 +129,15 @@ def test_cached_until_corpus_or_settings_change(cached):
     assert not cached(corpus_hash="d")
     assert cached(corpus_hash="d", merges=21)
     assert not cached(corpus_hash="d", merges=21)
+    assert cached()
+
+
+def test_a_tokenizer_of_the_other_setting_is_another(cached, tmp_path):
+    assert cached() and not cached()
+    assert cached(split_digits=False) and not cached(split_digits=False)
+    # beside those of before stands nothing of it
+    kept = json.loads((tmp_path / "tokenizer.meta.json").read_text())
+    assert kept.keys() == {"recipe", "corpus_hash", "merges", "tokenizer_hash"}
     assert cached()
 
 

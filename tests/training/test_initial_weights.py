@@ -107,6 +107,7 @@ def test_the_architecture_may_be_repeated(work):
         ("--n-embd 64 --n-head 2", "n_embd is 32 there, 64 here; n_head is 1 there, 2 here"),
         ("--context 16", "context is 32 there, 16 here"),
         ("--merges 30", "merges is 20 there, 30 here"),
+        ("--no-split-digits", "split_digits is True there, False here"),
         ("--resume", "--resume goes on with a run, --init begins one: give one"),
         ("--init none", "there is no none: name a checkpoint or a run folder"),
         ("--init small.txt", "small.txt is no model: name a run folder or a checkpoint"),

@@ -82,6 +82,12 @@ def test_resume_and_overwrite_contradict_each_other():
         options(resume=True, overwrite=True).check()
 
 
+def test_a_tokenizer_that_is_named_cuts_in_its_own_way():
+    with pytest.raises(UserError, match=r"--no-split-digits trains another: give one"):
+        options(tokenizer=Path("t.json"), split_digits=False).check()
+    options(tokenizer=Path("t.json"), split_digits=False, resume=True).check()
+
+
 def test_resume_and_init_contradict_each_other():
     with pytest.raises(UserError, match="give one"):
         options(resume=True, init=Path("w")).check()
@@ -142,6 +148,10 @@ def test_a_checkpoint_of_another_version():
     plain = options(seed=5, steps=7).plain()
     del plain["lr_floor"]
     assert from_plain({**plain, "wings": 2}) == options(seed=5, steps=7)
+    # digits were not cut off
+    del plain["split_digits"]
+    assert not from_plain(plain).split_digits
+    plain["split_digits"] = True
     # how "auto" was written once
     assert from_plain({**plain, "threads": None}) == options(seed=5, steps=7)
 
@@ -159,7 +169,7 @@ OTHER = {
     "n_embd": 64, "n_layer": 9, "n_head": 2, "context": 9, "dropout": 0.9, "threads": 9,
     "eval_every": 9, "eval_tokens": 9, "samples": 9, "checkpoint_every": 9, "keep": 9,
     "init": Path("w"), "on_spike": "skip", "tensorboard": True, "profile": True, "verbose": True,
-    "precision": "bf16", "tokenizer": Path("t.json"),
+    "precision": "bf16", "tokenizer": Path("t.json"), "split_digits": False,
 }  # fmt: skip
 """For every option another value than the default."""
 
@@ -222,7 +232,8 @@ def test_what_a_run_may_be_given_is_checked():
 def test_what_a_run_is_may_not_change():
     """These decide which model it is, which text it sees, and in which order."""
     decisive = set(
-        "preset val_fraction seed merges n_embd n_layer n_head context precision init".split()
+        "preset val_fraction seed merges split_digits n_embd n_layer n_head context precision "
+        "init".split()
     )
     assert decisive | MAY_CHANGE == FIELDS.keys() and not decisive & MAY_CHANGE
 

@@ -132,6 +132,20 @@ def test_another_run_on_the_same_text_trains_no_tokenizer(run, options, tmp_path
     assert np.array_equal(first.train.tokens, second.train.tokens)
 
 
+def test_whether_digits_are_cut_off_is_as_the_options_say(run, options, tmp_path):
+    first, _ = said_while_preparing(run, options)
+    otherwise = dataclasses.replace(options, split_digits=False)
+    second, said = said_while_preparing(run, otherwise)
+    assert first.tokenizer.splits_digits and not second.tokenizer.splits_digits
+    assert said[0] == "training a tokenizer with 20 merges"
+    with RunFolder(tmp_path / "another") as other:  # what is remembered is of the same setting
+        third, _ = said_while_preparing(other, options)
+    assert third.tokenizer.hash == first.tokenizer.hash
+    # a run that goes on keeps what it has, whatever the options say
+    again, _ = said_while_preparing(run, options, second.tokenizer.hash)
+    assert again.tokenizer.hash == second.tokenizer.hash
+
+
 def test_what_is_stale_is_made_anew(run, options):
     said_while_preparing(run, options)
     options.data[0].write_text("".join(line + "\n" for line in conversations(50, seed=5)))

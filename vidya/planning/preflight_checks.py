@@ -120,7 +120,9 @@ def tokenizer(checked: CheckedRun) -> str:
         old, old_name = Tokenizer.load(checked.previous), str(checked.previous)
     else:
         merges = min(presets.PRESETS["10m"].merges, checked.options.n_merges() // 2)
-        old = train_tokenizer(checked.sources.train.documents(), merges)
+        old = train_tokenizer(
+            checked.sources.train.documents(), merges, split_digits=made.splits_digits
+        )
         old_name = f"{merges:,} merges"
     ours, theirs = _characters_per_token(made, texts), _characters_per_token(old, texts)
     fail_unless(

@@ -20,6 +20,7 @@ from typing import Any
 from vidya.terminal.common_options import flag, option_names
 
 _TAKES = {int: "N", float: "NUMBER", str: "TEXT", Path: "PATH"}
+_ON = "on"
 _DEFAULT = re.compile(r"(?:^|\s+)Default: (.*?)\.(?=\s|$)")
 _FIRST_SENTENCE = re.compile(r".*?\.(?=\s|$)")
 
@@ -44,8 +45,15 @@ class OptionText:
     """The words that it may be, where these are all."""
 
     @property
+    def is_on(self) -> bool:
+        """Whether it is a switch that is on, and that `--no-NAME` turns off."""
+        return not self.takes and self.default == _ON
+
+    @property
     def invocation(self) -> str:
         """Name and value, as they are typed."""
+        if self.is_on:
+            return f"--[no-]{self.called[2:]}"
         if not self.positional:
             return f"{self.called} {self.takes}".rstrip()
         several = " ..." if self.takes.endswith("...") else ""
@@ -161,8 +169,8 @@ def _shown(default: Any) -> str:
     """A default as it would be typed; nothing where that is to leave the option out."""
     if default in (None, False, (), "", dataclasses.MISSING) and default != 0.0:
         return ""
-    if default is False:
-        return ""
+    if isinstance(default, bool):
+        return _ON if default else ""
     if isinstance(default, tuple):
         return " ".join(map(_shown, default))
     if dataclasses.is_dataclass(default):

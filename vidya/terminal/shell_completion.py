@@ -43,6 +43,7 @@ def _add(parser: argparse.ArgumentParser, options: list[OptionText]) -> None:
 
     for option in options:
         names = [option.field] if option.positional else [option.called]
+        names += [f"--no-{name[2:]}" for name in names if option.is_on]
         settings: dict[str, Any] = {"help": _plain(option.first_sentence)}
         if option.choices:
             settings["choices"] = option.choices

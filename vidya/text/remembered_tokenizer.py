@@ -9,11 +9,16 @@ from typing import Any
 import vidya
 from vidya.system import user_cache
 from vidya.text.tokenizer import Tokenizer
-from vidya.text.tokenizer_training import RECIPE, TRAINING_BYTES
+from vidya.text.tokenizer_training import RECIPE, TRAINING_BYTES, digits_setting
 
 
 def remembered_tokenizer(
-    corpus_hash: str, merges: int, train: Callable[[], Tokenizer], say: Callable[[str], None]
+    corpus_hash: str,
+    merges: int,
+    train: Callable[[], Tokenizer],
+    say: Callable[[str], None],
+    *,
+    split_digits: bool = True,
 ) -> Tokenizer:
     """The tokenizer that `train` made for this text and these settings before, or makes now.
 
@@ -22,10 +27,12 @@ def remembered_tokenizer(
         merges: that `train` asks for.
         train: makes one; the same text and settings give the same bytes.
         say: takes a line that tells that one was found.
+        split_digits: whether the one that `train` makes cuts numbers off.
     """
     key: dict[str, Any] = {
         "corpus_hash": corpus_hash, "merges": merges, "recipe": RECIPE, "bytes": TRAINING_BYTES,
         "vidya": vidya.__version__, "tokenizers": version("tokenizers"),
+        **digits_setting(split_digits=split_digits),
     }  # fmt: skip
     kept = user_cache.recall("tokenizers", key)
     if kept is not None:

@@ -4,7 +4,7 @@
   in the order in which they were learned, so every normalised string round-trips exactly.
 - Text is first normalised (vidya/text/normalisation.py) where the tokenizer says so.
 - Merges may cross words ("how are you" can be one token): fewer tokens for the same
-  text is speed. They never cross a turn marker.
+  text is speed. They never cross a turn marker, nor where text is cut (vidya/text/cutting.py).
 - How one is made stands in vidya/text/tokenizer_training.py.
 - Everything that determines the ids is in `tokenizer.json`, which Hugging Face's
   `tokenizers` loads as it is.
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from vidya.errors import UserError
 from vidya.system.atomic_file import StrPath, write_bytes
 from vidya.text.conversation_format import MARKERS
+from vidya.text.cutting import splits_digits
 from vidya.text.normalisation import NORMALISER, is_normalised, normalised
 
 if TYPE_CHECKING:
@@ -42,11 +43,14 @@ class Tokenizer:
         """Build from the text of a `tokenizer.json`; ValueError says why it cannot be used."""
         _check_json(json_text)
         self._json = json_text
-        self.normalises: bool = json.loads(json_text)["normalizer"] is not None
+        content = json.loads(json_text)
+        self.normalises: bool = content["normalizer"] is not None
         """Whether text is normalised before it becomes ids; it was not in older tokenizers.
 
         Their models are asked and taught in text as it stands.
         """
+        self.splits_digits: bool = splits_digits(content["pre_tokenizer"])
+        """Whether digits are cut off as llama.cpp does; in older tokenizers they were not."""
         # For text that has nothing to normalise, which is nearly all.
         self._tokenizer = _from_json(json_text, normalises=False)
         # In this one a marker in the text is ordinary text.

@@ -1,8 +1,6 @@
 """Learning a tokenizer from documents, and the one that a run folder keeps.
 
-- Text between two markers is cut into pieces of at most 400 characters, at a space
-  where there is one. That bounds the work on a line of a megabyte; in a conversation
-  it changes next to nothing.
+- Where text is cut, which no merge crosses, stands in vidya/text/cutting.py.
 - Merges are learned from a part of a large corpus.
 """
 
@@ -20,6 +18,7 @@ from vidya.system.atomic_file import recall_json, remember_json
 from vidya.terminal.progress_display import waiting
 from vidya.text.conversation_format import MARKER, MARKERS
 from vidya.text.corpus_file import require_documents
+from vidya.text.cutting import cuts, cuts_to_learn
 from vidya.text.normalisation import normaliser
 from vidya.text.tokenizer import BYTES, MAX_VOCAB, Tokenizer, byte_alphabet, tokenizers_library
 
@@ -29,7 +28,6 @@ TRAINING_BYTES = 12_000_000
 4,000 merges learned from 5, 10 and 20 MB of DailyDialog and chitchat make 4.377, 4.389
 and 4.387 bytes a token on held-out text, in 13, 26 and 58 s and 0.45, 0.8 and 1.5 GB.
 """
-_PIECE = r"[^\n]{1,400}(?=\s|$)|[^\n]{1,400}|\n{1,400}"
 RECIPE = 2
 """Raised when the way of training changes, so that cached tokenizers are trained anew."""
 T = TypeVar("T")
@@ -39,6 +37,7 @@ def train_tokenizer(
     documents: Iterable[str],
     merges: int,
     *,
+    split_digits: bool = True,
     progress: bool = False,
     say: Callable[[str], None] | None = None,
 ) -> Tokenizer:
@@ -50,6 +49,7 @@ def train_tokenizer(
     Args:
         documents: the text to learn from.
         merges: how many merges to learn; the vocabulary is 256 bytes + merges + 3.
+        split_digits: cut numbers off, in threes from the right, as llama.cpp does.
         progress: show on stderr that something is going on.
         say: takes a line that tells how much of the text was used, if not all.
 
@@ -62,11 +62,17 @@ def train_tokenizer(
         say(note)
     note = f"Training the tokenizer: {merges:,} merges"
     with waiting(note, tell=False) if progress else nullcontext():
-        return Tokenizer(_interruptible(lambda: _learn(sample, merges)))
+        return Tokenizer(_interruptible(lambda: _learn(sample, merges, split_digits)))
 
 
 def cached_tokenizer(
-    path: Path, origin: Path, corpus_hash: str, merges: int, train: Callable[[], Tokenizer]
+    path: Path,
+    origin: Path,
+    corpus_hash: str,
+    merges: int,
+    train: Callable[[], Tokenizer],
+    *,
+    split_digits: bool = True,
 ) -> Tokenizer:
     """The tokenizer at `path` if it was made for this corpus and these settings, else a new one.
 
@@ -78,8 +84,10 @@ def cached_tokenizer(
         corpus_hash: of the documents that it is trained on.
         merges: that `train` asks for.
         train: makes a new one.
+        split_digits: whether the one that `train` makes cuts numbers off.
     """
     wanted = {"recipe": RECIPE, "corpus_hash": corpus_hash, "merges": merges}
+    wanted |= digits_setting(split_digits=split_digits)
     try:
         tokenizer = Tokenizer.load(path)
         if recall_json(origin) == {**wanted, "tokenizer_hash": tokenizer.hash}:
@@ -91,6 +99,11 @@ def cached_tokenizer(
     tokenizer.save(path)
     remember_origin(origin, wanted, tokenizer)
     return tokenizer
+
+
+def digits_setting(*, split_digits: bool) -> dict[str, bool]:
+    """What is kept of the setting beside a tokenizer: nothing if it is off, as in older files."""
+    return {"split_digits": True} if split_digits else {}
 
 
 def remember_origin(origin: Path, wanted: dict[str, Any], tokenizer: Tokenizer) -> None:
@@ -111,16 +124,11 @@ def check_merges(merges: int) -> None:
         raise UserError(f"merges must be between 0 and {most}, not {merges}")
 
 
-def _learn(documents: list[str], merges: int) -> str:
+def _learn(documents: list[str], merges: int, split_digits: bool) -> str:
     """The `tokenizer.json` learned from documents."""
     tokenizers = tokenizers_library()
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(
-        [
-            tokenizers.pre_tokenizers.Split(tokenizers.Regex(_PIECE), "isolated"),
-            tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    tokenizer.pre_tokenizer = cuts_to_learn(split_digits=split_digits)
     tokenizer.normalizer = normaliser()
     tokenizer.decoder = tokenizers.decoders.ByteLevel()
     trainer = tokenizers.trainers.BpeTrainer(
@@ -136,6 +144,7 @@ def _learn(documents: list[str], merges: int) -> str:
     pieces = (piece for document in documents for piece in MARKER.split(document))
     segments = (piece for piece in pieces if piece and piece not in MARKERS)
     tokenizer.train_from_iterator(segments, trainer)
+    tokenizer.pre_tokenizer = cuts(split_digits=split_digits)
     return str(tokenizer.to_str(pretty=True))
 
 

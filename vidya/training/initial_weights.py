@@ -45,7 +45,10 @@ class InitialWeights:
         sizes = {name: getattr(self.config, name) for name in ARCHITECTURE}
         own = {name: size for name, size in sizes.items() if size != getattr(base, name)}
         name: Any = self.preset  # which `preset` has found
-        return TrainOptions(preset=name, merges=self.tokenizer.merges, **own)
+        tokenizer = self.tokenizer
+        return TrainOptions(
+            preset=name, merges=tokenizer.merges, split_digits=tokenizer.splits_digits, **own
+        )
 
     def require_same(self, options: TrainOptions) -> None:
         """Refuse options that ask for another model than this one.
@@ -56,6 +59,7 @@ class InitialWeights:
         asked = options.model_config(self.config.vocab_size)
         pairs = {name: (getattr(self.config, name), getattr(asked, name)) for name in ARCHITECTURE}
         pairs["merges"] = (self.tokenizer.merges, options.n_merges())
+        pairs["split_digits"] = (self.tokenizer.splits_digits, options.split_digits)
         differences = [f"{name} is {a} there, {b} here" for name, (a, b) in pairs.items() if a != b]
         if differences:
             raise UserError(

@@ -87,6 +87,9 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
 
     merges: int | None = None
     """Pieces of words to learn (BPE merges). Default: the preset's."""
+    split_digits: bool = True
+    """Cut numbers off before words are learnt. It is done in threes from the right, as in
+    llama.cpp, which so reads text in the same tokens."""
     tokenizer: Path | None = None
     """A tokenizer.json, or the folder of a run. Default: a new one is learnt."""
     n_embd: int | None = None
@@ -198,6 +201,10 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
         fresh = self.init is None and not self.resume  # others have the merges of their model
         if fresh and self.tokenizer is not None and self.merges is not None:
             raise UserError("--tokenizer has its merges, --merges trains another: give one")
+        if fresh and self.tokenizer is not None and not self.split_digits:
+            raise UserError(
+                "--tokenizer cuts text in its own way, --no-split-digits trains another: give one"
+            )
 
     def plain(self) -> dict[str, object]:
         """The options as JSON values."""
@@ -213,7 +220,8 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
 def from_plain(values: dict[str, object]) -> TrainOptions:
     """The options that `plain` turned into JSON values; one that is not there is the default."""
     known = option_names(TrainOptions)
-    earlier = {"precision": "fp32"}  # what versions did that did not name it
+    # what versions did that did not name it
+    earlier = {"precision": "fp32", "split_digits": False}
     merged = TrainOptions().plain() | earlier | {k: v for k, v in values.items() if k in known}
     if merged["threads"] is None:  # what earlier versions saved for "auto"
         merged["threads"] = "auto"

@@ -33,12 +33,14 @@ OF_SESSION = frozenset(
 `data`, `val` and `tokenizer` name files, which may have moved: a hash tells whether they are the
 same.
 """
+_ITS_TOKENS = (
+    "the model has learnt its own tokens: python -m vidya.expand --tokenizer gives it others"
+)
 _ITS_SIZE = "it is the model's size: make a bigger model with python -m vidya.expand"
 _REASONS = {
     "preset": _ITS_SIZE, "n_embd": _ITS_SIZE, "n_layer": _ITS_SIZE, "n_head": _ITS_SIZE,
     "context": _ITS_SIZE,
-    "merges": "the model has learnt its own tokens: python -m vidya.expand --tokenizer gives it "
-    "others",
+    "merges": _ITS_TOKENS, "split_digits": _ITS_TOKENS,
     "seed": "the order of the documents follows from it: begin a run from these weights with "
     "--init",
     "val_fraction": "text that it was trained on would be held out: measure on other text with "

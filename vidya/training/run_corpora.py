@@ -246,14 +246,19 @@ def prepare(
     sources, detail = sources or survey(options, run), detail or say
     train, summary = sources.train.documents, sources.train.summary
     show, merges = can_redraw(sys.stderr), options.n_merges()
+    split_digits = options.split_digits
 
     def make_tokenizer() -> Tokenizer:
         run.note_preparing("tokenizer")
         detail(f"training a tokenizer with {merges:,} merges")
-        return train_tokenizer(train(), merges, progress=show, say=detail)
+        return train_tokenizer(
+            train(), merges, split_digits=split_digits, progress=show, say=detail
+        )
 
     def find_tokenizer() -> Tokenizer:
-        return remembered_tokenizer(summary.hash, merges, make_tokenizer, detail)
+        return remembered_tokenizer(
+            summary.hash, merges, make_tokenizer, detail, split_digits=split_digits
+        )
 
     if given_tokenizer is None and tokenizer_hash is None and options.tokenizer is not None:
         given_tokenizer = named_tokenizer(options.tokenizer)
@@ -265,8 +270,9 @@ def prepare(
         remember_origin(run.tokenizer_origin, {"given": tokenizer.hash}, tokenizer)
     elif tokenizer_hash is None:
         tokenizer = cached_tokenizer(
-            run.tokenizer, run.tokenizer_origin, summary.hash, merges, find_tokenizer
-        )
+            run.tokenizer, run.tokenizer_origin, summary.hash, merges, find_tokenizer,
+            split_digits=split_digits,
+        )  # fmt: skip
     else:
         tokenizer = Tokenizer.load(run.tokenizer)
         require_own_tokenizer(tokenizer, run.tokenizer, tokenizer_hash)

@@ -101,6 +101,8 @@ def _fresh_run(
         folder, options, say, tokenizer_hash=None, sources=sources, given_tokenizer=given,
         detail=detail,
     )  # fmt: skip
+    # one that was given cuts text in its own way
+    options = dataclasses.replace(options, split_digits=corpora.tokenizer.splits_digits)
     documents = sources.train.summary.documents
     for line in too_little_to_train_on(options, documents):
         say(line)

@@ -19,8 +19,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "val", "val_fraction", "eval_every", "samples", "checkpoint_every", "keep",
     ),
     "expert": (
-        "docs_per_step", "beta1", "beta2", "eps", "clip", "on_spike", "precision", "threads",
-        "eval_tokens", "tensorboard", "profile", "verbose",
+        "split_digits", "docs_per_step", "beta1", "beta2", "eps", "clip", "on_spike", "precision",
+        "threads", "eval_tokens", "tensorboard", "profile", "verbose",
     ),
 }  # fmt: skip
 EXAMPLES = (

@@ -2,8 +2,8 @@
 
 llama.cpp knows ways to cut text before merging by name alone. Ours, which lets merges cross words,
 is nearest to its `superbpe`, which cuts nothing but runs of digits, in groups of three from the
-right. What differs: a tokenizer that joined digits to other letters, or digits in other groups; and
-pieces of 400 characters, which ours cuts long turns into.
+right: as ours (vidya/text/cutting.py), but for those of earlier versions, which joined digits to
+other letters, and cut long turns into pieces of 400 characters.
 """
 
 from __future__ import annotations

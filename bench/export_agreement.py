@@ -4,9 +4,10 @@
 
 RUN is a trained model with its token caches, TEXT a file with a document a line that it has not
 seen. The model is exported to every target and precision in a temporary folder. `transformers`
-computes logits over `--prompts` runs of held-out text as long as the context, and writes greedy
-replies of up to 64 tokens; llama.cpp tells log-probabilities of `--tokens` tokens of held-out text,
-with its usual cache (f16) and with f32; both tokenizers read `--lines` lines of TEXT.
+computes logits over `--prompts` runs of held-out text as long as the context, and takes the
+likeliest next token 64 times after `--prompts` conversations; llama.cpp tells log-probabilities of
+`--tokens` tokens of held-out text, with its usual cache (f16) and with f32; both tokenizers read
+`--lines` lines of TEXT.
 """
 
 from __future__ import annotations
@@ -26,29 +27,21 @@ from vidya.exporting.gguf_tokenizer import as_llama_cpp_cuts, corpus_lines
 from vidya.exporting.llama_cpp import CacheType, LlamaCpp
 from vidya.exporting.targets import TARGETS, ExportPrecision, TargetName
 from vidya.generation.chat_tokens import chat_prompt
-from vidya.generation.replies import reply_generator, write_replies
-from vidya.generation.sampling_settings import SamplingSettings
 from vidya.measuring.held_out_text import HeldOutTextSource
 from vidya.storage.pretrained import Pretrained, load_pretrained
 from vidya.text.conversation_format import turns_of
 from vidya.text.normalisation import normalised
 
 GREEDY = 64
-"""Tokens of a greedy reply at most."""
+"""Tokens that are taken greedily."""
 
 
-def greedy_replies(model: Pretrained, prompts: list[list[int]]) -> list[list[int]]:
-    """Ids of vidya's greedy replies."""
-    generator = reply_generator(model.model, model.tokenizer, 1)
-    greedy = SamplingSettings(temperature=0)
-    found = []
-    for prompt in prompts:
-        pieces = write_replies(
-            generator, model.tokenizer, [prompt], max_tokens=GREEDY, sampling=greedy
-        )
-        *_, (reply, _) = pieces
-        found.append(list(reply.ids))
-    return found
+def greedily(model: Pretrained, prompt: list[int]) -> list[int]:
+    """The likeliest next token, again and again: vidya's ids, markers among them."""
+    ids = list(prompt)
+    for _ in range(GREEDY):
+        ids.append(int(own_logits(model.model, ids)[-1].argmax()))
+    return ids[len(prompt) :]
 
 
 def in_transformers(
@@ -62,29 +55,29 @@ def in_transformers(
     transformers.utils.logging.disable_progress_bar()
     theirs: Any = transformers.AutoModelForCausalLM.from_pretrained(folder).float().eval()
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder)
+    theirs.generation_config.eos_token_id = None  # the markers, too, are taken
+    theirs.generation_config.min_new_tokens = None
     largest = 0.0
     with torch.inference_mode():
         for row in rows:
             logits = theirs(torch.tensor([row])).logits[0].numpy()
             largest = max(largest, float(np.abs(logits - own_logits(model.model, row)).max()))
-        same, count = 0, 0
-        for prompt, ours in zip(prompts, greedy_replies(model, prompts), strict=True):
+        same = 0
+        for prompt in prompts:
             given = torch.tensor([prompt])
-            reply = theirs.generate(
+            found = theirs.generate(
                 given, attention_mask=torch.ones_like(given), do_sample=False,
                 max_new_tokens=GREEDY,
-            )[0, len(prompt) :].tolist()  # fmt: skip
-            count += len(reply)
-            ends = set(theirs.generation_config.eos_token_id)
-            same += [i for i in reply if i not in ends] == [i for i in ours if i not in ends]
+            )  # fmt: skip
+            same += found[0, len(prompt) :].tolist() == greedily(model, prompt)
     ids = tokenizer(lines, add_special_tokens=False).input_ids
     equal = sum(
         one == model.tokenizer.encode_marked(line) for one, line in zip(ids, lines, strict=True)
     )
     print(
         f"  transformers: {len(rows)} times {len(rows[0])} tokens, largest |Δ logit| "
-        f"{largest:.1e}; greedy replies {same} of {len(prompts)} equal ({count} tokens); ids of "
-        f"{equal:,} of {len(lines):,} lines equal"
+        f"{largest:.1e}; {GREEDY} greedy tokens equal after {same} of {len(prompts)} prompts; "
+        f"ids of {equal:,} of {len(lines):,} lines equal"
     )
 
 
@@ -162,7 +155,8 @@ def main() -> None:
                 out = Path(folder) / f"{precision}{target.ending}"
                 say_export(model, name, precision, out)
                 if target.is_folder:
-                    in_transformers(model, out, rows, prompts, lines)
+                    some = lines if precision == target.precisions[0] else lines[:100]
+                    in_transformers(model, out, rows, prompts, some)
                     continue
                 for cache in ("f16", "f32"):
                     in_llama_cpp(model, out, cache, counted, asked.tokens)

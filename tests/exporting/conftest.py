@@ -8,7 +8,9 @@ from support.training_runs import conversations
 
 from vidya.model.config import ModelConfig
 from vidya.storage import checkpoint
+from vidya.storage.checkpoint_format import EXPORTED
 from vidya.storage.pretrained import load_pretrained
+from vidya.storage.run_files import EXPORTED_WEIGHTS
 from vidya.text import token_cache
 from vidya.text.tokenizer_training import train_tokenizer
 
@@ -27,3 +29,22 @@ def pretrained(tmp_path_factory):
     checkpoint.save(run / "microgpt_chat_nano_v5.bin", model.parameters, meta)
     token_cache.build(run / "val.tokens", conversations(9, seed=12), tokenizer, "val")
     return load_pretrained(run)
+
+
+@pytest.fixture
+def written_wrong(monkeypatch):
+    """Makes exporters of a class swap queries and keys of a layer in the folder they write."""
+
+    def patch(exporter):
+        write = exporter.write
+
+        def swapped(self, model, place, precision):
+            write(self, model, place, precision)
+            tensors, meta = checkpoint.load(place / EXPORTED_WEIGHTS)
+            q, k = (f"model.layers.0.self_attn.{one}_proj.weight" for one in "qk")
+            tensors[q], tensors[k] = tensors[k], tensors[q]
+            checkpoint.save(place / EXPORTED_WEIGHTS, tensors, meta, version=EXPORTED)
+
+        monkeypatch.setattr(exporter, "write", swapped)
+
+    return patch

@@ -15,8 +15,6 @@ from vidya.exporting.trial_texts import TrialTexts
 from vidya.generation.chat_tokens import chat_prompt
 from vidya.generation.replies import reply_generator, write_replies
 from vidya.generation.sampling_settings import SamplingSettings
-from vidya.storage import checkpoint
-from vidya.storage.checkpoint_format import EXPORTED
 from vidya.storage.pretrained import load_pretrained
 from vidya.storage.run_files import EXPORTED_WEIGHTS
 from vidya.training.initial_weights import load_initial_weights
@@ -84,17 +82,10 @@ def test_the_model_card_tells_where_it_comes_from_and_no_path(folder):
     assert "1,200 steps" in card and "/somewhere" not in card and "| hello |" in card
 
 
-def test_wrong_weights_are_found_and_nothing_is_left(pretrained, tmp_path, monkeypatch):
-    write = HuggingFaceExporter.write
-
-    def swapped(self, model, place, precision):
-        write(self, model, place, precision)
-        tensors, meta = checkpoint.load(place / EXPORTED_WEIGHTS)
-        q, k = (f"model.layers.0.self_attn.{one}_proj.weight" for one in "qk")
-        tensors[q], tensors[k] = tensors[k], tensors[q]
-        checkpoint.save(place / EXPORTED_WEIGHTS, tensors, meta, version=EXPORTED)
-
-    monkeypatch.setattr(HuggingFaceExporter, "write", swapped)
+def test_wrong_weights_are_found_and_nothing_is_left(
+    pretrained, tmp_path, monkeypatch, written_wrong
+):
+    written_wrong(HuggingFaceExporter)
     with pytest.raises(UserError, match="attn_qkv was not read as it was written"):
         export(pretrained, "hf", "fp32", tmp_path / "out")
     # as in a mistake that is made both ways

@@ -8,10 +8,7 @@ from vidya.errors import UserError
 from vidya.exporting import hugging_face_check
 from vidya.exporting.exporter import export
 from vidya.exporting.starcoder2_folder import Starcoder2Exporter
-from vidya.storage import checkpoint
-from vidya.storage.checkpoint_format import EXPORTED
 from vidya.storage.pretrained import load_pretrained
-from vidya.storage.run_files import EXPORTED_WEIGHTS
 
 
 @pytest.fixture
@@ -33,18 +30,9 @@ def test_what_was_written_is_checked_and_told(
 
 
 def test_wrong_weights_are_found_and_nothing_is_left(
-    pretrained, tmp_path, monkeypatch, without_transformers
+    pretrained, tmp_path, written_wrong, without_transformers
 ):
-    write = Starcoder2Exporter.write
-
-    def swapped(self, model, place, precision):
-        write(self, model, place, precision)
-        tensors, meta = checkpoint.load(place / EXPORTED_WEIGHTS)
-        q, k = (f"model.layers.0.self_attn.{one}_proj.weight" for one in "qk")
-        tensors[q], tensors[k] = tensors[k], tensors[q]
-        checkpoint.save(place / EXPORTED_WEIGHTS, tensors, meta, version=EXPORTED)
-
-    monkeypatch.setattr(Starcoder2Exporter, "write", swapped)
+    written_wrong(Starcoder2Exporter)
     with pytest.raises(UserError, match="what was written computes something else"):
         export(pretrained, "hf-starcoder2", "fp32", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

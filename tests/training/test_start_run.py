@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from vidya.text.tokenizer_training import train_tokenizer
 from vidya.training import run_length
 from vidya.training.start_run import opened_run
 
@@ -17,3 +18,11 @@ def test_a_run_of_measured_length_keeps_what_auto_precision_meant(options, monke
     with opened_run(measured, pytest.fail, lambda _: None) as run:
         assert run.options.precision == run.model.precision != "auto"
         assert run.total_steps >= 1
+
+
+def test_what_is_recorded_of_the_digits_is_what_a_named_tokenizer_does(options, tmp_path):
+    train_tokenizer(["it is 7"] * 9, 5, split_digits=False).save(tmp_path / "t.json")
+    given = dataclasses.replace(options, tokenizer=tmp_path / "t.json", merges=None)
+    assert given.split_digits
+    with opened_run(given, pytest.fail, lambda _: None) as run:
+        assert not run.options.split_digits

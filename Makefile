@@ -17,7 +17,7 @@ NOT_SUPPORTED = import sys; sys.version_info >= (3, 10) or sys.exit( \
     "error: vidya needs Python 3.10 or newer, and %s is %s: name a newer one, make PYTHON=..." \
     % (sys.executable, sys.version.split()[0]))
 
-.PHONY: install test test-extras lint screens bench sanitize wheel clean python
+.PHONY: install test test-extras lint screens bench sanitize test-aarch64 wheel clean python
 .DEFAULT_GOAL := install
 .NOTPARALLEL:
 
@@ -56,6 +56,10 @@ bench: python
 sanitize: python
 	@$(INSTALL) --extra test
 	@"$(PYTHON)" tools/sanitize.py $(ARGS)
+
+test-aarch64: python
+	@$(INSTALL) --extra test
+	@"$(PYTHON)" tools/aarch64.py $(ARGS)
 
 wheel: python
 	@$(INSTALL) --extra wheel

@@ -25,6 +25,7 @@ from vidya.exporting.exporter import export
 from vidya.exporting.gguf_check import log_probabilities
 from vidya.exporting.gguf_tokenizer import as_llama_cpp_cuts, corpus_lines
 from vidya.exporting.llama_cpp import CacheType, LlamaCpp
+from vidya.exporting.numpy_arcee import NumpyArcee
 from vidya.exporting.targets import TARGETS, ExportPrecision, TargetName
 from vidya.generation.chat_tokens import chat_prompt
 from vidya.measuring.held_out_text import HeldOutTextSource
@@ -57,28 +58,47 @@ def in_transformers(
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder)
     theirs.generation_config.eos_token_id = None  # the markers, too, are taken
     theirs.generation_config.min_new_tokens = None
-    largest = 0.0
+    is_arcee = theirs.config.model_type == "arcee"
+    exact = NumpyArcee(folder, np.float64).logits if is_arcee else None
+    found: dict[str, list[float]] = {"vidya": [], "ours": [], "theirs": []}
     with torch.inference_mode():
         for row in rows:
-            logits = theirs(torch.tensor([row])).logits[0].numpy()
-            largest = max(largest, float(np.abs(logits - own_logits(model.model, row)).max()))
+            logits, ours = (
+                theirs(torch.tensor([row])).logits[0].numpy(),
+                own_logits(model.model, row),
+            )
+            found["vidya"].append(_largest(logits, ours))
+            if exact is not None:
+                true = exact(row)
+                found["ours"].append(_largest(ours, true))
+                found["theirs"].append(_largest(logits, true))
         same = 0
         for prompt in prompts:
             given = torch.tensor([prompt])
-            found = theirs.generate(
+            written = theirs.generate(
                 given, attention_mask=torch.ones_like(given), do_sample=False,
                 max_new_tokens=GREEDY,
             )  # fmt: skip
-            same += found[0, len(prompt) :].tolist() == greedily(model, prompt)
+            same += written[0, len(prompt) :].tolist() == greedily(model, prompt)
     ids = tokenizer(lines, add_special_tokens=False).input_ids
     equal = sum(
         one == model.tokenizer.encode_marked(line) for one, line in zip(ids, lines, strict=True)
     )
     print(
         f"  transformers: {len(rows)} times {len(rows[0])} tokens, largest |Δ logit| "
-        f"{largest:.1e}; {GREEDY} greedy tokens equal after {same} of {len(prompts)} prompts; "
-        f"ids of {equal:,} of {len(lines):,} lines equal"
+        f"{max(found['vidya']):.1e}, in the median one {np.median(found['vidya']):.1e}; {GREEDY} "
+        f"greedy tokens equal after {same} of {len(prompts)} prompts; ids of {equal:,} of "
+        f"{len(lines):,} lines equal"
     )
+    if exact is not None:
+        print(
+            f"  from the same weights in float64: vidya {max(found['ours']):.1e}, transformers "
+            f"{max(found['theirs']):.1e}"
+        )
+
+
+def _largest(one: Any, other: Any) -> float:
+    return float(np.abs(one - other).max())
 
 
 def in_llama_cpp(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vidya.exporting.numpy_layers import causal_attention, gelu
 from vidya.kernels import ROPE_BASE
 
 Array = NDArray[Any]
@@ -37,7 +38,7 @@ class NumpyStarcoder2:
             y = self._linear(
                 self._normed(x, f"{name}.post_attention_layernorm"), f"{name}.mlp.c_fc"
             )
-            x = x + self._linear(_gelu(y), f"{name}.mlp.c_proj")
+            x = x + self._linear(gelu(y), f"{name}.mlp.c_proj")
             layer += 1
         logits: Array = self._normed(x, "model.norm") @ self.tensors["lm_head.weight"].T
         return logits
@@ -55,30 +56,6 @@ class NumpyStarcoder2:
 
     def _attended(self, x: Array, name: str) -> Array:
         """Causal attention of x [T, width], with the product behind it."""
-        T = len(x)
-        q, k, v = (
-            self._linear(x, f"{name}.{one}_proj").reshape(T, self.heads, -1).swapaxes(0, 1)
-            for one in "qkv"
-        )
-        scores = _rotated(q) @ _rotated(k).swapaxes(1, 2) / np.sqrt(x.dtype.type(q.shape[2]))
-        scores = np.where(np.tri(T, dtype=bool), scores, x.dtype.type(-np.inf))
-        shares = np.exp(scores - scores.max(axis=-1, keepdims=True))
-        shares /= shares.sum(axis=-1, keepdims=True)
-        return self._linear((shares @ v).swapaxes(0, 1).reshape(T, -1), f"{name}.o_proj")
-
-
-def _rotated(x: Array) -> Array:
-    """Queries or keys [heads, T, size], turned by their positions."""
-    _, T, size = x.shape
-    angles = np.arange(T)[:, None] * ROPE_BASE ** (-np.arange(0, size, 2) / size)
-    cos, sin = (f(angles).astype(x.dtype) for f in (np.cos, np.sin))
-    first, second = np.split(x, 2, axis=-1)
-    return np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
-
-
-def _gelu(x: Array) -> Array:
-    """GELU in its tanh form, `gelu_pytorch_tanh`."""
-    number = x.dtype.type
-    inner = number(np.sqrt(2 / np.pi)) * (x + number(0.044715) * x**3)
-    gelu: Array = number(0.5) * x * (1 + np.tanh(inner))
-    return gelu
+        q, k, v = (self._linear(x, f"{name}.{one}_proj") for one in "qkv")
+        taken = causal_attention(q, k, v, self.heads, ROPE_BASE)
+        return self._linear(taken, f"{name}.o_proj")

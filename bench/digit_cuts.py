@@ -4,43 +4,26 @@
 
 TRAIN and HELD_OUT are corpus files. Tokenizers are learnt from TRAIN with and without
 `--no-split-digits`, in turn, and HELD_OUT is encoded with each. The lines of HELD_OUT with other
-ids in llama.cpp are counted through the library `tokenizers`, with the two regular expressions that
-llama.cpp has for `superbpe`, which are not vidya's.
+ids in llama.cpp are counted as an export counts them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from vidya.exporting.gguf_tokenizer import other_ids
 from vidya.text.corpus_file import read_documents
 from vidya.text.normalisation import normalised
-from vidya.text.tokenizer import Tokenizer, tokenizers_library
+from vidya.text.tokenizer import Tokenizer
 from vidya.text.tokenizer_report import statistics
 from vidya.text.tokenizer_training import train_tokenizer
 
-SUPERBPE = (r"\p{N}+", r"(?=([0-9]{3})+(?![0-9]))")
-"""What llama.cpp cuts at, one after the other; its \\d is ASCII's."""
 T = TypeVar("T")
-
-
-def lines_with_other_ids(tokenizer: Tokenizer, lines: list[str]) -> int:
-    """Lines whose ids are others in llama.cpp, the text being normalised for it."""
-    library = tokenizers_library()
-    twin = library.Tokenizer.from_str(json.dumps(json.loads(tokenizer.json_text)))
-    twin.normalizer = None
-    pre = library.pre_tokenizers
-    splits = [pre.Split(library.Regex(pattern), "isolated") for pattern in SUPERBPE]
-    byte_level = pre.ByteLevel(add_prefix_space=False, use_regex=False)
-    twin.pre_tokenizer = pre.Sequence([*splits, byte_level])
-    theirs = twin.encode_batch_fast([*map(normalised, lines)], add_special_tokens=False)
-    ours = tokenizer.encode_documents(lines)
-    return sum(a[1:-1].tolist() != b.ids for a, b in zip(ours, theirs, strict=True))
 
 
 def timed(work: Callable[[], T]) -> tuple[T, float]:
@@ -75,11 +58,12 @@ def main() -> None:
                 encoding[cut].append(seconds)
         for cut, tokenizer in made.items():
             found = statistics(tokenizer, lines)
+            other = other_ids(tokenizer, map(normalised, lines)).other
             print(
                 f"| {merges:,} | {'cut off' if cut else 'in words'} "
                 f"| {found['bytes_per_token']:.4f} | {found['tokens']:,.0f} "
                 f"| {min(learning[cut]):.1f} | {min(encoding[cut]):.2f} "
-                f"| {lines_with_other_ids(tokenizer, lines):,} |",
+                f"| {other:,} |",
                 flush=True,
             )
 

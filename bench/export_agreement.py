@@ -6,8 +6,8 @@ RUN is a trained model with its token caches, TEXT a file with a document a line
 seen. The model is exported to every target and precision in a temporary folder. `transformers`
 computes logits over `--prompts` runs of held-out text as long as the context, and takes the
 likeliest next token 64 times after `--prompts` conversations; llama.cpp tells log-probabilities of
-`--tokens` tokens of held-out text, with its usual cache (f16) and with f32; both tokenizers read
-`--lines` lines of TEXT.
+`--tokens` tokens of held-out text, with its usual cache (f16); both tokenizers read `--lines` lines
+of TEXT.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from vidya.exporting.comparison import own_logits
 from vidya.exporting.exporter import export
 from vidya.exporting.gguf_check import log_probabilities
 from vidya.exporting.gguf_tokenizer import as_llama_cpp_cuts, corpus_lines
-from vidya.exporting.llama_cpp import CacheType, LlamaCpp
+from vidya.exporting.llama_cpp import LlamaCpp
 from vidya.exporting.numpy_arcee import NumpyArcee
 from vidya.exporting.targets import TARGETS, ExportPrecision, TargetName
 from vidya.generation.chat_tokens import chat_prompt
@@ -102,16 +102,16 @@ def _largest(one: Any, other: Any) -> float:
 
 
 def in_llama_cpp(
-    model: Pretrained, file: Path, cache: CacheType, rows: list[list[int]], places: int
-) -> None:
+    model: Pretrained, file: Path, rows: list[list[int]], places: int
+) -> None:  # fmt: skip
     """Log-probabilities of a file."""
-    with LlamaCpp.loaded(file, model.model.config.context, cache) as loaded:
+    with LlamaCpp.loaded(file, model.model.config.context) as loaded:
         found = [log_probabilities(model, loaded, row, places) for row in rows]
     ours, theirs = (np.concatenate(one) for one in zip(*found, strict=True))
     apart = np.abs(ours - theirs)
     ratio = np.exp(ours.mean() - theirs.mean()) - 1
     print(
-        f"  llama.cpp, {cache} cache: {len(ours):,} tokens, mean |Δ log-probability| "
+        f"  llama.cpp: {len(ours):,} tokens, mean |Δ log-probability| "
         f"{apart.mean():.5f}, largest {apart.max():.4f}; perplexity {np.exp(-ours.mean()):.4f} "
         f"-> {np.exp(-theirs.mean()):.4f} ({ratio:+.3%})"
     )
@@ -178,8 +178,7 @@ def main() -> None:
                     some = lines if precision == target.precisions[0] else lines[:100]
                     in_transformers(model, out, rows, prompts, some)
                     continue
-                for cache in ("f16", "f32"):
-                    in_llama_cpp(model, out, cache, counted, asked.tokens)
+                in_llama_cpp(model, out, counted, asked.tokens)
                 if precision == target.precisions[0]:
                     text_in_llama_cpp(model, out, lines, conversations)
 

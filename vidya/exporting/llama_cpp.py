@@ -14,7 +14,7 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -22,20 +22,16 @@ from vidya.errors import UserError
 from vidya.model.parameters import Array
 
 PACKAGE = "xllamacpp"
-CacheType = Literal["f16", "f32"]
 
 _SERVE = """
 import sys
 import xllamacpp
 
-path, context, cache = sys.argv[1:]
+path, context = sys.argv[1:]
 wanted = xllamacpp.CommonParams()
 wanted.model.path = path
 wanted.n_ctx, wanted.n_parallel, wanted.n_gpu_layers, wanted.warmup = int(context), 1, 0, False
 wanted.cpuparams.n_threads = wanted.cpuparams_batch.n_threads = 1
-wanted.cache_type_k = wanted.cache_type_v = getattr(
-    xllamacpp.ggml_type, f"GGML_TYPE_{cache.upper()}"
-)
 server = xllamacpp.Server(wanted)
 print(server.listening_address, flush=True)
 sys.stdin.read()  # until who asks is done, or gone
@@ -61,20 +57,19 @@ class LlamaCpp:
 
     @classmethod
     @contextlib.contextmanager
-    def loaded(cls, path: Path, context: int, cache: CacheType = "f16") -> Iterator[LlamaCpp]:
+    def loaded(cls, path: Path, context: int) -> Iterator[LlamaCpp]:
         """Load a GGUF file; it is let go of at the end of the block.
 
         Args:
             path: of the file.
             context: tokens that it can attend over.
-            cache: numbers that keys and values of earlier tokens are kept in.
 
         Raises:
             UserError: it cannot be loaded.
         """
         with tempfile.TemporaryFile() as told:
             process = subprocess.Popen(
-                [sys.executable, "-c", _SERVE, str(path.absolute()), str(context), cache],
+                [sys.executable, "-c", _SERVE, str(path.absolute()), str(context)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=told, text=True,
             )  # fmt: skip
             assert process.stdin is not None and process.stdout is not None

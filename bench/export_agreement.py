@@ -157,10 +157,14 @@ def main() -> None:
     context = model.model.config.context
     held_out = HeldOutTextSource(None, asked.prompts * context).of(model).tokens
     rows = [row.tolist() for row in np.split(held_out[: asked.prompts * context], asked.prompts)]
-    told = itertools.islice(corpus_lines(model), asked.prompts)
+    told = itertools.islice(corpus_lines(model), 3 * asked.prompts)
     turns = [found for line in told if (found := turns_of(line)) is not None]
-    conversations = [one[: len(one) - 1 + len(one) % 2][-3:] for one in turns]
-    prompts = [chat_prompt(model.tokenizer, one, context - GREEDY) for one in conversations]
+    # llama.cpp refuses what does not fit
+    messages = [one[: len(one) - 1 + len(one) % 2][-1:] for one in turns]
+    prompts = [chat_prompt(model.tokenizer, one, 1 << 30) for one in messages]
+    fit = [len(prompt) < context - GREEDY for prompt in prompts]
+    conversations = list(itertools.compress(messages, fit))[: asked.prompts]
+    prompts = list(itertools.compress(prompts, fit))[: asked.prompts]
     with open(asked.text, encoding="utf-8") as file:
         lines = [line.strip() for line in itertools.islice(file, asked.lines)]
     counted, left = [], asked.tokens

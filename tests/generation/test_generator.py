@@ -727,3 +727,85 @@ def test_a_diverged_model_is_an_error():
     for precision in ("fp32", "bf16", "int8"):
         with pytest.raises(UserError, match="not a number"):
             next(Generator(model, precision).generate([1], max_new_tokens=1, sampling=GREEDY))
+
+
+# ---- prompts in pieces -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("piece", [1, 7, 64])
+def test_a_prompt_read_in_pieces_changes_no_token_of_any_sequence(precision, piece):
+    """Nor do those that fill the context, and read again what is left of it in pieces."""
+    model, sampling = random_model(context=40), SamplingSettings(1.0, 0, seed=3)
+    prompts = [prompt_of(1 + 9 * i % 39, seed=i % 4) for i in range(6)]
+    generator = Generator(model, precision, slots=4)
+    going, texts, waiting, unread_steps = {}, [[] for _ in prompts], list(range(6)), 0
+    while going or waiting:
+        while waiting and len(going) < 4:
+            number = waiting.pop(0)
+            rng = sampling.rng(number)
+            going[generator.add(prompts[number], sampling, rng=rng, read=False)] = number
+        unread = [slot for slot in going if not generator.is_read(slot)]
+        if unread:
+            unread_steps += 1
+            generator.read(unread[0], piece)
+        for token in generator.step([slot for slot in going if generator.is_read(slot)]):
+            texts[going[token.slot]].append(token.id)
+            if len(texts[going[token.slot]]) == 50:
+                generator.remove(token.slot)
+                del going[token.slot]
+    assert texts == texts_alone(model, prompts, sampling, 50, precision=precision)
+    assert unread_steps > 6
+
+
+def test_reading_computes_no_more_than_it_may_and_copies_what_another_slot_has(monkeypatch):
+    generator, counts = Generator(random_model(), slots=2), []
+    run = generator.decoder.run
+    monkeypatch.setattr(
+        generator.decoder, "run", lambda ids, *rest: counts.append(len(ids)) or run(ids, *rest)
+    )
+    prompt = prompt_of(20)
+    first = generator.add(prompt, GREEDY, read=False)
+    assert counts == [] and not generator.is_read(first)
+    while not generator.read(first, 6):
+        pass
+    assert counts == [6, 6, 6, 2]
+    second = generator.add(prompt, GREEDY, read=False)
+    assert generator.is_read(second) and len(counts) == 4  # logits and all
+    generator.step()
+    generator.refresh()  # everything is to be read again
+    assert not generator.is_read(first) and not generator.is_read(second)
+
+
+def test_the_likeliest_tokens_of_a_step_are_those_of_its_logits():
+    model, prompt = random_model(), prompt_of(9)
+    generator = Generator(model)
+    slot = generator.add(prompt, GREEDY)
+    (token,) = generator.step()
+    logits = logits_without_cache(model, prompt).astype(np.float64)
+    logprobs = logits - np.log(np.exp(logits).sum())
+    found = generator.likeliest(slot, 5)
+    assert [i for i, _ in found] == np.argsort(-logprobs, kind="stable")[:5].tolist()
+    np.testing.assert_allclose([p for _, p in found], np.sort(logprobs)[::-1][:5], rtol=1e-4)
+    assert found[0] == (token.id, token.logprob)
+
+
+def test_a_text_scored_in_pieces_has_a_slot_of_its_own_and_the_same_numbers():
+    model, tokens = random_model(), prompt_of(30)
+    generator = Generator(model, slots=2)
+    whole = generator.score(tokens)
+    slot = generator.add(prompt_of(5), GREEDY)
+    pieces = generator.score_in_pieces(tokens, 8, best=2)
+    parts = [next(pieces)]
+    with pytest.raises(ValueError, match="all 2 slots are in use"):
+        generator.add([1], GREEDY)
+    for part in pieces:
+        assert generator.step()[0].slot == slot
+        parts.append(part)
+    assert [len(part.logprobs) for part in parts] == [8, 8, 8, 5]
+    np.testing.assert_array_equal(np.concatenate([p.logprobs for p in parts]), whole.logprobs)
+    best = [place for part in parts for place in part.best]
+    for place, logprob, likeliest in zip(best, whole.logprobs, whole.likeliest, strict=True):
+        assert len(place) == 2 and place[0][1] >= logprob
+        assert likeliest == (place[0][1] == logprob)
+    generator.add([1], GREEDY)  # the slot is free again

@@ -98,14 +98,15 @@ def corpus_line(tokenizer: Tokenizer, text: str) -> str:
 
 
 class TextStream:
-    """The text of a reply as its tokens come, without the space around it.
+    """The text of a reply as its tokens come, by default without the space around it.
 
     A character is passed on when all its bytes are there. Bytes that are no UTF-8
     become U+FFFD, and the `↵` of the corpus a line break. The pieces together are
-    `tokenizer.decode(ids)` with line breaks, stripped.
+    `tokenizer.decode(ids)` with line breaks, stripped if that is wanted.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, strip: bool = True) -> None:
+        self._strip = strip
         self._tokenizer = tokenizer
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._begun = False
@@ -115,6 +116,8 @@ class TextStream:
         """What can be shown after one more id; may be nothing."""
         text = self._decoder.decode(self._tokenizer.decode_bytes([token]))
         text = self._held + text.replace(LINE_BREAK, "\n")
+        if not self._strip:
+            return text
         if not self._begun:
             text = text.lstrip()
         piece = text.rstrip()

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from collections.abc import Generator as Stream
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,10 @@ class Token(NamedTuple):
     """Whether it ends its text (`batch`): a stop id, which is not part of it."""
 
 
+Likeliest: TypeAlias = tuple[tuple[int, float], ...]
+"""The likeliest tokens at a place, the likeliest first: id and log-probability of each."""
+
+
 class Scores(NamedTuple):
     """What a model makes of a text: n predictions, of each token but the first."""
 
@@ -53,6 +57,8 @@ class Scores(NamedTuple):
     """[n] natural logarithm of the probability of each token, given those before it."""
     likeliest: NDArray[np.bool_]
     """[n] whether no token was likelier."""
+    best: tuple[Likeliest, ...] = ()
+    """The likeliest tokens at each of the n places, where they were asked for."""
 
 
 @dataclass
@@ -94,6 +100,7 @@ class Generator:
         self._turn_starts = frozenset(turn_starts)
         self._cache = PrefixCache(self.decoder)
         self._sequences: dict[int, _Sequence] = {}  # by slot
+        self._scoring: set[int] = set()  # slots of texts that are scored in pieces
 
     def refresh(self) -> None:
         """Follow the model's weights after they changed (a training step, a checkpoint).
@@ -106,9 +113,12 @@ class Generator:
 
     def add(
         self, prompt: Sequence[int], sampling: SamplingSettings, *, banned: Collection[int] = (),
-        rng: np.random.Generator | None = None,
+        rng: np.random.Generator | None = None, read: bool = True,
     ) -> int:  # fmt: skip
         """Begin a sequence with a prompt, run that through the model, return its slot.
+
+        With `read=False` the prompt is left to `read`, which runs it in pieces, so that others can
+        be stepped in between.
 
         Raises:
             ValueError: no tokens, an id outside the vocabulary, or no free slot.
@@ -117,11 +127,28 @@ class Generator:
             raise ValueError("a prompt needs at least one token")
         self._require_ids(prompt)
         tokens = self._shortened(prompt) if len(prompt) > self.window else list(prompt)
-        slot = self._cache.free_slot(tokens, self._sequences)
-        self._cache.fill(slot, tokens)
+        slot = self._free_slot(tokens)
+        self._cache.fill(slot, tokens, None if read else 0)
         rng = sampling.rng() if rng is None else rng
         self._sequences[slot] = _Sequence(tokens, sampling, rng, np.array(sorted(banned), np.intp))
         return slot
+
+    def is_read(self, slot: int) -> bool:
+        """Whether the sequence in a slot needs nothing run before a step but its newest token.
+
+        It does while its prompt is being read, when it has filled the context, and after `refresh`.
+        """
+        tokens, cached = self._sequence(slot).tokens, len(self._cache.texts[slot].ids)
+        return len(tokens) <= self.window and 0 < cached and len(tokens) - 1 <= cached
+
+    def read(self, slot: int, most: int) -> bool:
+        """Run at most so many tokens of what a sequence has not read; returns `is_read`."""
+        if not self.is_read(slot):
+            s = self._sequence(slot)
+            if len(s.tokens) > self.window:
+                s.tokens = self._shortened(s.tokens)
+            self._cache.fill(slot, s.tokens, most)
+        return self.is_read(slot)
 
     def step(self, slots: Container[int] | None = None) -> list[Token]:
         """Draw the next token of the sequences in some slots, or of all, in the order of slots."""
@@ -138,6 +165,12 @@ class Generator:
         for (_, s), new in zip(going, drawn, strict=True):  # all or, if one fails, none
             s.tokens.append(new.id)
         return drawn
+
+    def likeliest(self, slot: int, count: int) -> Likeliest:
+        """The likeliest tokens where the newest token of a slot was drawn, by the last step."""
+        text = self._cache.texts[slot]
+        assert text.logits is not None
+        return _best(text.logits, text.log_sum, count)
 
     def remove(self, slot: int) -> None:
         """End a sequence. What it has in the cache stays until the slot is needed."""
@@ -226,21 +259,43 @@ class Generator:
             ValueError: fewer than two tokens or more than `window` + 1, an id outside the
                 vocabulary, or no free slot.
         """
+        parts = list(self.score_in_pieces(tokens, self.decoder.rows))
+        return Scores(
+            np.concatenate([part.logprobs for part in parts]),
+            np.concatenate([part.likeliest for part in parts]),
+        )
+
+    def score_in_pieces(
+        self, tokens: Sequence[int], rows: int, *, best: int = 0
+    ) -> Stream[Scores, None, None]:
+        """What `score` gives, `rows` predictions at a time: others can be stepped in between.
+
+        The slot is free again when all has been taken, or this is closed. With `best`, so many of
+        the likeliest tokens are told at each place.
+        """
         if not 2 <= len(tokens) <= self.window + 1:  # the last one is not run
             raise ValueError(f"2 to {self.window + 1} tokens can be scored, not {len(tokens)}")
         self._require_ids(tokens)
-        slot = self._cache.free_slot([], self._sequences)
+        slot = self._free_slot([])
         self._cache.texts[slot].ids = []  # they are overwritten
-        n_all = len(tokens) - 1
-        scores = Scores(np.empty(n_all), np.empty(n_all, np.bool_))
-        for start in range(0, n_all, self.decoder.rows):
-            end = min(start + self.decoder.rows, n_all)
-            n, at = end - start, range(start, end)
-            logits = self.decoder.run(tokens[start:end], [slot] * n, at, range(n))
-            drawn = logits[np.arange(n), tokens[start + 1 : end + 1]]
-            scores.logprobs[start:end] = drawn - kernels.log_sum_exp(logits)
-            scores.likeliest[start:end] = drawn == logits.max(axis=1)
-        return scores
+        self._scoring.add(slot)
+        try:
+            n_all, rows = len(tokens) - 1, min(rows, self.decoder.rows)
+            for start in range(0, n_all, rows):
+                end = min(start + rows, n_all)
+                n, at = end - start, range(start, end)
+                logits = self.decoder.run(tokens[start:end], [slot] * n, at, range(n))
+                drawn = logits[np.arange(n), tokens[start + 1 : end + 1]]
+                sums = kernels.log_sum_exp(logits)
+                found = tuple(_best(logits[i], sums[i], best) for i in range(n if best else 0))
+                yield Scores(
+                    (drawn - sums).astype(np.float64), drawn == logits.max(axis=1), found
+                )  # fmt: skip
+        finally:
+            self._scoring.discard(slot)
+
+    def _free_slot(self, tokens: list[int]) -> int:
+        return self._cache.free_slot(tokens, self._sequences.keys() | self._scoring)
 
     def _require_ids(self, tokens: Sequence[int]) -> None:
         if min(tokens) < 0 or max(tokens) >= self._vocab_size:
@@ -270,6 +325,16 @@ class Generator:
     def _shortened(self, tokens: Sequence[int]) -> list[int]:
         room = max(1, self.window - self.window // 4)
         return without_oldest_turns(tokens, room, self._turn_starts)
+
+
+def _best(logits: NDArray[Any], log_sum: float, count: int) -> Likeliest:
+    """The likeliest tokens of a row of logits, of equal ones the lowest id first."""
+    count = min(count, len(logits))
+    if not count:
+        return ()
+    ids = kernels.top_k(np.ascontiguousarray(logits), count)
+    ranked = ids[np.argsort(-logits[ids], kind="stable")]
+    return tuple((int(i), float(logits[i]) - float(log_sum)) for i in ranked)
 
 
 def without_oldest_turns(

@@ -62,8 +62,12 @@ class PrefixCache:
 
         return max(free, key=worth).slot
 
-    def fill(self, slot: int, tokens: list[int]) -> None:
-        """Bring a slot to the state after `tokens`, computing only what no slot has."""
+    def fill(self, slot: int, tokens: list[int], most: int | None = None) -> None:
+        """Bring a slot to the state after `tokens`, computing only what no slot has.
+
+        With `most`, no more than so many tokens are computed: the slot then holds a beginning of
+        `tokens`, without logits, and the next call goes on from there.
+        """
         self._clock += 1
         text = self.texts[slot]
         text.used = self._clock
@@ -75,19 +79,21 @@ class PrefixCache:
             text.ids = []  # in case what follows is interrupted
             if common:
                 self._decoder.copy(source.slot, slot, common)
-        text.ids, text.logits = tokens[:common], None
         if known is not None:
-            text.logits, text.log_sum = known, log_sum
+            text.ids, text.logits, text.log_sum = tokens[:], known, log_sum
             return
         start = min(common, len(tokens) - 1)  # the last token's logits are wanted
-        for first in range(start, len(tokens), self._decoder.rows):
-            piece = tokens[first : first + self._decoder.rows]
-            end = first + len(piece)
+        text.ids, text.logits = tokens[:start], None
+        stop = len(tokens) if most is None else min(len(tokens), start + most)
+        for first in range(start, stop, self._decoder.rows):
+            end = min(first + self._decoder.rows, stop)
+            piece = tokens[first:end]
             wanted = [len(piece) - 1] if end == len(tokens) else []
             logits = self._decoder.run(piece, [slot] * len(piece), range(first, end), wanted)
             text.ids = tokens[:end]
-        (text.log_sum,) = self._decoder.log_sums(1)
-        text.logits = logits[0].copy()
+        if stop == len(tokens):
+            (text.log_sum,) = self._decoder.log_sums(1)
+            text.logits = logits[0].copy()
 
     def append(self, slots: Sequence[int], newest: Sequence[int]) -> None:
         """Run one more token of each of some slots through the model, in one call."""

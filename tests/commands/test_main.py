@@ -18,8 +18,8 @@ from vidya.training.options import TrainOptions
 PACKAGE = Path(vidya.__file__).parent
 # Each takes longer to import than `--help` may take, or pulls in something that does.
 HEAVY = {
-    "chitchat_dataset", "huggingface_hub", "matplotlib", "pyarrow", "safetensors",
-    "tensorboardX", "tokenizers", "torch", "vidya.kernels",
+    "chitchat_dataset", "huggingface_hub", "matplotlib", "pyarrow", "safetensors", "starlette",
+    "tensorboardX", "tokenizers", "torch", "uvicorn", "vidya.kernels",
 }  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""A model over HTTP, for programs that know OpenAI's API: requests, scheduler, replies."""

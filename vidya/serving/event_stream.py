@@ -1,0 +1,97 @@
+"""A reply that is sent piece by piece (server-sent events), until its client goes.
+
+A client that has gone, or reads nothing for a minute, ends the stream, and with it the texts that
+are being written for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeAlias, TypeVar
+
+from vidya.serving.api_error import ApiError
+
+Message: TypeAlias = "dict[str, Any]"
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Found = TypeVar("Found")
+
+SECONDS_UNREAD = 60.0
+"""After which a client that takes nothing counts as gone."""
+DONE = b"data: [DONE]\n\n"
+
+
+def event(data: Any) -> bytes:
+    """One event with a JSON value."""
+    return (
+        b"data: " + json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+    )
+
+
+class EventStream:
+    """An ASGI response of events; it is closed, and its source with it, when the client goes.
+
+    An error before the first event is raised, so that it can have its status; a later one becomes
+    an event of its own, after which the stream ends.
+    """
+
+    def __init__(self, source: AsyncIterator[bytes]) -> None:
+        """Take the bytes of events from `source`."""
+        self._source = source
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Send all events."""
+        try:
+            await unless_gone(self._send_all(send), receive)
+        finally:
+            close = getattr(self._source, "aclose", None)
+            if close is not None:
+                await close()
+
+    async def _send_all(self, send: Send) -> None:
+        first = await anext(self._source, None)
+        headers = [
+            (b"content-type", b"text/event-stream; charset=utf-8"),
+            (b"cache-control", b"no-cache"),
+            (b"x-accel-buffering", b"no"),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        if first is not None:
+            await _send_body(send, first)
+        try:
+            async for some in self._source:
+                await _send_body(send, some)
+        except ApiError as error:
+            await _send_body(send, event(error.body()))
+        await _send_body(send, DONE)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _send_body(send: Send, body: bytes) -> None:
+    message = {"type": "http.response.body", "body": body, "more_body": True}
+    await asyncio.wait_for(send(message), SECONDS_UNREAD)
+
+
+async def unless_gone(work: Awaitable[Found], receive: Receive) -> Found | None:
+    """What `work` gives; it is cancelled, and None is returned, when the client goes."""
+    working = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_gone(receive))
+    try:
+        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    except asyncio.TimeoutError:
+        return None  # it reads nothing
+    finally:
+        for one in (working, gone):
+            if not one.done():
+                one.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await one
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

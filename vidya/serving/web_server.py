@@ -1,0 +1,175 @@
+"""The server: a socket, its limits, and an end that closes every stream."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vidya.errors import UserError
+from vidya.generation.precision import WeightPrecision
+from vidya.generation.replies import MOST_TOGETHER, reply_generator
+from vidya.serving.api_error import ApiError
+from vidya.serving.reply_pieces import delivery_to
+from vidya.serving.request_guards import LOOPBACK_NAMES, Guards
+from vidya.serving.scheduler import Scheduler
+from vidya.serving.served_model import ServedModel
+from vidya.storage.pretrained import Pretrained
+from vidya.system.stop_signal import handled
+
+MOST_CONNECTIONS = 256
+SECONDS_TO_ASK = 30.0
+"""In which a connection must have sent the head of a request."""
+SECONDS_TO_END = 5
+"""That a client has to read the end of its stream when the server ends."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; `UserError` if that cannot be."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = sorted(found, key=lambda one: one[0] != socket.AF_INET)[0]
+        listening = socket.create_server(address[:2], family=family, backlog=1024)
+    except OSError as error:
+        if error.errno == 98:
+            said = f"port {port} is in use: choose another --port"
+        else:
+            said = f"cannot listen on {host}, port {port} ({error.strerror}): choose another --host"
+        raise UserError(said) from error
+    return listening
+
+
+def is_loopback(listening: socket.socket) -> bool:
+    """Whether nobody but this machine can reach a socket."""
+    return ipaddress.ip_address(listening.getsockname()[0]).is_loopback
+
+
+def address_of(listening: socket.socket) -> str:
+    """Where the server is: `http://127.0.0.1:8000`."""
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def serve(
+    pretrained: Pretrained, precision: WeightPrecision, listening: socket.socket, *,
+    host: str, api_key: str | None, origins: tuple[str, ...], queue: int,
+    ready: Callable[[ServedModel], None],
+) -> None:  # fmt: skip
+    """Serve a model until SIGINT, SIGTERM or SIGHUP comes.
+
+    Args:
+        pretrained: the model.
+        precision: of its weights.
+        listening: where.
+        host: the name by which it was asked to listen, which requests may use, too.
+        api_key: what clients must know; None: nothing.
+        origins: of other sites whose pages may ask.
+        queue: texts that may wait.
+        ready: is called when requests are taken.
+    """
+    path = pretrained.checkpoint_path.absolute()
+    model = ServedModel(
+        _name(path), pretrained.tokenizer, pretrained.model.config.context,
+        int(path.stat().st_mtime),
+    )  # fmt: skip
+    generator = reply_generator(pretrained.model, pretrained.tokenizer, MOST_TOGETHER, precision)
+    hosts = LOOPBACK_NAMES | {host.lower()} if is_loopback(listening) else None
+    guards = Guards(hosts, origins, api_key)
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        scheduler = Scheduler(
+            generator, pretrained.tokenizer, waiting=queue, deliver=delivery_to(loop)
+        )
+        server = _server(model, scheduler, guards)
+        with handled(server.handle_exit, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            watching = asyncio.create_task(_end_streams(server, scheduler))
+            ready(model)
+            try:
+                await server.serve(sockets=[listening])
+            finally:
+                server.should_exit = True
+                await watching
+
+    asyncio.run(run())
+
+
+async def _end_streams(server: Any, scheduler: Scheduler) -> None:
+    """End what is being written as soon as the server is asked to end."""
+    while not server.should_exit:
+        await asyncio.sleep(0.05)
+    await asyncio.to_thread(scheduler.shut_down)
+
+
+def _server(model: ServedModel, scheduler: Scheduler, guards: Guards) -> Any:
+    import uvicorn
+
+    from vidya.serving.web_app import web_app
+
+    config = uvicorn.Config(
+        web_app(model, scheduler, guards), http=_limited_protocol(), ws="none", loop="asyncio",
+        lifespan="off", log_config=None, log_level="critical", access_log=False,
+        server_header=False, proxy_headers=False, timeout_graceful_shutdown=SECONDS_TO_END,
+    )  # fmt: skip
+    return uvicorn.Server(config)
+
+
+def _limited_protocol() -> Any:
+    """Uvicorn's connection with two limits that it has not: how many there are, and how idle."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class LimitedConnection(H11Protocol):  # type: ignore[misc]
+        """A connection that is refused if there are too many, and closed if it asks nothing."""
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._until: asyncio.TimerHandle | None = None
+            if len(self.connections) > MOST_CONNECTIONS:
+                transport.write(_too_many())
+                transport.close()
+            else:
+                self._expect_request()
+
+        def data_received(self, data: bytes) -> None:
+            if self.transport.is_closing():
+                return
+            super().data_received(data)
+            self._expect_request()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            if self._until is not None:
+                self._until.cancel()
+            super().connection_lost(exc)
+
+        def _expect_request(self) -> None:
+            asking = self.cycle is None or self.cycle.response_complete
+            if not asking and self._until is not None:
+                self._until.cancel()
+                self._until = None
+            elif asking and self._until is None:
+                self._until = self.loop.call_later(SECONDS_TO_ASK, self._close_if_idle)
+
+        def _close_if_idle(self) -> None:
+            self._until = None
+            if self.cycle is None or self.cycle.response_complete:
+                self.transport.close()
+
+    return LimitedConnection
+
+
+def _too_many() -> bytes:
+    body = json.dumps(ApiError(503, "too many connections", code="too_many_connections").body())
+    return (
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n"
+        f"retry-after: 1\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n{body}"
+    ).encode()
+
+
+def _name(path: Path) -> str:
+    """What a model is called: after its run folder."""
+    return path.parent.name or path.stem

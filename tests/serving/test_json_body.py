@@ -1,12 +1,13 @@
 """Bodies of requests: limits of size and time, and what is no JSON object."""
 
 import asyncio
+import itertools
 
 import pytest
 
 from vidya.serving import json_body
 from vidya.serving.api_error import ApiError
-from vidya.serving.json_body import MOST_BYTES, json_object, read_body
+from vidya.serving.json_body import MOST_BYTES, MOST_DISCARDED, json_object, read_body
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,8 @@ def test_a_body_has_limits(monkeypatch):
     assert len(read([bytes(MOST_BYTES)])) == MOST_BYTES
     for chunks, headers in (
         ([bytes(MOST_BYTES), b"x"], {}),
-        ([], {"content-length": str(MOST_BYTES + 1)}),
+        (itertools.repeat(bytes(MOST_BYTES)), {}),
+        (itertools.repeat(b""), {"content-length": str(MOST_DISCARDED + 1)}),
         ([], {"content-length": "9" * 5000}),
     ):
         with pytest.raises(ApiError, match="may have 1,000,000 bytes") as found:

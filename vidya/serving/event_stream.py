@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
 
 from vidya.serving.api_error import ApiError
@@ -38,52 +39,63 @@ class EventStream:
     an event of its own, after which the stream ends.
     """
 
-    def __init__(self, source: AsyncIterator[bytes]) -> None:
+    def __init__(self, source: AsyncGenerator[bytes, None]) -> None:
         """Take the bytes of events from `source`."""
         self._source = source
+        self._unread_since: float | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Send all events."""
         try:
-            await unless_gone(self._send_all(send), receive)
+            await unless_gone(self._send_all(send), receive, self._is_unread)
         finally:
-            close = getattr(self._source, "aclose", None)
-            if close is not None:
-                await close()
+            await self._source.aclose()
 
     async def _send_all(self, send: Send) -> None:
-        first = await anext(self._source, None)
+        first = await anext(self._source, b"")
         headers = [
             (b"content-type", b"text/event-stream; charset=utf-8"),
             (b"cache-control", b"no-cache"),
             (b"x-accel-buffering", b"no"),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        if first is not None:
-            await _send_body(send, first)
+        await self._send_body(send, first)
         try:
             async for some in self._source:
-                await _send_body(send, some)
+                await self._send_body(send, some)
         except ApiError as error:
-            await _send_body(send, event(error.body()))
-        await _send_body(send, DONE)
+            await self._send_body(send, event(error.body()))
+        await self._send_body(send, DONE)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    async def _send_body(self, send: Send, body: bytes) -> None:
+        # No `asyncio.wait_for`: until Python 3.12 it may swallow that it is cancelled.
+        self._unread_since = time.monotonic()
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        self._unread_since = None
 
-async def _send_body(send: Send, body: bytes) -> None:
-    message = {"type": "http.response.body", "body": body, "more_body": True}
-    await asyncio.wait_for(send(message), SECONDS_UNREAD)
+    def _is_unread(self) -> bool:
+        since = self._unread_since
+        return since is not None and time.monotonic() - since > SECONDS_UNREAD
 
 
-async def unless_gone(work: Awaitable[Found], receive: Receive) -> Found | None:
-    """What `work` gives; it is cancelled, and None is returned, when the client goes."""
+async def unless_gone(
+    work: Coroutine[Any, Any, Found], receive: Receive,
+    is_unread: Callable[[], bool] = lambda: False,
+) -> Found | None:  # fmt: skip
+    """What `work` gives; it is cancelled, and None is returned, when the client goes.
+
+    So it is when `is_unread` says so, which is asked now and then.
+    """
     working = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_gone(receive))
     try:
-        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+        while not working.done() and not gone.done() and not is_unread():
+            await asyncio.wait(
+                {working, gone}, timeout=SECONDS_UNREAD / 4,
+                return_when=asyncio.FIRST_COMPLETED,
+            )  # fmt: skip
         return working.result() if working.done() else None
-    except asyncio.TimeoutError:
-        return None  # it reads nothing
     finally:
         for one in (working, gone):
             if not one.done():

@@ -11,6 +11,8 @@ from vidya.serving.api_error import ApiError, bad_request
 
 MOST_BYTES = 1_000_000
 """Of a body."""
+MOST_DISCARDED = 32_000_000
+"""Of a body that is too long: many clients look for an answer only when they have sent it all."""
 SECONDS = 30.0
 """In which a body must have come."""
 
@@ -18,15 +20,19 @@ SECONDS = 30.0
 async def read_body(chunks: AsyncIterator[bytes], headers: Mapping[str, str]) -> bytes:
     """All bytes of a body; `ApiError` for one that is too long (413) or too slow (400)."""
     declared = headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared[:20]) > MOST_BYTES:
+    if declared.isdecimal() and int(declared[:20]) > MOST_DISCARDED:
         raise _too_long()
 
     async def read() -> bytes:
-        body = bytearray()
+        body, size = bytearray(), 0
         async for chunk in chunks:
-            body += chunk
-            if len(body) > MOST_BYTES:
-                raise _too_long()
+            size += len(chunk)
+            if size <= MOST_BYTES:
+                body += chunk
+            elif size > MOST_DISCARDED:
+                break
+        if size > MOST_BYTES:
+            raise _too_long()
         return bytes(body)
 
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from starlette.applications import Starlette
@@ -150,7 +150,7 @@ class _Answers:
             raise ClientDisconnect
         return texts
 
-    async def _chat_events(self, asked: TextRequest, answer: Answer) -> AsyncIterator[bytes]:
+    async def _chat_events(self, asked: TextRequest, answer: Answer) -> AsyncGenerator[bytes, None]:
         with pieces_of(self._scheduler, asked.jobs) as pieces:
             more = {"usage": None} if asked.include_usage else {}
             drawn = [0] * len(asked.jobs)
@@ -175,7 +175,9 @@ class _Answers:
                 counted = usage(asked.prompt_tokens, sum(drawn))
                 yield event(openai_chat.chat_usage_chunk(answer, counted))
 
-    async def _completion_events(self, asked: TextRequest, answer: Answer) -> AsyncIterator[bytes]:
+    async def _completion_events(
+        self, asked: TextRequest, answer: Answer
+    ) -> AsyncGenerator[bytes, None]:
         with pieces_of(self._scheduler, asked.jobs) as pieces:
             more = {"usage": None} if asked.include_usage else {}
             drawn, begun = [0] * len(asked.jobs), [False] * len(asked.jobs)

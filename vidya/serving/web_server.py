@@ -7,6 +7,7 @@ import ipaddress
 import json
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,9 @@ def serve(
     hosts = LOOPBACK_NAMES | {host.lower()} if is_loopback(listening) else None
     guards = Guards(hosts, origins, api_key)
 
+    # Between two steps the scheduler computes in Python, and the event loop is to be quick.
+    sys.setswitchinterval(0.001)
+
     async def run() -> None:
         loop = asyncio.get_running_loop()
         scheduler = Scheduler(
@@ -128,36 +132,33 @@ def _limited_protocol() -> Any:
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self._until: asyncio.TimerHandle | None = None
+            self._seen: Any = None
             if len(self.connections) > MOST_CONNECTIONS:
                 transport.write(_too_many())
                 transport.close()
-            else:
-                self._expect_request()
+            self._look_later()
 
         def data_received(self, data: bytes) -> None:
-            if self.transport.is_closing():
-                return
-            super().data_received(data)
-            self._expect_request()
+            if not self.transport.is_closing():
+                super().data_received(data)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            if self._until is not None:
-                self._until.cancel()
+            self._looking.cancel()
             super().connection_lost(exc)
 
-        def _expect_request(self) -> None:
-            asking = self.cycle is None or self.cycle.response_complete
-            if not asking and self._until is not None:
-                self._until.cancel()
-                self._until = None
-            elif asking and self._until is None:
-                self._until = self.loop.call_later(SECONDS_TO_ASK, self._close_if_idle)
+        def _look_later(self) -> None:
+            self._looking = self.loop.call_later(SECONDS_TO_ASK, self._look)
 
-        def _close_if_idle(self) -> None:
-            self._until = None
-            if self.cycle is None or self.cycle.response_complete:
+        def _look(self) -> None:
+            """Close it if nothing was asked since the last look, or what is left is not read."""
+            asking = self.cycle is None or self.cycle.response_complete
+            if self.transport.is_closing():
+                self.transport.abort()
+                return
+            if asking and self._seen is self.cycle:
                 self.transport.close()
+            self._seen = self.cycle if asking else self
+            self._look_later()
 
     return LimitedConnection
 

@@ -124,6 +124,24 @@ def test_what_a_conversation_begins_with_is_not_read_again(scheduler, monkeypatc
     assert calls == [3]
 
 
+def test_pieces_go_out_together_but_the_first_and_the_last_at_once():
+    deliveries = []
+    heard = Heard()
+
+    def deliver(delivery):
+        deliveries.append(len(delivery))
+        for receive, piece in delivery:
+            receive(piece)
+
+    together = Scheduler(generator(2), TOKENIZER, deliver=deliver, pause=60)
+    (prompt,) = prompts(1)
+    asked = job(prompt, best=0, max_tokens=12)
+    together.submit([(asked, heard)])
+    assert heard.ids() == alone(asked).ids
+    assert len(deliveries) == 2 and sum(deliveries) == len(heard.pieces) > 8
+    together.shut_down()
+
+
 def test_the_queue_has_a_limit_and_says_when_to_come_again(scheduler):
     together = scheduler(slots=2, waiting=3)
     (prompt,) = prompts(1)

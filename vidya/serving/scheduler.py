@@ -5,7 +5,8 @@
 - A prompt is read in pieces, one between two steps, so that nobody who is being written for waits
   for a long one. What a slot of the generator's cache knows of it is not read again.
 - More texts than slots wait in their order, up to a limit, beyond which they are refused.
-- What is new goes out after each step, all of it in one call of `deliver`.
+- What is new goes out in one call of `deliver`: the first piece of a text and the last at once,
+  others as often as is asked for. Sending each token by itself takes time from the steps.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Scheduler:
     def __init__(
         self, generator: Generator, tokenizer: Tokenizer, *, waiting: int = 64,
         deliver: Callable[[Delivery], None] = deliver_at_once,
-        metrics: ServerMetrics | None = None,
+        metrics: ServerMetrics | None = None, pause: float = 0.0,
     ) -> None:  # fmt: skip
         """Start the thread, which alone may use the generator from now on.
 
@@ -91,9 +92,10 @@ class Scheduler:
             generator: of which all slots are free.
             tokenizer: the model's.
             waiting: texts that may wait while all slots are taken.
-            deliver: is called in the scheduler's thread after each step with what is new: for each
+            deliver: is called in the scheduler's thread after a step with what is new: for each
                 piece the function that receives it. It must not wait.
             metrics: counters to go on with.
+            pause: seconds between two deliveries at least, but where a text begins or ends.
         """
         self.metrics = metrics if metrics is not None else ServerMetrics()
         self.most = generator.decoder.slots + waiting
@@ -106,6 +108,9 @@ class Scheduler:
         self._ending = False
         self._seconds = 1.0  # that a text takes, lately
         self._news: list[tuple[Receiver, Piece]] = []
+        self._is_urgent = False
+        self._delivered = 0.0
+        self._pause = pause
         self._thread = threading.Thread(target=self._run, name="vidya scheduler", daemon=True)
         self._thread.start()
 
@@ -252,6 +257,7 @@ class Scheduler:
         one.drawn += 1
         self.metrics.written_tokens += 1
         if one.drawn == 1:
+            self._is_urgent = True
             self.metrics.count_first_token(time.monotonic() - one.asked)
         end: Ending | None = None
         if token.id in self._tokenizer.special_ids:
@@ -279,6 +285,7 @@ class Scheduler:
         written, tokens = one.text.take(all_of_it=True)
         tokens = tokens if one.job.best is not None else ()
         if not one.cancelled:
+            self._is_urgent = True
             piece = Piece(written, tokens, end, one.drawn, error=error)
             self._news.append((one.receive, piece))
         self.metrics.texts[end] += 1
@@ -301,6 +308,8 @@ class Scheduler:
             self._end(one, "failed", error)
 
     def _send(self) -> None:
-        if self._news:
+        now = time.monotonic()
+        if self._news and (self._is_urgent or now - self._delivered >= self._pause):
             news, self._news = self._news, []
+            self._is_urgent, self._delivered = False, now
             self._deliver(news)

@@ -26,6 +26,8 @@ from vidya.system.stop_signal import handled
 MOST_CONNECTIONS = 256
 SECONDS_TO_ASK = 30.0
 """In which a connection must have sent the head of a request."""
+PAUSE = 0.01
+"""Seconds between two chunks of a stream, unless it begins or ends: what is shorter nobody sees."""
 SECONDS_TO_END = 5
 """That a client has to read the end of its stream when the server ends."""
 
@@ -88,7 +90,11 @@ def serve(
     async def run() -> None:
         loop = asyncio.get_running_loop()
         scheduler = Scheduler(
-            generator, pretrained.tokenizer, waiting=queue, deliver=delivery_to(loop)
+            generator,
+            pretrained.tokenizer,
+            waiting=queue,
+            deliver=delivery_to(loop),
+            pause=PAUSE,
         )
         server = _server(model, scheduler, guards)
         with handled(server.handle_exit, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -745,11 +745,11 @@ def test_a_prompt_read_in_pieces_changes_no_token_of_any_sequence(precision, pie
             number = waiting.pop(0)
             rng = sampling.rng(number)
             going[generator.add(prompts[number], sampling, rng=rng, read=False)] = number
-        unread = [slot for slot in going if not generator.is_read(slot)]
+        unread = [slot for slot in going if generator.unread(slot)]
         if unread:
             unread_steps += 1
             generator.read(unread[0], piece)
-        for token in generator.step([slot for slot in going if generator.is_read(slot)]):
+        for token in generator.step([slot for slot in going if not generator.unread(slot)]):
             texts[going[token.slot]].append(token.id)
             if len(texts[going[token.slot]]) == 50:
                 generator.remove(token.slot)
@@ -766,15 +766,16 @@ def test_reading_computes_no_more_than_it_may_and_copies_what_another_slot_has(m
     )
     prompt = prompt_of(20)
     first = generator.add(prompt, GREEDY, read=False)
-    assert counts == [] and not generator.is_read(first)
-    while not generator.read(first, 6):
-        pass
+    assert counts == [] and generator.unread(first) == 20
+    for left in (14, 8, 2, 0):
+        generator.read(first, 6)
+        assert generator.unread(first) == left
     assert counts == [6, 6, 6, 2]
     second = generator.add(prompt, GREEDY, read=False)
-    assert generator.is_read(second) and len(counts) == 4  # logits and all
+    assert not generator.unread(second) and len(counts) == 4  # logits and all
     generator.step()
     generator.refresh()  # everything is to be read again
-    assert not generator.is_read(first) and not generator.is_read(second)
+    assert generator.unread(first) == generator.unread(second) == 21
 
 
 def test_the_likeliest_tokens_of_a_step_are_those_of_its_logits():

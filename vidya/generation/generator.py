@@ -133,22 +133,24 @@ class Generator:
         self._sequences[slot] = _Sequence(tokens, sampling, rng, np.array(sorted(banned), np.intp))
         return slot
 
-    def is_read(self, slot: int) -> bool:
-        """Whether the sequence in a slot needs nothing run before a step but its newest token.
+    def unread(self, slot: int) -> int:
+        """How many tokens of a sequence must be run before a step, beside its newest one.
 
-        It does while its prompt is being read, when it has filled the context, and after `refresh`.
+        Some must while its prompt is being read, when it has filled the context, and after
+        `refresh`.
         """
         tokens, cached = self._sequence(slot).tokens, len(self._cache.texts[slot].ids)
-        return len(tokens) <= self.window and 0 < cached and len(tokens) - 1 <= cached
+        if len(tokens) > self.window:
+            return len(self._shortened(tokens))
+        return 0 if cached and cached >= len(tokens) - 1 else len(tokens) - cached
 
-    def read(self, slot: int, most: int) -> bool:
-        """Run at most so many tokens of what a sequence has not read; returns `is_read`."""
-        if not self.is_read(slot):
+    def read(self, slot: int, most: int) -> None:
+        """Run at most so many tokens of what a sequence has not read."""
+        if self.unread(slot):
             s = self._sequence(slot)
             if len(s.tokens) > self.window:
                 s.tokens = self._shortened(s.tokens)
             self._cache.fill(slot, s.tokens, most)
-        return self.is_read(slot)
 
     def step(self, slots: Container[int] | None = None) -> list[Token]:
         """Draw the next token of the sequences in some slots, or of all, in the order of slots."""

@@ -2,8 +2,8 @@
 
 - Texts join and leave between two steps; a step draws one token of each. What a text is does not
   depend on the others: each draws from random numbers of its own.
-- A prompt is read in pieces, one between two steps, so that nobody who is being written for waits
-  for a long one. What a slot of the generator's cache knows of it is not read again.
+- Prompts are read in pieces, so many tokens between two steps, so that nobody who is being written
+  for waits for a long one. What a slot of the generator's cache knows of it is not read again.
 - More texts than slots wait in their order, up to a limit, beyond which they are refused.
 - What is new goes out in one call of `deliver`: the first piece of a text and the last at once,
   others as often as is asked for. Sending each token by itself takes time from the steps.
@@ -167,7 +167,7 @@ class Scheduler:
     def _run(self) -> None:
         while self._admitted():
             try:
-                self._read_a_piece()
+                self._read_prompts()
                 self._step()
             except Exception as error:  # of weights that are no good, for example
                 self._fail(str(error) if isinstance(error, UserError) else repr(error))
@@ -188,27 +188,31 @@ class Scheduler:
                 self._writing.append(self._waiting.popleft())
             return not self._ending
 
-    def _read_a_piece(self) -> None:
-        """Read some of the shortest prompt that has not been read."""
+    def _read_prompts(self) -> None:
+        """Read a piece of what has not been read, those that are short first."""
         for one in [one for one in self._writing if one.slot is None and one.scoring is None]:
             try:
                 self._begin(one)
             except ValueError as error:  # a prompt that is none; the others go on
                 self._end(one, "failed", str(error))
-        unread = [
-            one
-            for one in self._writing
-            if one.slot is None or not self._generator.is_read(one.slot)
-        ]
-        if not unread:
-            return
-        one = min(unread, key=lambda one: len(one.job.prompt))
-        others = len(unread) < len(self._writing)
-        most = PIECE if others else self._generator.decoder.rows
-        if one.slot is not None:
-            self._generator.read(one.slot, most)
-        else:
-            self._score(one)
+        left = {one: self._unread(one) for one in self._writing}
+        unread = sorted((one for one in left if left[one]), key=left.__getitem__)
+        others = len(unread) < len(left)
+        room = PIECE if others else self._generator.decoder.rows
+        for one in unread:
+            if one.slot is not None:
+                self._generator.read(one.slot, room)
+            else:
+                self._score(one)
+            room -= left[one]
+            if room <= 0:
+                return
+
+    def _unread(self, one: Writing) -> int:
+        """Tokens of a text that must be run before a step."""
+        if one.slot is None:
+            return max(1, len(one.job.prompt) - PIECE * len(one.scores))
+        return self._generator.unread(one.slot)
 
     def _begin(self, one: Writing) -> None:
         job = one.job
@@ -245,7 +249,7 @@ class Scheduler:
         ready = {
             one.slot: one
             for one in self._writing
-            if one.slot is not None and generator.is_read(one.slot)
+            if one.slot is not None and not generator.unread(one.slot)
         }
         if not ready:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import json
 import signal
@@ -39,7 +40,7 @@ def listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = sorted(found, key=lambda one: one[0] != socket.AF_INET)[0]
         listening = socket.create_server(address[:2], family=family, backlog=1024)
     except OSError as error:
-        if error.errno == 98:
+        if error.errno == errno.EADDRINUSE:
             said = f"port {port} is in use: choose another --port"
         else:
             said = f"cannot listen on {host}, port {port} ({error.strerror}): choose another --host"

@@ -91,6 +91,7 @@ def completion_request(body: dict[str, Any], model: ServedModel, random_seed: in
     return TextRequest(
         jobs=jobs, prompt_tokens=sum(map(len, prompts)), stream=stream,
         include_usage=include_usage, logprobs=best is not None, echo=echo,
+        prompts=[echoed(model, job.prompt) for job in jobs] if echo or best is not None else [],
     )  # fmt: skip
 
 
@@ -152,7 +153,7 @@ def completion_choice(
 ) -> dict[str, Any]:  # fmt: skip
     """One of the texts, or a piece of it; the prompt's scores come with that which begins it."""
     job = request.jobs[number]
-    before, starts = echoed(model, job.prompt) if request.echo or request.logprobs else ("", [])
+    before, starts = request.prompts[number] if request.prompts else ("", [])
     logprobs = None
     if request.logprobs:
         logprobs = _no_logprobs()
@@ -187,7 +188,9 @@ def _add(
     starts: Iterable[int], *, known: bool = True,
 ) -> None:  # fmt: skip
     for token, start in zip(tokens, starts, strict=True):
-        best = {_name(model, i): logprob for i, logprob in reversed(token.best)}
+        best: dict[str, float] = {}
+        for i, logprob in token.best:
+            best.setdefault(_name(model, i), logprob)
         logprobs["tokens"].append(_name(model, token.id))
         logprobs["token_logprobs"].append(token.logprob if known else None)
         logprobs["top_logprobs"].append(best if known else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vidya.serving.writing_job import WritingJob
 
@@ -23,6 +23,8 @@ class TextRequest:
     """Whether to tell log-probabilities."""
     echo: bool = False
     """Whether texts begin with their prompts."""
+    prompts: list[tuple[str, list[int]]] = field(default_factory=list)
+    """Of each job the prompt's text and where its tokens begin in it, where that is told."""
 
 
 @dataclass(frozen=True)

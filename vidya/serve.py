@@ -1,5 +1,6 @@
-"""Serve a model to programs that know OpenAI's API: `python -m vidya.serve [MODEL] [--port 8000]`.
+"""Serve a model, with a page and OpenAI's API: `python -m vidya.serve [MODEL] [--port 8000]`.
 
+- The address in a browser is a page: chat, teach the model by choosing among answers, see its run.
 - /v1/chat/completions, /v1/completions and /v1/models, for OpenAI's and other clients; /health,
   /metrics for Prometheus, /openapi.json. docs/SERVING.md says what they take.
 - Many clients at one time; the same seed gives the same reply, whoever else is there.
@@ -20,7 +21,7 @@ from vidya.errors import UserError
 from vidya.generation.precision import WeightPrecision
 from vidya.terminal.command_frame import run_command
 from vidya.terminal.command_line import parse
-from vidya.terminal.common_options import ThreadsOption, require_at_least
+from vidya.terminal.common_options import ResultsOption, ThreadsOption, require_at_least
 from vidya.terminal.streams import output_is_not_essential, say
 
 KEY = "VIDYA_API_KEY"
@@ -28,7 +29,7 @@ NEEDED = ("starlette", "uvicorn")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServeOptions(ThreadsOption):
+class ServeOptions(ResultsOption, ThreadsOption):
     """What `python -m vidya.serve` is asked to do."""
 
     model: Path | None = None
@@ -42,6 +43,11 @@ class ServeOptions(ThreadsOption):
     users of the machine do not see it."""
     cors_origins: tuple[str, ...] = ()
     """Sites whose pages may ask, such as https://chat.example.org; * for all. Default: none."""
+    teach: Literal["auto", "yes", "no"] = "auto"
+    """Whether the model may be taught: auto, where only this machine can reach the server."""
+    out: Path | None = None
+    """Folder for lessons and the taught model, which becomes a run folder of its own. Default: the
+    model's own folder."""
     queue: int = 64
     """How many texts may wait while 16 are written; more are refused, to be tried again later."""
     precision: Literal["auto", WeightPrecision] = "auto"
@@ -92,11 +98,19 @@ def serve(options: ServeOptions) -> int:
     thread_choice.use(options.threads)
     precision = resolve_precision(options.precision)
     say(f"{pretrained.describe(precision)}")
+    teach = options.teach == "yes" or (
+        options.teach == "auto" and web_server.is_loopback(listening)
+    )
+    path = pretrained.checkpoint_path.absolute()
+    if options.model is None or not options.model.is_file():
+        path = path.parent
+    at = web_server.address_of(listening)
     web_server.serve(
         pretrained, precision, listening, host=options.host, api_key=api_key,
         origins=options.cors_origins, queue=options.queue,
+        taught=web_server.TaughtWhere(path, options.out) if teach else None, say=say,
         ready=lambda model: say(
-            f"{model.name} is served at {web_server.address_of(listening)}/v1; Ctrl-C ends it"
+            f"{model.name} is served at {at}/v1, and to a browser at {at}/; Ctrl-C ends it"
         ),
     )  # fmt: skip
     return 0

@@ -49,3 +49,17 @@ def test_a_key_is_asked_for_everywhere_but_of_health():
     assert guards.key_refusal(scope(authorization="Bearer secret")) is None
     assert guards.key_refusal(scope("/health")) is None
     assert Guards(None).key_refusal(scope()) is None
+
+
+def test_no_page_of_another_site_teaches_even_one_that_may_chat():
+    guards = Guards(LOOPBACK_NAMES, ("https://a.example", "*"))
+    here = {"host": "localhost:8000"}
+    assert guards.refusal(scope(origin="https://a.example", **here)) is None
+    for wrong in (
+        {"origin": "https://a.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"}, {"origin": "http://localhost:9000"},
+    ):  # fmt: skip
+        assert guards.teaching_refusal(scope(**here, **wrong)).status == 403
+    own = {"origin": "http://localhost:8000", "sec-fetch-site": "same-origin"}
+    assert guards.teaching_refusal(scope(**here, **own)) is None
+    assert guards.teaching_refusal(scope(**here)) is None  # no browser

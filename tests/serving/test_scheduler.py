@@ -4,9 +4,11 @@ import threading
 
 import numpy as np
 import pytest
+from support.chat_runs import babbling_model
 from support.served import TOKENIZER, generator, job
 
 from vidya.generation.chat_tokens import chat_prompt
+from vidya.generation.generator import Generator
 from vidya.generation.replies import write_replies
 from vidya.serving.scheduler import PIECE, QueueFullError, Scheduler, ShuttingDownError
 
@@ -214,3 +216,39 @@ def test_log_probabilities_and_those_of_the_prompt(scheduler):
     )  # fmt: skip
     assert only.whole() == "" and only.pieces[-1].drawn == 0
     assert len(only.pieces[0].prompt_scores) == len(prompt) - 1
+
+
+def test_weights_change_between_two_steps_and_texts_go_on_with_the_new_ones(scheduler):
+    """A text after the change is that of the new model; one that was begun goes on and ends."""
+    one = job(prompts(1)[0], max_tokens=30)
+    model = babbling_model(TOKENIZER, 64)
+    writer = Scheduler(Generator(model, slots=2, turn_starts=[TOKENIZER.user_id]), TOKENIZER)
+    changed = model.flat * np.float32(0.5)
+    try:
+        first = Heard()
+        writer.submit([(one, first)])
+        before = first.whole()
+
+        def change():
+            model.flat[...] = changed
+
+        begun = Heard(at=3, then=lambda: changes.append(writer.change_weights(change)))
+        changes = []
+        writer.submit([(one, begun)])
+        assert before.startswith("".join(piece.text for piece in begun.pieces[:3]))
+        assert begun.whole() != before
+        changes[0].result(WAIT)
+        after = Heard()
+        writer.submit([(one, after)])
+        other = babbling_model(TOKENIZER, 64)
+        other.flat[...] = changed
+        expected = Scheduler(Generator(other, slots=1), TOKENIZER)
+        alone_there = Heard()
+        expected.submit([(one, alone_there)])
+        assert after.whole() == alone_there.whole() != before
+        expected.shut_down()
+        writer.change_weights(lambda: None).result(WAIT)  # with nothing to write
+    finally:
+        writer.shut_down()
+    with pytest.raises(ShuttingDownError):
+        writer.change_weights(change)

@@ -6,6 +6,7 @@ from typing import Any
 
 import vidya
 from vidya.serving import openai_chat, openai_completions
+from vidya.serving.lesson_request import CANDIDATES_SCHEMA, LESSON_SCHEMA, TEACHER_SCHEMA
 
 _JSON = "application/json"
 _ERROR = {
@@ -26,6 +27,10 @@ _WRONG = {
     413: "The body is too long.", 429: "Too many requests wait: see Retry-After.",
     500: "It could not be written.", 503: "The server is shutting down.",
 }  # fmt: skip
+_NOT_TAUGHT = {
+    409: "Somebody else teaches, or the run cannot be taught as it is now.",
+    415: "The body must say that it is JSON.",
+}
 
 
 def openapi_document() -> dict[str, Any]:
@@ -54,18 +59,38 @@ def openapi_document() -> dict[str, Any]:
             },
             "/health": {"get": _get("Whether the server works; needs no key.", _JSON, 403, 503)},
             "/metrics": {"get": _get("Counters for Prometheus.", "text/plain", 401, 403)},
+            "/v1/vidya/candidates": {
+                "post": _post("Answers to choose among.", CANDIDATES_SCHEMA, *_NOT_TAUGHT)
+            },
+            "/v1/vidya/lessons": {
+                "post": _post("A choice, which is learnt.", LESSON_SCHEMA, *_NOT_TAUGHT)
+            },
+            "/v1/vidya/undo": {
+                "post": _post("Take the last lesson back.", TEACHER_SCHEMA, *_NOT_TAUGHT)
+            },
+            "/v1/vidya/measure": {
+                "post": _post("What lessons are worth.", TEACHER_SCHEMA, *_NOT_TAUGHT)
+            },
+            "/v1/vidya/leave": {
+                "post": _post("Let others teach.", TEACHER_SCHEMA, *_NOT_TAUGHT)
+            },
+            "/v1/vidya/stats": {"get": _get("The lessons so far.", _JSON, 401, 403, 409)},
+            "/v1/vidya/journal": {
+                "get": _get("The journal of lessons.", "application/jsonl", 401, 403, 404)
+            },
+            "/v1/vidya/run": {"get": _get("Curves and figures of the run.", _JSON, 401, 403)},
             "/openapi.json": {"get": _get("This document.", _JSON, 401, 403)},
         },
     }  # fmt: skip
 
 
 def _get(what: str, kind: str, *wrong: int) -> dict[str, Any]:
-    schema = {"type": "string"} if kind == "text/plain" else {"type": "object"}
+    schema = {"type": "string"} if kind != _JSON else {"type": "object"}
     good = {"description": what, "content": {kind: {"schema": schema}}}
     return {"summary": what, "responses": {"200": good, **_errors(400, *wrong)}}
 
 
-def _post(what: str, schema: dict[str, Any]) -> dict[str, Any]:
+def _post(what: str, schema: dict[str, Any], *wrong: int) -> dict[str, Any]:
     good = {
         "description": "The reply; with stream: true in pieces, of which the last is [DONE].",
         "content": {
@@ -76,13 +101,16 @@ def _post(what: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {
         "summary": what,
         "requestBody": {"required": True, "content": {_JSON: {"schema": schema}}},
-        "responses": {"200": good, **_errors(*_WRONG)},
+        "responses": {"200": good, **_errors(*_WRONG, *wrong)},
     }
 
 
 def _errors(*statuses: int) -> dict[str, Any]:
     schema = {"schema": {"$ref": "#/components/schemas/Error"}}
     return {
-        str(status): {"description": _WRONG[status], "content": {_JSON: schema}}
+        str(status): {
+            "description": {**_WRONG, **_NOT_TAUGHT}[status],
+            "content": {_JSON: schema},
+        }
         for status in statuses
     }

@@ -22,7 +22,7 @@ Refuse: TypeAlias = Callable[[ApiError], Any]
 HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 OPEN = "/health"
-"""The path that needs no key."""
+"""The path that needs no key, beside those of the page, which asks for it."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Guards:
     """Origins of other sites whose pages may ask; `*` is any."""
     api_key: str | None = None
     """What `Authorization: Bearer` must say; None: nothing."""
+    open_paths: frozenset[str] = frozenset({OPEN})
+    """Paths that need no key."""
 
     def refusal(self, scope: Message) -> ApiError | None:
         """Why the site that asks may not; None if it may."""
@@ -54,9 +56,18 @@ class Guards:
             )  # fmt: skip
         return None
 
+    def teaching_refusal(self, scope: Message) -> ApiError | None:
+        """Why the site that asks may not teach; None if it may: no page but the server's own."""
+        headers = scope["headers"]
+        own = f"{scope.get('scheme', 'http')}://{_header(headers, b'host').lower()}"
+        site, origin = _header(headers, b"sec-fetch-site"), _header(headers, b"origin")
+        if site in ("", "none", "same-origin") and origin.lower() in ("", own):
+            return None
+        return ApiError(403, "no page of another site may teach", code="origin_not_allowed")
+
     def key_refusal(self, scope: Message) -> ApiError | None:
         """Why a request is refused for its key; None if it is not."""
-        if self.api_key is None or scope["path"] == OPEN:
+        if self.api_key is None or scope["path"] in self.open_paths:
             return None
         scheme, _, given = _header(scope["headers"], b"authorization").partition(" ")
         right = hmac.compare_digest(given.strip().encode("latin-1"), self.api_key.encode())

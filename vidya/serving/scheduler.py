@@ -7,6 +7,7 @@
 - More texts than slots wait in their order, up to a limit, beyond which they are refused.
 - What is new goes out in one call of `deliver`: the first piece of a text and the last at once,
   others as often as is asked for. Sending each token by itself takes time from the steps.
+- The weights may change between two steps: texts that are being written go on with the new ones.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from collections.abc import Generator as Stream
+from concurrent import futures
 from typing import TypeAlias
 
 from vidya.errors import UserError
@@ -105,6 +107,7 @@ class Scheduler:
         self._changed = threading.Condition()  # guards what follows
         self._waiting: deque[Writing] = deque()
         self._writing: list[Writing] = []
+        self._changes: deque[tuple[Callable[[], None], futures.Future[None]]] = deque()
         self._ending = False
         self._seconds = 1.0  # that a text takes, lately
         self._news: list[tuple[Receiver, Piece]] = []
@@ -145,6 +148,26 @@ class Scheduler:
                     self._waiting.remove(one)
             self._changed.notify()
 
+    def change_weights(self, change: Callable[[], None]) -> futures.Future[None]:
+        """Change the model between two steps; nothing that was computed before is used again.
+
+        Args:
+            change: is called in the scheduler's thread, and writes into the model's arrays.
+
+        Returns:
+            What is done when the change counts.
+
+        Raises:
+            ShuttingDownError: the scheduler has ended, or ends before.
+        """
+        done: futures.Future[None] = futures.Future()
+        with self._changed:
+            if self._ending or not self._thread.is_alive():
+                raise ShuttingDownError
+            self._changes.append((change, done))
+            self._changed.notify()
+        return done
+
     def counts(self) -> tuple[int, int]:
         """How many texts are being written, and how many wait."""
         with self._changed:
@@ -167,6 +190,7 @@ class Scheduler:
     def _run(self) -> None:
         while self._admitted():
             try:
+                self._change()
                 self._read_prompts()
                 self._step()
             except Exception as error:  # of weights that are no good, for example
@@ -174,12 +198,14 @@ class Scheduler:
             self._send()
         for one in [*self._writing, *self._waiting]:
             self._end(one, "shutdown")
+        for _, done in self._changes:
+            done.set_exception(ShuttingDownError())
         self._send()
 
     def _admitted(self) -> bool:
         """Wait for something to do, and give free slots away; whether to go on."""
         with self._changed:
-            while not (self._ending or self._waiting or self._writing):
+            while not (self._ending or self._waiting or self._writing or self._changes):
                 self._changed.wait()
             for one in [one for one in self._writing if one.cancelled]:
                 self.metrics.texts["cancelled"] += 1
@@ -187,6 +213,22 @@ class Scheduler:
             while self._waiting and len(self._writing) < self._generator.decoder.slots:
                 self._writing.append(self._waiting.popleft())
             return not self._ending
+
+    def _change(self) -> None:
+        """Make the changes of weights that are due."""
+        while self._changes:
+            change, done = self._changes.popleft()
+            try:
+                change()
+                self._generator.refresh()
+            except BaseException as error:
+                done.set_exception(error)
+                raise
+            for one in self._writing:  # one score is not of two models
+                if one.scoring is not None:
+                    one.scoring.close()
+                    one.scoring, one.scores = None, []
+            done.set_result(None)
 
     def _read_prompts(self) -> None:
         """Read a piece of what has not been read, those that are short first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -32,8 +32,17 @@ from vidya.serving.writing_job import Piece
 Understand = Callable[[dict[str, Any], ServedModel, int], TextRequest]
 
 
-def web_app(model: ServedModel, scheduler: Scheduler, guards: Guards) -> Starlette:
-    """The ASGI application; its scheduler delivers to the loop in which it runs."""
+def web_app(
+    model: ServedModel, scheduler: Scheduler, guards: Guards, besides: Sequence[Route] = ()
+) -> Starlette:
+    """The ASGI application; its scheduler delivers to the loop in which it runs.
+
+    Args:
+        model: that is served.
+        scheduler: which writes.
+        guards: who may ask.
+        besides: other paths: the page and teaching.
+    """
     answers = _Answers(model, scheduler)
     routes = [
         Route("/v1/models", answers.models, methods=["GET"]),
@@ -43,6 +52,7 @@ def web_app(model: ServedModel, scheduler: Scheduler, guards: Guards) -> Starlet
         Route("/health", answers.health, methods=["GET"]),
         Route("/metrics", answers.metrics, methods=["GET"]),
         Route("/openapi.json", answers.openapi, methods=["GET"]),
+        *besides,
     ]
     cors = Middleware(
         CORSMiddleware, allow_origins=guards.origins, allow_methods=["GET", "POST"],

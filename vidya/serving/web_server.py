@@ -9,20 +9,25 @@ import json
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vidya.errors import UserError
 from vidya.generation.precision import WeightPrecision
 from vidya.generation.replies import MOST_TOGETHER, reply_generator
 from vidya.serving.api_error import ApiError
 from vidya.serving.reply_pieces import delivery_to
-from vidya.serving.request_guards import LOOPBACK_NAMES, Guards
+from vidya.serving.request_guards import LOOPBACK_NAMES, OPEN, Guards
 from vidya.serving.scheduler import Scheduler
 from vidya.serving.served_model import ServedModel
+from vidya.serving.teaching_place import TeachingPlace
 from vidya.storage.pretrained import Pretrained
 from vidya.system.stop_signal import handled
+
+if TYPE_CHECKING:
+    from starlette.routing import Route
 
 MOST_CONNECTIONS = 256
 SECONDS_TO_ASK = 30.0
@@ -31,6 +36,16 @@ PAUSE = 0.01
 """Seconds between two chunks of a stream, unless it begins or ends: what is shorter nobody sees."""
 SECONDS_TO_END = 5
 """That a client has to read the end of its stream when the server ends."""
+
+
+@dataclass(frozen=True)
+class TaughtWhere:
+    """How the model is opened for teaching."""
+
+    path: Path
+    """Its checkpoint, or its run folder."""
+    out: Path | None
+    """Folder of the lessons, where it is not the model's own."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -62,7 +77,7 @@ def address_of(listening: socket.socket) -> str:
 def serve(
     pretrained: Pretrained, precision: WeightPrecision, listening: socket.socket, *,
     host: str, api_key: str | None, origins: tuple[str, ...], queue: int,
-    ready: Callable[[ServedModel], None],
+    taught: TaughtWhere | None, ready: Callable[[ServedModel], None], say: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Serve a model until SIGINT, SIGTERM or SIGHUP comes.
 
@@ -74,8 +89,13 @@ def serve(
         api_key: what clients must know; None: nothing.
         origins: of other sites whose pages may ask.
         queue: texts that may wait.
+        taught: how the model is opened for teaching; None: it is not taught here.
         ready: is called when requests are taken.
+        say: takes lines of what teaching does.
     """
+    from vidya.serving.page_files import page_routes
+    from vidya.serving.teaching_paths import TeachingPaths
+
     path = pretrained.checkpoint_path.absolute()
     model = ServedModel(
         _name(path), pretrained.tokenizer, pretrained.model.config.context,
@@ -83,7 +103,8 @@ def serve(
     )  # fmt: skip
     generator = reply_generator(pretrained.model, pretrained.tokenizer, MOST_TOGETHER, precision)
     hosts = LOOPBACK_NAMES | {host.lower()} if is_loopback(listening) else None
-    guards = Guards(hosts, origins, api_key)
+    page = page_routes()
+    guards = Guards(hosts, origins, api_key, frozenset({OPEN, *(route.path for route in page)}))
 
     # Between two steps the scheduler computes in Python, and the event loop is to be quick.
     sys.setswitchinterval(0.001)
@@ -97,34 +118,47 @@ def serve(
             deliver=delivery_to(loop),
             pause=PAUSE,
         )
-        server = _server(model, scheduler, guards)
+        place = None
+        if taught is not None:
+            place = TeachingPlace(
+                taught.path, taught.out, pretrained.model, pretrained.tokenizer, scheduler, say
+            )  # fmt: skip
+        paths = TeachingPaths(place, path.parent, guards)
+        server = _server(model, scheduler, guards, [*page, *paths.routes()])
         with handled(server.handle_exit, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            watching = asyncio.create_task(_end_streams(server, scheduler))
+            watching = asyncio.create_task(_end_streams(server, scheduler, place))
             ready(model)
             try:
                 await server.serve(sockets=[listening])
             finally:
                 server.should_exit = True
                 await watching
+                if place is not None:
+                    await asyncio.to_thread(place.shut_down)
 
     asyncio.run(run())
 
 
-async def _end_streams(server: Any, scheduler: Scheduler) -> None:
-    """End what is being written as soon as the server is asked to end."""
+async def _end_streams(server: Any, scheduler: Scheduler, place: TeachingPlace | None) -> None:
+    """End what is being written as soon as the server is asked to end; till then, idle teaching."""
     while not server.should_exit:
+        if place is not None:
+            place.close_if_idle()
         await asyncio.sleep(0.05)
     await asyncio.to_thread(scheduler.shut_down)
 
 
-def _server(model: ServedModel, scheduler: Scheduler, guards: Guards) -> Any:
+def _server(
+    model: ServedModel, scheduler: Scheduler, guards: Guards, besides: Sequence[Route]
+) -> Any:
     import uvicorn
 
     from vidya.serving.web_app import web_app
 
     config = uvicorn.Config(
-        web_app(model, scheduler, guards), http=_limited_protocol(), ws="none", loop="asyncio",
-        lifespan="off", log_config=None, log_level="critical", access_log=False,
+        web_app(model, scheduler, guards, besides),
+        http=_limited_protocol(), ws="none", loop="asyncio", lifespan="off",
+        log_config=None, log_level="critical", access_log=False,
         server_header=False, proxy_headers=False, timeout_graceful_shutdown=SECONDS_TO_END,
     )  # fmt: skip
     return uvicorn.Server(config)

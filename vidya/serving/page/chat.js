@@ -18,7 +18,7 @@ export function start() {
 		if (isEnter(event)) { event.preventDefault(); send(); }
 		if (event.key === "ArrowUp" && !box.value) { event.preventDefault(); editLast(); }
 	});
-	byId("chat").addEventListener("keydown", (event) => { if (event.key === "Escape") stop(); });
+	byId("chat-view").addEventListener("keydown", (event) => { if (event.key === "Escape") stop(); });
 	byId("stop").addEventListener("click", stop);
 	byId("new-talk").addEventListener("click", () => open(store.newTalk()));
 	byId("export").addEventListener("click", exportAll);

@@ -14,7 +14,7 @@ function show() {
 	if (name === current) return;
 	if (current) views[current].leave?.();
 	current = name;
-	for (const one of Object.keys(views)) byId(one).hidden = one !== name;
+	for (const one of Object.keys(views)) byId(`${one}-view`).hidden = one !== name;
 	for (const link of document.querySelectorAll("nav a")) {
 		if (link.hash === `#${name}`) link.setAttribute("aria-current", "page");
 		else link.removeAttribute("aria-current");

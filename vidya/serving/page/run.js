@@ -9,7 +9,7 @@ let shown = false;
 let told = null;
 
 export function start() {
-	new ResizeObserver(() => { if (shown && told) draw(); }).observe(byId("run"));
+	new ResizeObserver(() => { if (shown && told) draw(); }).observe(byId("run-view"));
 	document.addEventListener("visibilitychange", () => { if (shown && !document.hidden) look(); });
 }
 

@@ -26,7 +26,7 @@ export function start() {
 	byId("afresh").addEventListener("click", () => { turns = []; showContext(); box.focus(); });
 	byId("measure").addEventListener("click", measure);
 	byId("journal").addEventListener("click", journal);
-	byId("teach").addEventListener("keydown", keys);
+	byId("teach-view").addEventListener("keydown", keys);
 	folds(byId("lessons-toggle"), byId("lessons-body"));
 	addEventListener("pagehide", leave);
 	showEmpty();

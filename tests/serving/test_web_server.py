@@ -5,13 +5,12 @@ import json
 import re
 import signal
 import socket
-import subprocess
 import threading
 import time
 
 import pytest
 from support.chat_runs import run_folder, tokenizer  # noqa: F401
-from support.commands import command_line, environment
+from support.running_server import running
 
 import vidya
 
@@ -19,30 +18,6 @@ pytestmark = pytest.mark.extras
 HELLO = [{"role": "user", "content": "hello there"}]
 QUIET = {"top_k": 20}
 """With which the model of the tests never ends a reply by itself."""
-
-
-@contextlib.contextmanager
-def running(folder, *arguments, first="", **more):
-    """A server of its own as a process, after some `first` code: its address, and the process."""
-    for needed in ("starlette", "uvicorn"):
-        pytest.importorskip(needed)
-    line = command_line(
-        "serve", folder, "--port", 0, "--threads", 1, "--precision", "fp32", *arguments
-    )
-    if first:
-        code = f"{first}; from vidya.serve import main; raise SystemExit(main())"
-        line[1:3] = ["-c", code]
-    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True, env=environment(**more))
-    try:
-        for said in process.stderr:
-            if found := re.search(r"served at (http://\S+)/v1", said):
-                break
-        else:
-            raise AssertionError(process.wait())
-        yield found[1], process
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ same length, and the best turn of each counts, so that other programs on the mac
 disturb both alike. One thread is timed by its own processor time; of several threads
 only turns count in which the system stopped none of them for another program, and if
 there are none, that is said and does not fail. What looks too slow is measured again
-before it is called a failure.
+for most of a minute before it is called a failure: what other programs do to the memory
+and the last-level cache passes, a slow kernel stays slow.
 
 Shares are recorded for each instruction set and number of threads; what has no record
 is printed and does not fail.
@@ -17,6 +18,7 @@ is printed and does not fail.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 import resource
@@ -38,12 +40,16 @@ RECORD = Path(__file__).with_name("shares.json")
 TOLERANCE = 0.3
 """Part of its recorded share that a kernel may lose, this much excluded."""
 TURNS, TURN_SECONDS = 8, 0.01
-ATTEMPTS = 3
-SECONDS = 30.0
-"""Nothing is measured again after so long."""
+ATTEMPTS, PAUSE_SECONDS = 8, 5.0
+"""Measurements of what looks too slow, and the pause before each but the first."""
 
 MOST_TURNS = 24
 """Turns until so many were undisturbed."""
+
+CACHED_VOCABULARY = 256
+"""Tokens of the embedding that is timed: its gradient stays in a core's own cache. A bigger
+one stays in the last-level cache, of which programs on other cores leave a part that no
+limit shows."""
 
 Measure = Callable[[str], float | None]
 """From a kernel and its threads, as `Shares.names` has them, to its share of the limit;
@@ -114,7 +120,11 @@ def preemptions() -> int:
 def cases() -> list[KernelCase]:
     """One shape of each kernel: products of 1,024 tokens, passes that leave the cache."""
     config = config_of("25m")
-    chosen = list(passes(config, None))
+    cached = dataclasses.replace(config, vocab_size=CACHED_VOCABULARY)
+    chosen = [
+        *(case for case in passes(config, None) if not case.name.startswith("embedding")),
+        *(case for case in passes(cached, None) if case.name.startswith("embedding")),
+    ]
     for precision, roles in (("fp32", ("ffn_up", "ffn_down")), ("bf16", ("ffn_down",))):
         layer = products(config, 1024, precision)
         chosen += [case for case in layer if case.name.split()[1] in roles]
@@ -126,14 +136,17 @@ def cases() -> list[KernelCase]:
 
 
 def measure_all(
-    names: list[str], measure: Measure, recorded: dict[str, float]
+    names: list[str], measure: Measure, recorded: dict[str, float], pause: float
 ) -> dict[str, float | None]:
-    """Shares by name; one that is too low gets another try or two while there is time."""
-    end = time.monotonic() + SECONDS
+    """Shares by name, each that is too low the best of `ATTEMPTS`, `pause` seconds apart."""
     shares = {name: measure(name) for name in names}
     for _ in range(1, ATTEMPTS):
-        for name in failures(shares, recorded):
-            again = measure(name) if time.monotonic() < end else None
+        slow = failures(shares, recorded)
+        if not slow:
+            break
+        time.sleep(pause)
+        for name in slow:
+            again = measure(name)
             if again is not None:
                 shares[name] = max(shares[name] or 0.0, again)
     return shares
@@ -203,6 +216,7 @@ def main(
     arguments: list[str] | None = None,
     names: list[str] | None = None,
     measure: Measure | None = None,
+    pause: float = PAUSE_SECONDS,
 ) -> int:
     """Measure and compare, or record; `names` and `measure` replace the measuring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -214,7 +228,7 @@ def main(
     if names is None or measure is None:
         measured = Shares()
         names, measure = measured.names, measured.measure
-    shares = measure_all(names, measure, recorded)
+    shares = measure_all(names, measure, recorded, pause)
     if given.record:
         write_record(given.shares, isa, shares)
     return report(shares, recorded, isa)

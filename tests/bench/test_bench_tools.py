@@ -37,7 +37,7 @@ SHARES = {"gelu, 1 thread": 0.5, "adam, 2 threads": 0.9, "linear ffn_up, 1 threa
 
 def check(path: Path, measured: dict[str, float | None], *arguments: str) -> int:
     return check_shares.main(
-        ["--shares", str(path), *arguments], list(measured), lambda name: measured[name]
+        ["--shares", str(path), *arguments], list(measured), lambda name: measured[name], pause=0
     )
 
 
@@ -88,7 +88,7 @@ def test_what_looks_slow_is_measured_again(record):
         tries.append(name)
         return SHARES[name] * (0.4 if name == "gelu, 1 thread" and len(tries) < 5 else 1)
 
-    assert check_shares.main(["--shares", str(record)], list(SHARES), measure) == 0
+    assert check_shares.main(["--shares", str(record)], list(SHARES), measure, pause=0) == 0
     assert tries[3:] == ["gelu, 1 thread", "gelu, 1 thread"]
 
 
@@ -99,7 +99,7 @@ def test_what_stays_slow_is_given_up(record):
         tries.append(name)
         return 0.1
 
-    assert check_shares.main(["--shares", str(record)], ["gelu, 1 thread"], measure) == 1
+    assert check_shares.main(["--shares", str(record)], ["gelu, 1 thread"], measure, pause=0) == 1
     assert len(tries) == check_shares.ATTEMPTS
 
 

@@ -18,7 +18,7 @@ from vidya.terminal.command_frame import run_command
 COMMANDS = {
     "train": "train a chat model from scratch, or go on with a run",
     "chat": "talk to a model",
-    "serve": "serve a model to programs that know OpenAI's API",
+    "serve": "serve a model: a page to chat and teach, and OpenAI's API",
     "finetune": "give a trained model a personality",
     "sample": "show what a model replies to a few fixed prompts",
     "rl": "let a Python function that judges replies teach a model",

@@ -20,6 +20,7 @@ const box = growing(byId("question"), (text) => keepDraft(TALK, "question", text
 
 export function start() {
 	box.value = draft(TALK, "question");
+	if (!draft(TALK, "answer")) keepDraft(TALK, "answer", draft(TALK, "sent")); // nobody has said that it came
 	byId("asker").addEventListener("submit", (event) => { event.preventDefault(); askIt(); });
 	box.addEventListener("keydown", (event) => { if (isEnter(event)) { event.preventDefault(); askIt(); } });
 	byId("ask-stop").addEventListener("click", stop);
@@ -59,11 +60,13 @@ const asMessages = (texts) =>
 async function askIt() {
 	const text = box.value.trim();
 	if (!text || asking) return;
-	if (await offer([...turns, text])) {
-		box.value = "";
-		keepDraft(TALK, "question", "");
-		box.grow();
-	}
+	if (await offer([...turns, text])) clearQuestion();
+}
+
+function clearQuestion() {
+	box.value = "";
+	keepDraft(TALK, "question", "");
+	box.grow();
 }
 
 // Has candidates written; whether they came.
@@ -174,8 +177,7 @@ function teachAnswer() {
 
 function keys(event) {
 	if (event.key === "Escape" && (asking || offered)) { skip(); return; }
-	if (!offered?.found || !offered.list.contains(event.target)) return;
-	if (event.ctrlKey || event.metaKey || event.altKey) return;
+	if (!offered?.list.contains(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
 	const picks = [...offered.list.querySelectorAll(".pick")];
 	const way = { ArrowDown: 1, ArrowUp: -1 }[event.key];
 	if (way) {
@@ -191,6 +193,7 @@ function keys(event) {
 		return;
 	}
 	event.preventDefault();
+	if (!offered.found) return;
 	if (digit === 0) learn({ reject: true });
 	else if (digit !== null) picks[digit - 1]?.click();
 	else if (event.key === "r") offer(offered.asked);
@@ -211,6 +214,11 @@ function learn(choice) {
 	offered = null;
 	turns = right === null ? turns : [...asked, right];
 	if (turns.length / 2 >= TURNS) turns = [];
+	if (choice.answer) {
+		keepDraft(TALK, "sent", choice.answer);
+		keepDraft(TALK, "answer", "");
+	}
+	if (box.value.trim() === asked.at(-1)) clearQuestion();
 	showContext();
 	box.focus();
 	lesson.card.scrollIntoView({ block: "nearest" });
@@ -218,16 +226,16 @@ function learn(choice) {
 	working = working.then(async () => {
 		try {
 			const told = await asTeacher(ask, "lessons", { ...body, ...choice });
-			if (choice.answer !== undefined && draft(TALK, "answer").trim() === choice.answer) keepDraft(TALK, "answer", "");
 			lessons.push(lesson);
 			lesson.learnt(told);
 			announce(`Learnt. ${told.outcome.line}`);
 			showCounts(told);
 			showUndo();
-			await lesson.askAgain();
+			await lesson.askAgain().catch(() => {});
 		} catch (error) {
 			turns = was.turns;
 			showContext();
+			if (choice.answer && !draft(TALK, "answer")) keepDraft(TALK, "answer", choice.answer);
 			showError(byId("teach-error"), error);
 			if (offered) lesson.card.remove();
 			else {
@@ -236,6 +244,7 @@ function learn(choice) {
 				answer.focus();
 			}
 		}
+		keepDraft(TALK, "sent", "");
 		await showStatistics();
 	});
 }
@@ -310,7 +319,7 @@ function undo() {
 			announce(sentence(told.line));
 			if (!taken) notice(sentence(told.line));
 			box.focus();
-			await taken?.askAgain();
+			await taken?.askAgain().catch(() => {});
 		} catch (error) {
 			showError(byId("teach-error"), error);
 		}

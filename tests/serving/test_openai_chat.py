@@ -47,6 +47,8 @@ def test_every_field_counts_and_null_is_as_missing():
     assert asked(**nulls).jobs[0].max_tokens == 200
     assert asked(max_tokens=10**9).jobs[0].max_tokens == MOST_TOKENS
     assert asked(logprobs=True).jobs[0].best == 0
+    assert asked(max_tokens=-1).jobs[0].max_tokens == MOST_TOKENS  # llama.cpp's: without end
+    assert not asked(stream_options={"include_usage": True}).include_usage  # of no stream
     assert asked(stop="x", max_tokens=7.0).jobs[0].max_tokens == 7
 
 
@@ -76,8 +78,8 @@ def test_every_field_counts_and_null_is_as_missing():
         ({"stop": ["x"] * 17}, 400, "stop must be a text or a list of up to 16"),
         ({"stop": [3]}, 400, "stop must be a text, not 3"),
         ({"stream": "yes"}, 400, "stream must be true or false"),
-        ({"stream_options": {"include_usage": True}}, 400, "stream_options is for a stream alone"),
-        ({"stream": True, "stream_options": 1}, 400, "stream_options must be an object"),
+        ({"max_tokens": -2}, 400, "max_tokens must lie between 1"),
+        ({"stream_options": 1}, 400, "stream_options must be an object"),
         ({"seed": 2**64}, 400, "seed must lie between"),
     ],
 )  # fmt: skip

@@ -6,11 +6,10 @@ import re
 import signal
 import socket
 import threading
-import time
 
 import pytest
 from support.chat_runs import run_folder, tokenizer  # noqa: F401
-from support.running_server import running
+from support.running_server import ask, running, server, wait_until, web, writing  # noqa: F401
 
 import vidya
 
@@ -21,48 +20,14 @@ QUIET = {"top_k": 20}
 
 
 @pytest.fixture(scope="module")
-def server(run_folder):  # noqa: F811
-    """One for all tests that leave it as it was; nobody waits: 16 are written for, or refused."""
-    with running(run_folder, "--queue", 0) as (address, _):
-        yield address
-
-
-@pytest.fixture(scope="module")
-def client(server, web):
+def client(server, web):  # noqa: F811
     openai = pytest.importorskip("openai")
     return openai.OpenAI(base_url=f"{server}/v1", api_key="none", max_retries=0)
-
-
-@pytest.fixture(scope="module")
-def web():
-    """httpx's client, for what OpenAI's does not send."""
-    httpx = pytest.importorskip("httpx")
-    with httpx.Client(trust_env=False, verify=False, timeout=20) as web:
-        yield web
-
-
-@pytest.fixture(scope="module")
-def ask(server, web):
-    def ask(path, body=None, **more):
-        return web.request("GET" if body is None else "POST", server + path, content=body, **more)
-
-    return ask
 
 
 def create(client, messages=HELLO, *, extra=QUIET, **more):
     settings = {"temperature": 1.0, "seed": 5, "max_tokens": 20, "model": "nano", **more}
     return client.chat.completions.create(messages=messages, extra_body=extra, **settings)
-
-
-def writing(ask):
-    return int(re.search(r"^vidya_texts_writing (\d+)", ask("/metrics").text, re.M)[1])
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_replies_are_those_of_python(client, run_folder):  # noqa: F811
@@ -145,7 +110,7 @@ def test_a_seed_gives_the_same_reply_whoever_else_is_there(client):
     assert together == [alone] * 3
 
 
-def test_a_client_that_goes_makes_room_and_one_too_many_is_told_when_to_come(client, ask):
+def test_a_client_that_goes_makes_room_and_one_too_many_is_told_when_to_come(client, ask):  # noqa: F811
     import openai
 
     wait_until(lambda: writing(ask) == 0)
@@ -163,7 +128,7 @@ def test_a_client_that_goes_makes_room_and_one_too_many_is_told_when_to_come(cli
     assert create(client).choices[0].message.content
 
 
-def test_errors_have_the_form_and_the_status_of_openai(client, ask):
+def test_errors_have_the_form_and_the_status_of_openai(client, ask):  # noqa: F811
     import openai
 
     with pytest.raises(openai.BadRequestError) as wrong:
@@ -193,7 +158,7 @@ def test_errors_have_the_form_and_the_status_of_openai(client, ask):
     assert chat in document["paths"] and ask("/health").json() == {"status": "ok"}
 
 
-def ends_streams(address, process, number, web, **headers):
+def ends_streams(address, process, number, web, **headers):  # noqa: F811
     """A signal ends a stream with an error, and the server with status 0 and no word."""
     body = {"messages": HELLO, "max_tokens": 4000, "stream": True, **QUIET}
     with web.stream("POST", f"{address}/v1/chat/completions", json=body, headers=headers) as answer:

@@ -1,16 +1,18 @@
-"""`python -m vidya.serve` as a process of its own."""
+"""A running server as a process of its own, and clients that ask it."""
 
 import contextlib
 import re
 import subprocess
+import time
 
 import pytest
+from support.chat_runs import run_folder, tokenizer  # noqa: F401
 from support.commands import command_line, environment
 
 
 @contextlib.contextmanager
 def running(folder, *arguments, first="", **more):
-    """A server on a free port, unless one is named, after `first` code: address and process."""
+    """A server on a free port, unless one is named, after some `first` code: address and process."""
     for needed in ("starlette", "uvicorn"):
         pytest.importorskip(needed)
     line = command_line(
@@ -30,3 +32,37 @@ def running(folder, *arguments, first="", **more):
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="module")
+def server(run_folder):  # noqa: F811
+    """One for all tests that leave it as it was; nobody waits: 16 are written for, or refused."""
+    with running(run_folder, "--queue", 0) as (address, _):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def web():
+    """httpx's client, for what OpenAI's does not send."""
+    httpx = pytest.importorskip("httpx")
+    with httpx.Client(trust_env=False, verify=False, timeout=20) as web:
+        yield web
+
+
+@pytest.fixture(scope="module")
+def ask(server, web):
+    def ask(path, body=None, **more):
+        return web.request("GET" if body is None else "POST", server + path, content=body, **more)
+
+    return ask
+
+
+def writing(ask):
+    return int(re.search(r"^vidya_texts_writing (\d+)", ask("/metrics").text, re.M)[1])
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

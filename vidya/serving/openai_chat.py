@@ -13,9 +13,11 @@ from vidya.generation.chat_tokens import chat_prompt
 from vidya.serving.api_error import bad_request
 from vidya.serving.request_fields import (
     COUNT,
+    ENDLESS,
     MOST_TOKENS,
     SAMPLING,
     STOP_SCHEMA,
+    STREAM_OPTIONS_SCHEMA,
     NumberField,
     flag_of,
     include_usage_of,
@@ -31,13 +33,14 @@ from vidya.serving.writing_job import Ending, WritingJob, WrittenToken
 
 ROLES = ("system", "developer", "user", "assistant")
 MAX_COMPLETION_TOKENS = NumberField(
-    "max_completion_tokens", f"Tokens of a reply at most; more than {MOST_TOKENS} count as those.",
-    1, 2**63,
-    whole=True,
+    "max_completion_tokens",
+    f"Tokens of a reply at most; -1, or more than {MOST_TOKENS}, count as those.",
+    1, 2**63, whole=True, besides=ENDLESS,
 )  # fmt: skip
 MAX_TOKENS = NumberField(
-    "max_tokens", "The same; the other one counts where both are there.", 1, 2**63, 200, whole=True
-)
+    "max_tokens", "The same; the other one counts where both are there.", 1, 2**63, 200,
+    whole=True, besides=ENDLESS,
+)  # fmt: skip
 TOP_LOGPROBS = NumberField(
     "top_logprobs", "How many of the likeliest tokens to tell at each place, with logprobs.",
     0, 20, whole=True,
@@ -68,9 +71,7 @@ SCHEMA: dict[str, Any] = {
             },
         },
         "stream": {"type": ["boolean", "null"], "default": False},
-        "stream_options": {
-            "type": ["object", "null"], "properties": {"include_usage": {"type": "boolean"}},
-        },
+        "stream_options": STREAM_OPTIONS_SCHEMA,
         "stop": STOP_SCHEMA,
         "logprobs": {"type": ["boolean", "null"], "default": False},
         **{

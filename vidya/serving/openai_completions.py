@@ -14,10 +14,12 @@ from vidya.generation.chat_tokens import corpus_line
 from vidya.serving.api_error import bad_request
 from vidya.serving.request_fields import (
     COUNT,
+    ENDLESS,
     MOST_TEXTS,
     MOST_TOKENS,
     SAMPLING,
     STOP_SCHEMA,
+    STREAM_OPTIONS_SCHEMA,
     NumberField,
     flag_of,
     include_usage_of,
@@ -32,8 +34,8 @@ from vidya.serving.writing_job import Ending, WritingJob, WrittenToken
 from vidya.text.conversation_format import BOS
 
 MAX_TOKENS = NumberField(
-    "max_tokens", f"Tokens of a text at most; more than {MOST_TOKENS} count as those.",
-    0, 2**63, 16, whole=True,
+    "max_tokens", f"Tokens of a text at most; -1, or more than {MOST_TOKENS}, count as those.",
+    0, 2**63, 16, whole=True, besides=ENDLESS,
 )  # fmt: skip
 LOGPROBS = NumberField(
     "logprobs", "Tell log-probabilities, and those of so many of the likeliest tokens.",
@@ -57,9 +59,7 @@ SCHEMA: dict[str, Any] = {
         },
         "echo": {"type": ["boolean", "null"], "default": False},
         "stream": {"type": ["boolean", "null"], "default": False},
-        "stream_options": {
-            "type": ["object", "null"], "properties": {"include_usage": {"type": "boolean"}},
-        },
+        "stream_options": STREAM_OPTIONS_SCHEMA,
         "stop": STOP_SCHEMA,
         **{field.name: field.schema() for field in (*SAMPLING, COUNT, MAX_TOKENS, LOGPROBS)},
     },

@@ -21,6 +21,10 @@ _ERROR = {
         },
     },
 }  # fmt: skip
+_EVENT = {
+    "type": "object", "required": ["data"],
+    "properties": {"data": {"type": "string", "description": "JSON, or at last [DONE]."}},
+}  # fmt: skip
 _WRONG = {
     400: "It makes no sense; the error says why.", 401: "A key is needed.",
     403: "Pages of other sites may not ask.", 404: "There is no such model.",
@@ -95,7 +99,7 @@ def _post(what: str, schema: dict[str, Any], *wrong: int) -> dict[str, Any]:
         "description": "The reply; with stream: true in pieces, of which the last is [DONE].",
         "content": {
             _JSON: {"schema": {"type": "object"}},
-            "text/event-stream": {"schema": {"type": "string"}},
+            "text/event-stream": {"schema": _EVENT},
         },
     }
     return {

@@ -17,6 +17,8 @@ from vidya.serving.api_error import bad_request
 
 MOST_TOKENS = 4096
 """Tokens of a text at most: who asks for more gets no more."""
+ENDLESS = -1
+"""As the most tokens of a text: as many as there may be. llama.cpp's clients send it."""
 MOST_TEXTS = 16
 """Texts that one request may ask for."""
 MOST_STOPS = 16
@@ -33,6 +35,8 @@ class NumberField:
     most: float
     default: float | None = None
     whole: bool = False
+    besides: int | None = None
+    """A number below the least that is allowed, too, for it means something of its own."""
 
     def read(self, body: dict[str, Any]) -> Any:
         """The number, or the default; `ApiError` 400 for anything else."""
@@ -45,7 +49,7 @@ class NumberField:
         if not number or (self.whole and not isinstance(value, int)):
             kind = "a whole number" if self.whole else "a number"
             raise bad_request(f"{self.name} must be {kind}, not {shown(value)}", self.name)
-        if not self.least <= value <= self.most:
+        if not self.least <= value <= self.most and value != self.besides:
             raise bad_request(
                 f"{self.name} must lie between {self.least} and {self.most}, not {shown(value)}",
                 self.name,
@@ -54,10 +58,12 @@ class NumberField:
 
     def schema(self) -> dict[str, Any]:
         """What OpenAPI says of it."""
-        said: dict[str, Any] = {
-            "type": ["integer" if self.whole else "number", "null"], "description": self.what,
-            "minimum": self.least, "maximum": self.most,
-        }  # fmt: skip
+        kind = "integer" if self.whole else "number"
+        limits = {"minimum": self.least, "maximum": self.most}
+        said: dict[str, Any] = {"type": [kind, "null"], "description": self.what, **limits}
+        if self.besides is not None:
+            del said["minimum"], said["maximum"]
+            said["anyOf"] = [limits, {"const": self.besides}, {"type": "null"}]
         return said if self.default is None else {**said, "default": self.default}
 
 
@@ -76,6 +82,16 @@ SAMPLING = (
                 -(2**63), 2**64 - 1, whole=True),
 )  # fmt: skip
 COUNT = NumberField("n", "How many texts to write.", 1, MOST_TEXTS, 1, whole=True)
+STREAM_OPTIONS_SCHEMA = {
+    "description": "Of a stream; without one it changes nothing.",
+    "type": ["object", "null"],
+    "properties": {
+        "include_usage": {
+            "type": ["boolean", "null"], "default": False,
+            "description": "Whether a last chunk counts tokens.",
+        },
+    },
+}  # fmt: skip
 STOP_SCHEMA = {
     "description": "Texts that end the reply and are no part of it, also across tokens.",
     "anyOf": [
@@ -109,7 +125,8 @@ def sampling_of(body: dict[str, Any], random_seed: int) -> SamplingSettings:
 def max_tokens_of(body: dict[str, Any], fields: Iterable[NumberField]) -> int:
     """The most tokens of a text, told by the first of the fields that is there."""
     found = [field.read(body) for field in fields]
-    return min(MOST_TOKENS, next(int(value) for value in found if value is not None))
+    asked = next(int(value) for value in found if value is not None)
+    return MOST_TOKENS if asked == ENDLESS else min(MOST_TOKENS, asked)
 
 
 def stop_of(body: dict[str, Any]) -> tuple[str, ...]:
@@ -137,15 +154,13 @@ def flag_of(body: dict[str, Any], name: str, *, within: str = "") -> bool:
 
 
 def include_usage_of(body: dict[str, Any], stream: bool) -> bool:
-    """Whether a stream is to end with a chunk that counts tokens."""
+    """Whether a stream is to end with a chunk that counts tokens; without a stream: no."""
     options = body.get("stream_options")
     if options is None:
         return False
     if not isinstance(options, dict):
         raise bad_request("stream_options must be an object", "stream_options")
-    if not stream:
-        raise bad_request("stream_options is for a stream alone", "stream_options")
-    return flag_of(options, "include_usage", within="stream_options")
+    return flag_of(options, "include_usage", within="stream_options") and stream
 
 
 def text_of(value: Any, name: str) -> str:

@@ -12,7 +12,7 @@ from support.commands import command_line, environment
 
 @contextlib.contextmanager
 def running(folder, *arguments, first="", **more):
-    """A server on a free port, unless one is named, after some `first` code: address and process."""
+    """A server on a free port, unless one is named, after `first` code: address and process."""
     for needed in ("starlette", "uvicorn"):
         pytest.importorskip(needed)
     line = command_line(

@@ -325,7 +325,7 @@ def test_a_server_that_is_killed_in_mid_lesson_loses_nothing(original, tmp_path,
 # ---- whoever uses it, and with what
 
 
-@pytest.mark.parametrize("size", [PHONE, {"width": 1200, "height": 800}], ids=["phone", "wide"])
+@pytest.mark.parametrize("size", [PHONE, {"width": 1280, "height": 800}], ids=["phone", "wide"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_too_wide_and_axe_finds_nothing(shared, open_page, size, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
@@ -335,6 +335,10 @@ def test_nothing_is_too_wide_and_axe_finds_nothing(shared, open_page, size, sche
         page.get_by_role("link", name=view).click()
         if view == "Teach":
             offer(page, "hello there " * 12)
+            places = [one.bounding_box() for one in page.locator(".candidates li").all()]
+            across, down = ({round(place[side]) for place in places} for side in ("x", "y"))
+            assert len(places) > 1 and len(down if size is PHONE else across) == len(places)
+            assert len(across if size is PHONE else down) == 1, "side by side where there is room"
         if view == "Run":
             page.locator("svg.chart path").first.wait_for()
         if size is PHONE and view != "Run":

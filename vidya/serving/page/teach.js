@@ -11,7 +11,7 @@ const teacher = newId();
 let held = false; // whether the server may keep the place for this page
 let turns = []; // the conversation that the next question goes on with
 let offered = null; // the question whose candidates are shown
-let asking = null; // what stops the candidates that are being written
+let asking = null; // stops the candidates being written
 let lessons = []; // the cards of this page's lessons, the oldest first
 let working = Promise.resolve(); // lessons and undos, in their order
 
@@ -55,7 +55,7 @@ function asTeacher(request, path, body, signal) {
 const asMessages = (texts) =>
 	texts.map((content, number) => ({ role: number % 2 ? "assistant" : "user", content }));
 
-// ---- a question and its candidates
+// ---- questions
 
 async function askIt() {
 	const text = box.value.trim();

@@ -85,3 +85,15 @@ def test_ids_without_a_beginning_have_no_log_probability_for_the_first():
         0, "", [], "length", request, served_model(), prompt_scores=scores
     )["logprobs"]  # fmt: skip
     assert told["token_logprobs"][0] is None and len(told["tokens"]) == len(ids)
+
+
+def test_an_answer_has_no_more_log_probabilities_than_there_is_room_for():
+    for allowed in (
+        {"n": 16, "max_tokens": 4096}, {"n": 16, "max_tokens": -1, "logprobs": 2},
+        {"max_tokens": -1, "logprobs": 20},
+    ):  # fmt: skip
+        asked(prompt="hello", **allowed).check_size()
+    long = asked(prompt=[[5] * 60] * 16, logprobs=20, max_tokens=560, echo=True)
+    with pytest.raises(ApiError, match="200,000 log-probabilities at most, not 208,320") as error:
+        long.check_size()
+    assert error.value.status == 400

@@ -1,13 +1,16 @@
 """Teaching over HTTP: who may, and what is told of what cannot be."""
 
 import json
+import resource
 import shutil
 import urllib.error
 import urllib.request
 
 import pytest
 from support.running_server import running
-from support.teaching_runs import teachable_run
+from support.teaching_runs import TAUGHT, teachable_run
+
+from vidya.posttraining.teaching.start import open_teaching
 
 pytestmark = pytest.mark.extras
 JSON = {"content-type": "application/json"}
@@ -63,6 +66,45 @@ def test_who_may_teach_and_what_is_refused(original, tmp_path):
         assert ask(address, "/v1/vidya/leave", {})[0] == 200
         assert ask(address, "/v1/vidya/undo", {"teacher": "another"})[0] == 200
         assert json.loads(ask(address, "/v1/vidya/stats")[2])["taken_back"] == 1
+
+
+def test_a_full_disk_keeps_lessons_from_being_learnt_until_there_is_room(original, tmp_path):
+    """Its journal cannot grow, then no checkpoint fits; nothing is lost when it is killed then."""
+    run = shutil.copytree(original, tmp_path / "run")
+    journal = run / "teach.jsonl"
+    with running(run) as (address, process):
+
+        def room_for(size):
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+        def lessons(answer="fine thank you"):
+            status, _, body = ask(address, "/v1/vidya/lessons", {**HELLO, "answer": answer})
+            told = json.loads(body)
+            return status, told.get("lessons") or (told["error"]["type"], told["error"]["code"])
+
+        full = 507, ("server_error", "disk_failure")
+        room_for(0)
+        assert lessons() == full
+        room_for(resource.RLIM_INFINITY)
+        assert lessons() == (200, 1)
+        room_for(journal.stat().st_size + 9)
+        assert lessons("you") == full
+        assert ask(address, "/v1/vidya/journal")[2].count(b"\n") == 2
+        assert ask(address, "/health")[0] == 200
+        room_for(100_000)
+        assert lessons("you") == (200, 2)
+        assert lessons("thank you") == full
+        chat = {**HELLO, "max_tokens": 4}
+        assert ask(address, "/v1/chat/completions", chat)[0] == 200
+        before = (run / TAUGHT).read_bytes()
+        room_for(resource.RLIM_INFINITY)
+        assert lessons("thank you") == (200, 3)
+        assert (run / TAUGHT).read_bytes() != before
+        room_for(100_000)
+        assert lessons("hello") == (200, 4)
+    with open_teaching(run, 1, print) as teaching:
+        rights = [one.right for one in teaching.journal.lessons]
+    assert rights == ["fine thank you", "you", "thank you", "hello"]
 
 
 def test_where_teaching_is_off_it_is_said(original):

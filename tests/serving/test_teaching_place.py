@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 import pytest
-from support.teaching_runs import TAUGHT, teachable_run
+from support.teaching_runs import NAME, TAUGHT, teachable_run
 
 from vidya.errors import UserError
 from vidya.generation.generator import Generator
@@ -147,6 +147,22 @@ def test_a_folder_that_another_process_works_in_is_told(place, run):
     with open_teaching(run, 1, print), pytest.raises(UserError):
         taught(place)
     assert place.statistics()["lessons"] == 0
+
+
+def test_a_model_that_is_replaced_or_gone_is_not_taught_and_goes_on_to_be_served(
+    place, run, served, original, tmp_path
+):
+    before = served.model.flat.copy()
+    other = teachable_run(tmp_path / "other", context=32)
+    shutil.copy(other / NAME, run / NAME)
+    with pytest.raises(UserError, match="the run holds another model now: restart the server"):
+        taught(place)
+    (run / NAME).unlink()
+    with pytest.raises(UserError):
+        taught(place)
+    assert np.array_equal(served.model.flat, before)
+    shutil.copy(original / NAME, run / NAME)
+    assert taught(place)["lessons"] == 1
 
 
 def test_lessons_can_go_to_a_folder_of_their_own(run, served, tmp_path):

@@ -207,3 +207,15 @@ def test_connections_have_limits_and_ctrl_c(run_folder, web):  # noqa: F811
         for one in there:
             one.close()
         ends_streams(address, process, signal.SIGINT, web)
+
+
+def test_it_serves_without_the_libraries_of_others(run_folder, web):  # noqa: F811
+    first = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr))"
+    with running(run_folder, first=first) as (address, process):
+        asked = {"messages": HELLO, "max_tokens": 2}
+        assert web.post(f"{address}/v1/chat/completions", json=asked).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        loaded = set(process.stderr.read().split())
+    assert {"vidya.serving.web_app", "starlette", "uvicorn"} <= loaded
+    others = {"torch", "transformers", "huggingface_hub", "safetensors", "pydantic", "openai"}
+    assert loaded & others == set()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error",
-         500: "server_error", 503: "server_error"}  # fmt: skip
+         500: "server_error", 503: "server_error", 507: "server_error"}  # fmt: skip
 
 
 class ApiError(Exception):

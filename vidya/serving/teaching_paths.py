@@ -29,6 +29,7 @@ from vidya.serving.request_guards import Guards
 from vidya.serving.run_view import RunView
 from vidya.serving.teaching_place import TeachingPlace
 from vidya.storage.run_files import RunFiles
+from vidya.system.atomic_file import DISK_FULL
 
 LONGEST_TEACHER = 64
 Found = TypeVar("Found")
@@ -189,11 +190,26 @@ async def _of(place: TeachingPlace, teacher: str, call: Callable[[], Found]) -> 
 
 
 async def _told(work: Any) -> Any:
-    """What is awaited; a `UserError` of it is status 409, for the run is in the way."""
+    """What is awaited; what keeps it from being done becomes an `ApiError`.
+
+    That is the disk, with status 507 where it is full, else 500; or the run, with status 409.
+    """
     try:
         return await work
-    except UserError as error:
-        raise ApiError(409, str(error), code="cannot_teach") from error
+    except (OSError, UserError) as error:
+        failure = _of_the_disk(error)
+        if failure is None:
+            raise ApiError(409, str(error), code="cannot_teach") from error
+        status = 507 if failure.errno in DISK_FULL else 500
+        said = failure.strerror or "cannot be read or written" if error is failure else str(error)
+        raise ApiError(status, said, code="disk_failure") from error
+
+
+def _of_the_disk(error: BaseException | None) -> OSError | None:
+    """The system's error behind another one."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__
+    return error
 
 
 def _off() -> ApiError:

@@ -296,7 +296,7 @@ class TeachingPlace:
         self._questions.clear()
         try:
             self._opened.close()  # which waits for what is being saved
-        except UserError as error:
+        except (OSError, UserError) as error:
             self._say(f"{error}: the journal has all lessons")
         if self._path.is_file() and path.exists():
             self._path, self._out = path, None  # lessons go on with what came of them

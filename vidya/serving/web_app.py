@@ -147,7 +147,9 @@ class _Answers:
     async def _understood(self, request: Request, understand: Understand) -> TextRequest:
         body = json_object(await read_body(request.stream(), request.headers))
         # long texts take long to become tokens, and other clients do not wait for that
-        return await asyncio.to_thread(understand, body, self._model, secrets.randbits(63))
+        asked = await asyncio.to_thread(understand, body, self._model, secrets.randbits(63))
+        asked.check_size()
+        return asked
 
     def _answer(self, kind: str) -> Answer:
         return Answer(f"{kind}-{secrets.token_hex(12)}", int(time.time()), self._model.name)

@@ -8,6 +8,7 @@ import ipaddress
 import json
 import signal
 import socket
+import struct
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,16 +25,28 @@ from vidya.serving.scheduler import Scheduler
 from vidya.serving.served_model import ServedModel
 from vidya.serving.teaching_place import TeachingPlace
 from vidya.storage.pretrained import Pretrained
+from vidya.system.open_files import allow_open_files
 from vidya.system.stop_signal import handled
 
 if TYPE_CHECKING:
     from starlette.routing import Route
 
 MOST_CONNECTIONS = 256
+ACCEPTED_AT_ONCE = 100
+"""Connections that the event loop accepts before it closes those of them that are too many."""
+WAITING_CONNECTIONS = 1024
+"""That the system keeps until they are accepted; others try again a second later."""
+OPEN_FILES = MOST_CONNECTIONS + 4 * ACCEPTED_AT_ONCE + 100
+"""That the process has at most, with those of connections that are being refused. Were it allowed
+fewer, asyncio would try to accept as many as it may, and print a page of each failure."""
 SECONDS_TO_ASK = 30.0
 """In which a connection must have sent the head of a request."""
 PAUSE = 0.01
 """Seconds between two chunks of a stream, unless it begins or ends: what is shorter nobody sees."""
+SEND_BUFFER = 128 * 1024
+"""Bytes that the system may hold for a connection until its client reads them."""
+DISCARD = struct.pack("ii", 1, 0)
+"""SO_LINGER by which the system, too, forgets what a client has not read when it is closed."""
 SECONDS_TO_END = 5
 """That a client has to read the end of its stream when the server ends."""
 
@@ -50,10 +63,13 @@ class TaughtWhere:
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens; `UserError` if that cannot be."""
+    allow_open_files(OPEN_FILES)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = sorted(found, key=lambda one: one[0] != socket.AF_INET)[0]
-        listening = socket.create_server(address[:2], family=family, backlog=1024)
+        listening = socket.create_server(address[:2], family=family)
+        # else the system keeps megabytes for a client that reads nothing, before anybody notices
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             said = f"port {port} is in use: choose another --port"
@@ -127,12 +143,13 @@ def serve(
         server = _server(model, scheduler, guards, [*page, *paths.routes()])
         with handled(server.handle_exit, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             watching = asyncio.create_task(_end_streams(server, scheduler, place))
+            queueing = asyncio.create_task(_lengthen_queue(server, listening))
             ready(model)
             try:
                 await server.serve(sockets=[listening])
             finally:
                 server.should_exit = True
-                await watching
+                await asyncio.gather(watching, queueing)
                 if place is not None:
                     await asyncio.to_thread(place.shut_down)
 
@@ -148,6 +165,14 @@ async def _end_streams(server: Any, scheduler: Scheduler, place: TeachingPlace |
     await asyncio.to_thread(scheduler.shut_down)
 
 
+async def _lengthen_queue(server: Any, listening: socket.socket) -> None:
+    """Let more connections wait than are accepted at once, which for asyncio is one number."""
+    while not (server.started or server.should_exit):
+        await asyncio.sleep(0.01)
+    if server.started:
+        listening.listen(WAITING_CONNECTIONS)
+
+
 def _server(
     model: ServedModel, scheduler: Scheduler, guards: Guards, besides: Sequence[Route]
 ) -> Any:
@@ -158,7 +183,7 @@ def _server(
     config = uvicorn.Config(
         web_app(model, scheduler, guards, besides),
         http=_limited_protocol(), ws="none", loop="asyncio", lifespan="off",
-        log_config=None, log_level="critical", access_log=False,
+        log_config=None, log_level="critical", access_log=False, backlog=ACCEPTED_AT_ONCE,
         server_header=False, proxy_headers=False, timeout_graceful_shutdown=SECONDS_TO_END,
     )  # fmt: skip
     return uvicorn.Server(config)
@@ -194,6 +219,8 @@ def _limited_protocol() -> Any:
             """Close it if nothing was asked since the last look, or what is left is not read."""
             asking = self.cycle is None or self.cycle.response_complete
             if self.transport.is_closing():
+                one = self.transport.get_extra_info("socket")
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, DISCARD)
                 self.transport.abort()
                 return
             if asking and self._seen is self.cycle:

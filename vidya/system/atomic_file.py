@@ -30,11 +30,12 @@ from typing import Any, BinaryIO
 from vidya.errors import PlaceError, UserError
 
 StrPath = str | os.PathLike[str]
-_FULL = {
+DISK_FULL = {
     errno.ENOSPC: "disk full",
     errno.EDQUOT: "disk quota used up",
     errno.EFBIG: "file size limit (ulimit -f) reached",
 }
+"""The system's errors that mean that there is no room, and what to call each."""
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP)
 _TEMPORARY = re.compile(r"\.(.+)\.tmp-\d+-\d+")
 _counter = itertools.count()
@@ -76,7 +77,7 @@ def atomic_write(
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in _FULL:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise cannot_write(target, error, size) from error
         raise
     sync_folder(target.parent)
@@ -192,7 +193,7 @@ def sync_folder(folder: Path) -> None:
 
 def cannot_write(target: Path, error: OSError, size: int | None = None) -> UserError:
     """What to say when `target` could not be written, for which `size` bytes were needed."""
-    reason = _FULL.get(error.errno or 0)
+    reason = DISK_FULL.get(error.errno or 0)
     if error.errno in (errno.EMFILE, errno.ENFILE):  # no other place would help
         return UserError(f"cannot write {target}: {error.strerror}: raise the limit (ulimit -n)")
     if reason is None:

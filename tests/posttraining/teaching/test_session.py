@@ -325,6 +325,26 @@ def test_a_disk_that_is_full(run, monkeypatch):
     assert taught(run) == ["learning 1 lesson of teach.jsonl again"]
 
 
+def test_while_the_model_cannot_be_saved_nothing_is_learnt_and_then_both_are_done(run, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    def lesson(answer):
+        teaching.lesson(("hello",), (), SETTINGS, answer=answer)
+
+    with open_teaching(run, 3, Told()) as teaching:
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoint, "atomic_write", full)
+            lesson("fine")
+            for refused in (lambda: lesson("you"), lambda: teaching.take_back(print)):
+                with pytest.raises(OSError, match="No space left"):
+                    refused()
+        assert len(teaching.journal.lessons) == 1
+        lesson("thank you")
+        teaching.take_back(print)
+    assert taught(run) == [] and len(Journal.open(run / JOURNAL).lessons) == 1
+
+
 def test_a_lesson_does_not_wait_for_a_save(run, original, tmp_path, monkeypatch):
     """Whatever is put off: the last state is written, and a kill in between loses nothing."""
     other = shutil.copytree(original, tmp_path / "other")

@@ -12,6 +12,7 @@ In a terminal a lesson is learnt while the teacher types the next message.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from collections.abc import Generator as Stream
@@ -178,7 +179,7 @@ class Teaching:
         Raises:
             UserError: there is no lesson, or the journal cannot be written.
         """
-        self.wait()
+        self._see_to_save()
         lesson = self.journal.take_back()
         if self.learner.can_take_back:
             self.learner.take_back()
@@ -263,9 +264,9 @@ class Teaching:
         if self._saving is not None:
             futures.wait([self._saving])  # a Ctrl-C here forgets nothing
             saving, self._saving = self._saving, None
-            self._unsaved = False
             self._put_off = 0
             saving.result()
+            self._unsaved = False
 
     def _put_save_off(self) -> None:
         """Let the next lesson begin before the last is saved: its save has all of both.
@@ -277,7 +278,7 @@ class Teaching:
             UserError: a save that has ended could not be written.
         """
         if self._saving is None or self._saving.done() or self._put_off == MOST_PUT_OFF:
-            self.wait()
+            self._see_to_save()
             return
         self._in_the_way.set()
         futures.wait([self._saving])
@@ -286,4 +287,13 @@ class Teaching:
             self._saving = None
             self._put_off += 1
         else:
+            self._see_to_save()
+
+    def _see_to_save(self) -> None:
+        """Wait as `wait` does; a save that failed is tried again, for there may be room by now."""
+        self.wait_for_lesson()
+        with contextlib.suppress(OSError, UserError):
+            self.wait()
+        if self._unsaved and self.whole:
+            self._changed()
             self.wait()

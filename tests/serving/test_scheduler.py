@@ -127,21 +127,26 @@ def test_what_a_conversation_begins_with_is_not_read_again(scheduler, monkeypatc
 
 
 def test_pieces_go_out_together_but_the_first_and_the_last_at_once():
-    deliveries = []
+    deliveries, asked_for = [], []
     heard = Heard()
+
+    def pause(texts):
+        asked_for.append(texts)
+        return 60
 
     def deliver(delivery):
         deliveries.append(len(delivery))
         for receive, piece in delivery:
             receive(piece)
 
-    together = Scheduler(generator(2), TOKENIZER, deliver=deliver, pause=60)
+    together = Scheduler(generator(2), TOKENIZER, deliver=deliver, pause=pause)
     (prompt,) = prompts(1)
     asked = job(prompt, best=0, max_tokens=12)
     together.submit([(asked, heard)])
     assert heard.ids() == alone(asked).ids
     assert len(deliveries) == 2 and sum(deliveries) == len(heard.pieces) > 8
     together.shut_down()
+    assert set(asked_for) == {0, 1}  # how many are written; after the last, none
 
 
 def test_the_queue_has_a_limit_and_says_when_to_come_again(scheduler):

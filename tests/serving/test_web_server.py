@@ -12,6 +12,7 @@ from support.chat_runs import run_folder, tokenizer  # noqa: F401
 from support.running_server import ask, running, server, wait_until, web, writing  # noqa: F401
 
 import vidya
+from vidya.serving.web_server import pause
 
 pytestmark = pytest.mark.extras
 HELLO = [{"role": "user", "content": "hello there"}]
@@ -219,3 +220,7 @@ def test_it_serves_without_the_libraries_of_others(run_folder, web):  # noqa: F8
     assert {"vidya.serving.web_app", "starlette", "uvicorn"} <= loaded
     others = {"torch", "transformers", "huggingface_hub", "safetensors", "pydantic", "openai"}
     assert loaded & others == set()
+
+
+def test_pauses_between_chunks_grow_with_the_texts_up_to_what_is_seen():
+    assert [pause(texts) for texts in (0, 1, 5, 16)] == [0, 0.004, 0.02, 0.05]

@@ -86,7 +86,7 @@ class Scheduler:
     def __init__(
         self, generator: Generator, tokenizer: Tokenizer, *, waiting: int = 64,
         deliver: Callable[[Delivery], None] = deliver_at_once,
-        metrics: ServerMetrics | None = None, pause: float = 0.0,
+        metrics: ServerMetrics | None = None, pause: Callable[[int], float] = lambda _: 0.0,
     ) -> None:  # fmt: skip
         """Start the thread, which alone may use the generator from now on.
 
@@ -97,7 +97,8 @@ class Scheduler:
             deliver: is called in the scheduler's thread after a step with what is new: for each
                 piece the function that receives it. It must not wait.
             metrics: counters to go on with.
-            pause: seconds between two deliveries at least, but where a text begins or ends.
+            pause: seconds between two deliveries at least, but where a text begins or ends, for
+                so many texts that are being written.
         """
         self.metrics = metrics if metrics is not None else ServerMetrics()
         self.most = generator.decoder.slots + waiting
@@ -355,7 +356,8 @@ class Scheduler:
 
     def _send(self) -> None:
         now = time.monotonic()
-        if self._news and (self._is_urgent or now - self._delivered >= self._pause):
+        pause = self._pause(len(self._writing))
+        if self._news and (self._is_urgent or now - self._delivered >= pause):
             news, self._news = self._news, []
             self._is_urgent, self._delivered = False, now
             self._deliver(news)

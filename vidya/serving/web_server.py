@@ -41,8 +41,8 @@ OPEN_FILES = MOST_CONNECTIONS + 4 * ACCEPTED_AT_ONCE + 100
 fewer, asyncio would try to accept as many as it may, and print a page of each failure."""
 SECONDS_TO_ASK = 30.0
 """In which a connection must have sent the head of a request."""
-PAUSE = 0.01
-"""Seconds between two chunks of a stream, unless it begins or ends: what is shorter nobody sees."""
+PAUSE, LONGEST_PAUSE = 0.004, 0.05
+"""Seconds between two chunks of a stream: for each text that is being written, and at most."""
 SEND_BUFFER = 128 * 1024
 """Bytes that the system may hold for a connection until its client reads them."""
 DISCARD = struct.pack("ii", 1, 0)
@@ -90,6 +90,14 @@ def address_of(listening: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
+def pause(texts: int) -> float:
+    """Seconds between two chunks of a stream, unless it begins or ends, for so many texts.
+
+    Sending then takes the same small part of the time however many are written.
+    """
+    return min(LONGEST_PAUSE, PAUSE * texts)
+
+
 def serve(
     pretrained: Pretrained, precision: WeightPrecision, listening: socket.socket, *,
     host: str, api_key: str | None, origins: tuple[str, ...], queue: int,
@@ -132,7 +140,7 @@ def serve(
             pretrained.tokenizer,
             waiting=queue,
             deliver=delivery_to(loop),
-            pause=PAUSE,
+            pause=pause,
         )
         place = None
         if taught is not None:

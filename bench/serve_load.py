@@ -63,6 +63,8 @@ from vidya.storage.pretrained import Pretrained, load_pretrained
 GGUF_PRECISION = {"bf16": "bf16", "fp32": "fp32", "int8": "q8_0"}
 QUESTIONS = ("hello", "how are you", "what do you like", "who are you", "tell me a story")
 WORDS = ("hello", "cat", "how", "tree", "blue", "what", "is", "day", "seven", "over")
+SHORT = 5
+"""Words of a short prompt."""
 TOKENS = 200
 HOT = SamplingSettings(temperature=3.0, top_k=100)
 """So that the end of a turn, which is likely everywhere, is one of 100 that are almost alike."""
@@ -235,9 +237,14 @@ class Met:
         return {name: n for name, n in self.counts.items() if name not in ("200", "429", "left")}
 
 
+def long_words(context: int) -> int:
+    """Words of a long prompt."""
+    return context // 3
+
+
 def drawn_request(draw: random.Random, context: int) -> tuple[str, dict[str, Any], int | None]:
     """Path and body of a request, and the chunks after which its client goes."""
-    count = context // 3 if draw.random() < 0.3 else 5
+    count = long_words(context) if draw.random() < 0.3 else SHORT
     words = " ".join(draw.choices(WORDS, k=count))
     body: dict[str, Any] = {"max_tokens": draw.choice((8, 64)), "n": draw.choice((1, 1, 1, 3))}
     if draw.random() < 0.8:
@@ -315,8 +322,8 @@ class Figures:
     alone: list[float] = field(default_factory=list)
     rates: dict[str, list[float]] = field(default_factory=dict)
     lengths: list[int] = field(default_factory=list)
-    short: dict[str, list[float]] = field(default_factory=dict)
-    long: dict[str, list[float]] = field(default_factory=dict)
+    first: dict[int, dict[str, list[float]]] = field(default_factory=dict)
+    """By the words of the prompt."""
     met: dict[str, Met] = field(default_factory=dict)
     before: dict[str, Held] = field(default_factory=dict)
     after: dict[str, Held] = field(default_factory=dict)
@@ -356,12 +363,11 @@ def render(figures: Figures, servers: Sequence[str], caption: str) -> str:
             (f"… over the Generator's {spread(figures.alone)}",
              lambda one: f"{shares[one]:.2f}", f"vidya ≥ {BARS['share']:.2f}"),
         ]  # fmt: skip
-    for what, found in (("short", figures.short), ("long", figures.long)):
-        if found:
-            rows.append((
-                f"first token of a {what} prompt beside four streams, ms: median, 95th percentile "
-                "(tries)", lambda one, found=found: late(found[one]), f"< {BARS['first token']}",
-            ))  # fmt: skip
+    for words, found in figures.first.items():
+        rows.append((
+            f"first token of {words} words beside four streams, ms: median, 95th percentile "
+            "(tries)", lambda one, found=found: late(found[one]), f"< {BARS['first token']}",
+        ))  # fmt: skip
     if figures.met:
         rows += [
             ("answers", lambda one: counted(figures.met[one]), "200, 429, left"),
@@ -399,9 +405,11 @@ def measure(
                 for server in servers}  # fmt: skip
         figures.rates = rates({"alone": alone.rate, **work}, given.rounds)
         figures.alone = figures.rates.pop("alone")
-    for server in servers if given.tries else ():
-        for words, found in ((5, figures.short), (context // 3, figures.long)):
-            found[server.name] = first_tokens(server, alone.texts[:4], words, given.tries)
+    for words in (SHORT, long_words(context)) if given.tries else ():
+        figures.first[words] = {
+            server.name: first_tokens(server, alone.texts[:4], words, given.tries)
+            for server in servers
+        }
     for server in servers if given.minutes else ():
         tell(f"{precision}: {given.clients} clients of {server.name}, {given.minutes:g} minutes")
         fill_slots(server, context)

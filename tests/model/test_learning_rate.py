@@ -21,6 +21,7 @@ def schedules(draw):
         "warmup_steps": draw(st.integers(0, total - 1)),
         "peak": draw(rates),
         "floor": draw(st.floats(0.0, 1.0)),
+        "decay": draw(st.sampled_from(["cosine", "linear"])),
     }
 
 
@@ -30,6 +31,12 @@ def test_a_small_schedule_by_hand():
     half = math.sqrt(0.5)
     want = [0.2, 0.4, 0.6, 0.8, 1.0, (1 + half) / 2, 0.5, (1 - half) / 2, 0.0, 0.0]
     assert got == pytest.approx(want, abs=1e-15)
+
+
+def test_a_linear_schedule_by_hand():
+    options = {"total_steps": 6, "peak": 1.0, "warmup_steps": 2, "floor": 0.2, "decay": "linear"}
+    got = [learning_rate(step, **options) for step in range(8)]
+    assert got == pytest.approx([1 / 3, 2 / 3, 1.0, 0.8, 0.6, 0.4, 0.2, 0.2], abs=1e-15)
 
 
 @given(schedules())

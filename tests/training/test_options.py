@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from vidya.errors import UserError
 from vidya.model.presets import PRESETS
+from vidya.model.recipes import RECIPES
+from vidya.training import run_changes
 from vidya.training.options import TrainOptions, from_plain
 from vidya.training.run_changes import (
     CHANGES,
@@ -48,6 +50,9 @@ def options(**values):
         ("clip", [0.0, math.nan, math.inf], [1e-3]),
         ("eps", [0.0, -1e-8, math.nan], [1e-8]),
         ("lr", [0.0, -1e-3, math.nan, math.inf], [1e-3]),
+        ("embedding_std", [0.0, -0.02, math.nan, math.inf], [0.02]),
+        ("hidden_std", [0.0, math.nan], [0.04]),
+        ("residual_std", [0.0, math.nan], [1e-9]),
         ("lr_floor", [-0.1, 1.1, math.nan], [0.0, 1.0]),
         ("beta1", [-0.1, 1.0, math.nan], [0.0, 0.9]),
         ("beta2", [-0.1, 1.0, math.nan], [0.0, 0.999]),
@@ -100,10 +105,46 @@ def test_resume_and_init_contradict_each_other():
 def test_a_preset_says_what_is_not_given(name):
     there, chosen = PRESETS[name], options(preset=name)
     assert chosen.folder() == Path("runs") / name
-    assert chosen.model_config(1000) == there.model(1000, 0.1)
+    its = RECIPES[there.recipe]
+    assert chosen.recipe_name() == there.recipe
+    assert chosen.model_config(1000) == there.model(1000, its.dropout)
     assert chosen.n_merges() == there.merges
-    assert chosen.peak_lr() == there.peak_lr
+    assert chosen.peak_lr() == there.peak_rate(there.recipe)
     assert chosen.warmup_steps() == there.warmup_steps
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_says_what_is_not_given(name):
+    its, chosen = RECIPES[name], options(preset="10m", recipe=name)
+    config = chosen.model_config(1000)
+    assert config.dropout == its.dropout
+    assert chosen.initial_stds(config) == its.initial_stds(256, 12)
+    assert chosen.peak_lr() == chosen.usual_lr() == PRESETS["10m"].peak_rate(name)
+    assert {key: chosen.in_force(key) for key in ("beta1", "beta2", "decay")} == {
+        "beta1": its.beta1, "beta2": its.beta2, "decay": its.decay,
+    }  # fmt: skip
+
+
+def test_what_is_given_wins_over_the_recipe():
+    chosen = options(
+        recipe="fast", dropout=0.3, beta1=0.5, beta2=0.25, decay="linear", lr=0.5, hidden_std=0.7,
+        embedding_std=0.8, residual_std=0.9,
+    )  # fmt: skip
+    config = chosen.model_config(300)
+    assert (config.dropout, chosen.peak_lr()) == (0.3, 0.5)
+    assert [chosen.in_force(key) for key in ("beta1", "beta2", "decay")] == [0.5, 0.25, "linear"]
+    assert dataclasses.astuple(chosen.initial_stds(config)) == (0.8, 0.7, 0.9)
+    steps = dataclasses.replace(chosen, steps=11, warmup=1)
+    assert [steps.rate(step) for step in (1, 6)] == pytest.approx([0.5, 0.25])
+
+
+def test_nothing_of_a_recipe_is_what_a_run_was_before_there_were_any():
+    plain = options(preset="10m").plain()
+    for name in ("recipe", "decay", "embedding_std", "hidden_std", "residual_std"):
+        del plain[name]
+    earlier = from_plain(plain | {"dropout": 0.1, "beta1": 0.9, "beta2": 0.999})
+    assert earlier.recipe_name() == "plan"
+    assert changes(earlier, options(preset="10m", recipe="plan")) == {}
 
 
 def test_what_is_given_wins_over_the_preset():
@@ -130,7 +171,9 @@ some_options = st.builds(
     seed=st.integers(0, 2**64 - 1),
     steps=st.none() | st.integers(1, 10**9),
     lr=st.none() | st.floats(1e-9, 1, exclude_min=True),
-    dropout=st.floats(0, 0.99),
+    dropout=st.none() | st.floats(0, 0.99),
+    recipe=st.none() | st.sampled_from(sorted(RECIPES)),
+    hidden_std=st.none() | st.floats(1e-6, 1),
     n_embd=st.none() | st.just(64),
     threads=st.sampled_from(["auto", "measure"]) | st.integers(1, 256),
     tensorboard=st.booleans(),
@@ -141,6 +184,11 @@ some_options = st.builds(
 @given(some_options)
 def test_options_survive_a_checkpoint(chosen):
     assert from_plain(json.loads(json.dumps(chosen.plain()))) == chosen
+
+
+@pytest.mark.parametrize("recipe", [None, *RECIPES])
+def test_a_recipe_that_was_not_named_is_the_presets_again(recipe):
+    assert from_plain(options(recipe=recipe).plain()).recipe == recipe
 
 
 def test_a_checkpoint_of_another_version():
@@ -169,7 +217,8 @@ OTHER = {
     "n_embd": 64, "n_layer": 9, "n_head": 2, "context": 9, "dropout": 0.9, "threads": 9,
     "eval_every": 9, "eval_tokens": 9, "samples": 9, "checkpoint_every": 9, "keep": 9,
     "init": Path("w"), "on_spike": "skip", "tensorboard": True, "profile": True, "verbose": True,
-    "precision": "bf16", "tokenizer": Path("t.json"), "split_digits": False,
+    "precision": "bf16", "tokenizer": Path("t.json"), "split_digits": False, "recipe": "fast",
+    "decay": "linear", "embedding_std": 0.9, "hidden_std": 0.9, "residual_std": 0.9,
 }  # fmt: skip
 """For every option another value than the default."""
 
@@ -192,7 +241,7 @@ def test_what_makes_a_run_cannot_change(name):
         message = str(error.value)
         was, now = getattr(saved, name), getattr(given_now, name)
         flag = "--" + name.replace("_", "-")
-        was = "the preset's" if was is None else was
+        was = run_changes.unset_word(name) if was is None else was
         assert message.startswith(f"{flag} is {was} in the run to resume and cannot become {now}: ")
         assert message.endswith("; or leave it out, or start another run with --out")
     assert resumed(other, other) == other
@@ -233,7 +282,7 @@ def test_what_a_run_is_may_not_change():
     """These decide which model it is, which text it sees, and in which order."""
     decisive = set(
         "preset val_fraction seed merges split_digits n_embd n_layer n_head context precision "
-        "init".split()
+        "init recipe embedding_std hidden_std residual_std".split()
     )
     assert decisive | MAY_CHANGE == FIELDS.keys() and not decisive & MAY_CHANGE
 

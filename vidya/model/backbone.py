@@ -26,6 +26,7 @@ from vidya.model.config import ModelConfig
 from vidya.model.initialisation import draw_parameters
 from vidya.model.micro_batches import document_positions, require_document_ids
 from vidya.model.parameters import ParameterPointers, named_views, parameter_shapes
+from vidya.model.recipes import RECIPES, InitialStds
 
 Array = NDArray[Any]
 
@@ -100,9 +101,10 @@ class Backbone:
         products = [shape for shape in self.shapes.values() if len(shape) == 2]
         self.workspace = kernels.workspace(self.dtype, self.max_tokens, products)
 
-    def init(self, seed: int) -> None:
-        """Draw fresh parameters (vidya.model.initialisation)."""
-        draw_parameters(self.parameters, self.config.n_layer, seed)
+    def init(self, seed: int, stds: InitialStds | None = None) -> None:
+        """Draw fresh parameters (vidya.model.initialisation); default: as the plan's recipe."""
+        shape = self.config.n_embd, self.config.n_layer
+        draw_parameters(self.parameters, stds or RECIPES["plan"].initial_stds(*shape), seed)
 
     def activations(self, *, training: bool) -> Activations:
         """The buffers of a pass, allocated at the first call."""

@@ -52,7 +52,7 @@ from numpy.typing import NDArray
 
 from vidya.errors import UserError
 from vidya.model.config import ModelConfig
-from vidya.model.initialisation import INIT_STD
+from vidya.model.recipes import RECIPES
 
 Array = NDArray[Any]
 COMPOSED = 0.5
@@ -161,7 +161,7 @@ class _Widening:
         rows, d = values.shape
         more = rows // d * self._more
         drawn = self._rng.standard_normal((rows + more, self._wide), np.float32)
-        wider: Array = (drawn * np.float32(INIT_STD)).astype(values.dtype)
+        wider: Array = (drawn * np.float32(RECIPES["plan"].hidden_std)).astype(values.dtype)
         wider[:, :d] = values[np.arange(rows + more) % rows]
         return wider
 

@@ -1,22 +1,28 @@
-"""The learning rate of each step: linear warm-up, then half a cosine down to a floor."""
+"""The learning rate of each step: linear warm-up, then half a cosine or a line down to a floor."""
 
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from vidya.errors import UserError
 
+Decay = Literal["cosine", "linear"]
+"""How the rate falls after the warm-up."""
+
 
 def learning_rate(
-    step: int, *, total_steps: int, peak: float, warmup_steps: int, floor: float = 0.0
-) -> float:
+    step: int, *, total_steps: int, peak: float, warmup_steps: int, floor: float = 0.0,
+    decay: Decay = "cosine",
+) -> float:  # fmt: skip
     """Learning rate of optimizer step `step`, counted from 0.
 
     With w = `warmup_steps` and n = `total_steps`:
 
     - steps 0 … w-1 rise linearly: peak·(step + 1)/(w + 1), so that even step 0 moves;
     - step w has exactly `peak`, and no other step has;
-    - steps w … n-1 fall as peak·(floor + (1 - floor)·(1 + cos(π·(step - w)/(n - w)))/2);
+    - steps w … n-1 fall as peak·(floor + (1 - floor)·f(p)) with p = (step - w)/(n - w), where
+      f(p) is (1 + cos(πp))/2 for decay "cosine" and 1 - p for "linear";
     - step n would have exactly floor·peak, as has every step after it. The last
       step taken, n-1, is one step above that: with a floor of 0 it is not wasted.
 
@@ -42,8 +48,8 @@ def learning_rate(
     if step >= total_steps:
         return peak * floor
     progress = (step - warmup_steps) / (total_steps - warmup_steps)
-    cosine = 0.5 * (1.0 + math.cos(math.pi * progress))
-    return peak * (floor + (1.0 - floor) * cosine)
+    left = 1.0 - progress if decay == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress))
+    return peak * (floor + (1.0 - floor) * left)
 
 
 def fit_warmup(warmup_steps: int, total_steps: int) -> int:

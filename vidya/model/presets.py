@@ -7,6 +7,7 @@ from typing import Literal
 
 from vidya.errors import UserError
 from vidya.model.config import ModelConfig
+from vidya.model.recipes import RecipeName
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,12 @@ class Preset:
     context: int
     merges: int
     peak_lr: float
+    """Of the plan's recipe."""
+    fast_peak_lr: float
+    """Of the fast recipe."""
     warmup_steps: int
+    recipe: RecipeName = "plan"
+    """Where none is named."""
 
     def model(self, vocab_size: int, dropout: float) -> ModelConfig:
         """The preset's architecture for a vocabulary of `vocab_size`."""
@@ -27,12 +33,16 @@ class Preset:
             self.n_embd, self.n_layer, self.n_head, self.context, vocab_size, dropout
         )
 
+    def peak_rate(self, recipe: RecipeName) -> float:
+        """Peak learning rate of a recipe."""
+        return self.fast_peak_lr if recipe == "fast" else self.peak_lr
+
 
 PRESETS: dict[str, Preset] = {
-    "nano": Preset(128, 4, 4, 256, 1000, 1e-3, 100),
-    "10m": Preset(256, 12, 8, 256, 2000, 1e-3, 2000),
-    "25m": Preset(384, 18, 12, 512, 4000, 3e-4, 5000),
-    "100m": Preset(512, 32, 16, 1024, 8000, 3e-4, 5000),
+    "nano": Preset(128, 4, 4, 256, 1000, 1e-3, 1e-3, 100),
+    "10m": Preset(256, 12, 8, 256, 2000, 1e-3, 1e-3, 2000),
+    "25m": Preset(384, 18, 12, 512, 4000, 3e-4, 1e-3, 5000),
+    "100m": Preset(512, 32, 16, 1024, 8000, 3e-4, 7e-4, 5000),
 }
 
 

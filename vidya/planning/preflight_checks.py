@@ -21,7 +21,7 @@ import numpy as np
 
 from vidya import kernels
 from vidya.model import config, presets
-from vidya.model.initialisation import INIT_STD, expected_first_loss, initial_std
+from vidya.model.initialisation import expected_first_loss, initial_std
 from vidya.model.parameters import parameter_parts
 from vidya.model.precision import resolve_precision
 from vidya.model.transformer import Model
@@ -211,31 +211,33 @@ def parameters(checked: CheckedRun) -> str:
 
 
 def initialisation(checked: CheckedRun) -> str:
-    """Residual outputs have std 0.08/√(2L), all other matrices 0.08, gains are 1."""
+    """Matrices have the standard deviations of the run's recipe and options, gains are 1."""
     made = checked.run.model
-    residual_std = initial_std("attn_out", made.config.n_layer)
-    found: dict[float, list[float]] = {residual_std: [], INIT_STD: []}
+    stds = checked.run.options.initial_stds(made.config)
     for name, values in made.parameters.items():
         if name.endswith("norm"):
             fail_unless(bool((values == 1).all()), f"{name} is not 1 everywhere")
             continue
-        wanted = initial_std(name, made.config.n_layer)
+        wanted = initial_std(name, stds)
         std, mean = float(values.std(dtype=np.float64)), float(values.mean(dtype=np.float64))
         slack = SIGMAS / math.sqrt(2 * values.size)
         fail_unless(
             abs(std / wanted - 1) < slack and abs(mean) < SIGMAS * wanted / math.sqrt(values.size),
             f"{name} has std {std:.5f} and mean {mean:.5f}, not {wanted:.5f} and 0",
         )
-        found[wanted].append(std)
-    residual, others = (np.mean(found[std]) for std in (residual_std, INIT_STD))
-    return f"residual std {residual:.5f} (0.08/√(2L) = {residual_std:.5f}), others {others:.4f}"
+    return (
+        f"std of the embedding {stds.embedding:.4g}, of residual outputs {stds.residual:.4g}, of "
+        f"others {stds.hidden:.4g} (recipe {checked.run.options.recipe_name()})"
+    )
 
 
 def loss_at_step_0(checked: CheckedRun) -> str:
     """The loss of the first step is finite, and where this initialisation puts it."""
     run = checked.run
-    loss, expected = run.gradients(run.plan.batch(0)), expected_first_loss(run.model.config)
-    uniform = math.log(run.model.config.vocab_size)
+    config = run.model.config
+    loss = run.gradients(run.plan.batch(0))
+    expected = expected_first_loss(config, run.options.initial_stds(config))
+    uniform = math.log(config.vocab_size)
     fail_unless(
         math.isfinite(loss) and abs(loss - expected) <= FIRST_LOSS_BAND,
         f"the loss is {loss:.4f}, and this initialisation puts it near {expected:.2f}",

@@ -108,8 +108,8 @@ def require_positive(options: Any, *names: str) -> None:
 
 
 def require_share(options: Any, *names: str) -> None:
-    """Raise `UserError` for a field that is not in [0, 1)."""
+    """Raise `UserError` for a field that is not in [0, 1); None passes."""
     for name in names:
         value = getattr(options, name)
-        if not 0 <= value < 1:
+        if value is not None and not 0 <= value < 1:
             raise UserError(f"{flag(name)} must be in [0, 1), not {value}")

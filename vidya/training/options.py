@@ -6,12 +6,13 @@ No heavy imports here, so that `--help` is quick.
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from vidya.errors import UserError
 from vidya.model.config import ModelConfig
-from vidya.model.learning_rate import fit_warmup, learning_rate
+from vidya.model.learning_rate import Decay, fit_warmup, learning_rate
 from vidya.model.presets import PresetName, preset
+from vidya.model.recipes import RECIPES, InitialStds, RecipeName
 from vidya.terminal.common_options import (
     MeasuredThreadsOption,
     SeedOption,
@@ -70,16 +71,21 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
     docs_per_step: int | None = None
     """Number of documents that a step takes, instead of as many as fit --tokens-per-step."""
 
+    recipe: RecipeName | None = None
+    """How weights are drawn and learn, where other options do not say it. plan: as the road to 25M
+    has it; fast: what learns most in the time (docs/TRAINING.md). Default: the preset's."""
     lr: float | None = None
-    """Peak learning rate. Default: the preset's."""
+    """Peak learning rate. Default: the preset's, by its recipe."""
     warmup: int | None = None
     """Steps until the peak rate. Default: the preset's, at most a tenth of the run."""
     lr_floor: float = 0.0
     """Rate at the end of the run, as a share of the peak."""
-    beta1: float = 0.9
-    """Adam's decay of the first moment."""
-    beta2: float = 0.999
-    """Adam's decay of the second moment."""
+    decay: Decay | None = None
+    """How the rate falls after the warm-up. Default: the recipe's."""
+    beta1: float | None = None
+    """Adam's decay of the first moment. Default: the recipe's."""
+    beta2: float | None = None
+    """Adam's decay of the second moment. Default: the recipe's."""
     eps: float = 1e-8
     """Adam's epsilon."""
     clip: float = 1.0
@@ -100,8 +106,16 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
     """Attention heads of a block. Default: the preset's."""
     context: int | None = None
     """Most tokens that the model looks back on. Default: the preset's."""
-    dropout: float = 0.1
-    """Share of inner numbers that a step leaves out. It keeps the model from learning by heart."""
+    dropout: float | None = None
+    """Share of inner numbers that a step leaves out. It keeps the model from learning by heart.
+    Default: the recipe's."""
+    embedding_std: float | None = None
+    """Standard deviation of a fresh embedding. Default: the recipe's."""
+    hidden_std: float | None = None
+    """Standard deviation of fresh matrices that read from the residual stream. Default: the
+    recipe's."""
+    residual_std: float | None = None
+    """Standard deviation of fresh matrices that write into it. Default: the recipe's."""
 
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Precision of matrix products: bf16 rounds what is multiplied to bfloat16 and halves what is
@@ -134,7 +148,7 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
 
     def model_config(self, vocab_size: int) -> ModelConfig:
         """The architecture, for a vocabulary of `vocab_size`."""
-        base = preset(self.preset).model(vocab_size, self.dropout)
+        base = preset(self.preset).model(vocab_size, self.in_force("dropout"))
         given = {
             name: getattr(self, name)
             for name in ("n_embd", "n_layer", "n_head", "context")
@@ -160,11 +174,40 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
             peak=self.peak_lr(),
             warmup_steps=fit_warmup(self.warmup_steps(), self.steps),
             floor=self.lr_floor,
+            decay=self.in_force("decay"),
         )
+
+    def recipe_name(self) -> RecipeName:
+        """The recipe that holds where other options say nothing."""
+        return self.recipe or preset(self.preset).recipe
+
+    def in_force(self, name: str) -> Any:
+        """The value of an option that the recipe decides where it is not given."""
+        given = getattr(self, name)
+        return getattr(RECIPES[self.recipe_name()], name) if given is None else given
+
+    def settled(self) -> "TrainOptions":
+        """These options with what the recipe decides written out: what a run records."""
+        decided = {name: self.in_force(name) for name in ("dropout", "beta1", "beta2", "decay")}
+        return dataclasses.replace(self, lr=self.peak_lr(), recipe=self.recipe_name(), **decided)
+
+    def initial_stds(self, config: ModelConfig) -> InitialStds:
+        """What the fresh matrices of a model are drawn with."""
+        of_recipe = RECIPES[self.recipe_name()].initial_stds(config.n_embd, config.n_layer)
+        given = {
+            name: getattr(self, f"{name}_std")
+            for name in ("embedding", "hidden", "residual")
+            if getattr(self, f"{name}_std") is not None
+        }
+        return dataclasses.replace(of_recipe, **given)
 
     def peak_lr(self) -> float:
         """Peak learning rate."""
-        return preset(self.preset).peak_lr if self.lr is None else self.lr
+        return self.usual_lr() if self.lr is None else self.lr
+
+    def usual_lr(self) -> float:
+        """Peak learning rate of the preset, by its recipe."""
+        return preset(self.preset).peak_rate(self.recipe_name())
 
     def warmup_steps(self) -> int:
         """Warm-up asked for, before it is fitted to the run's length."""
@@ -187,7 +230,10 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
             "checkpoint_every", "keep",
         )  # fmt: skip
         require_at_least(0, self, "warmup", "merges", "samples")
-        require_positive(self, "minutes", "passes", "clip", "eps", "lr")
+        require_positive(
+            self, "minutes", "passes", "clip", "eps", "lr", "embedding_std", "hidden_std",
+            "residual_std",
+        )  # fmt: skip
         require_share(self, "beta1", "beta2", "val_fraction")
         if not 0 <= self.lr_floor <= 1:
             raise UserError(f"--lr-floor must be in [0, 1], not {self.lr_floor}")
@@ -221,7 +267,7 @@ def from_plain(values: dict[str, object]) -> TrainOptions:
     """The options that `plain` turned into JSON values; one that is not there is the default."""
     known = option_names(TrainOptions)
     # what versions did that did not name it
-    earlier = {"precision": "fp32", "split_digits": False}
+    earlier = {"precision": "fp32", "split_digits": False, "recipe": "plan"}
     merged = TrainOptions().plain() | earlier | {k: v for k, v in values.items() if k in known}
     if merged["threads"] is None:  # what earlier versions saved for "auto"
         merged["threads"] = "auto"

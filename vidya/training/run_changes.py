@@ -16,7 +16,8 @@ from vidya.terminal.common_options import flag
 from vidya.text.batch_plan import StepSize
 from vidya.training.options import TrainOptions
 
-_SCHEDULE = ("steps", "lr", "warmup", "lr_floor")
+_SCHEDULE = ("steps", "lr", "warmup", "lr_floor", "decay")
+_BY_RECIPE = ("decay", "dropout", "beta1", "beta2")
 CHANGES = (
     *_SCHEDULE, "tokens_per_step", "docs_per_step", "dropout", "beta1", "beta2", "eps", "clip",
     "on_spike", "eval_every", "eval_tokens", "samples", "checkpoint_every", "keep",
@@ -37,6 +38,7 @@ _ITS_TOKENS = (
     "the model has learnt its own tokens: python -m vidya.expand --tokenizer gives it others"
 )
 _ITS_SIZE = "it is the model's size: make a bigger model with python -m vidya.expand"
+_ITS_WEIGHTS = "its weights were drawn so (--lr, --beta2, --dropout and --decay may change)"
 _REASONS = {
     "preset": _ITS_SIZE, "n_embd": _ITS_SIZE, "n_layer": _ITS_SIZE, "n_head": _ITS_SIZE,
     "context": _ITS_SIZE,
@@ -46,7 +48,8 @@ _REASONS = {
     "val_fraction": "text that it was trained on would be held out: measure on other text with "
     "--val FILE",
     "precision": "its numbers would be others: begin a run from these weights with --init",
-    "init": "it has begun already",
+    "init": "it has begun already", "recipe": _ITS_WEIGHTS,
+    "embedding_std": _ITS_WEIGHTS, "hidden_std": _ITS_WEIGHTS, "residual_std": _ITS_WEIGHTS,
 }  # fmt: skip
 
 
@@ -66,7 +69,7 @@ def resumed(given: TrainOptions, saved: TrainOptions, explicit: Iterable[str] = 
     asked, known = given.plain(), saved.plain()
     for name, value in asked.items():
         if name not in CHANGES and name not in OF_SESSION and value != known[name]:
-            was = "the preset's" if known[name] is None else known[name]
+            was = unset_word(name) if known[name] is None else known[name]
             raise UserError(
                 f"{flag(name)} is {was} in the run to resume and cannot become {value}: "
                 f"{_REASONS[name]}; or leave it out, or start another run with --out"
@@ -77,6 +80,11 @@ def resumed(given: TrainOptions, saved: TrainOptions, explicit: Iterable[str] = 
         given = dataclasses.replace(given, docs_per_step=None)
     given.check()
     return given
+
+
+def unset_word(name: str) -> str:
+    """What an option is called that was not given."""
+    return "the recipe's" if name.endswith("_std") else "the preset's"
 
 
 def changes(before: TrainOptions, after: TrainOptions) -> dict[str, list[Any]]:
@@ -94,6 +102,8 @@ def _in_force(options: TrainOptions, name: str) -> Any:
         return options.peak_lr()
     if name == "warmup":
         return options.warmup_steps()
+    if name in _BY_RECIPE:
+        return options.in_force(name)
     if name == "tokens_per_step" and options.docs_per_step is not None:
         return None  # another limit holds
     return getattr(options, name)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vidya.measuring.held_out_loss import HeldOutLoss
-from vidya.model.presets import PRESETS, preset
+from vidya.model.presets import PRESETS
 from vidya.terminal.formatting import duration
 from vidya.training.training_run import TrainingRun
 
@@ -125,7 +125,7 @@ class RunOutcome:
         out, options = shlex.quote(str(run.folder.path)), run.options
         curve = ("see its curve", f"python -m vidya.plot {out}")
         if self.diverged:
-            usual = preset(options.preset).peak_lr
+            usual = options.usual_lr()
             rate = usual if options.peak_lr() > usual else options.peak_lr() / 5
             again = f"{_train_command(run, options.preset)} --out {out} --overwrite --lr {rate:g}"
             return [("train it again", again), curve]

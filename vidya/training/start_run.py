@@ -102,7 +102,7 @@ def _fresh_run(
         detail=detail,
     )  # fmt: skip
     # one that was given cuts text in its own way
-    options = dataclasses.replace(options, split_digits=corpora.tokenizer.splits_digits)
+    options = dataclasses.replace(options, split_digits=corpora.tokenizer.splits_digits).settled()
     documents = sources.train.summary.documents
     for line in too_little_to_train_on(options, documents):
         say(line)

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from vidya.model.presets import PRESETS, Preset
+from vidya.model.presets import PRESETS
+from vidya.model.recipes import RECIPES
 from vidya.terminal.help_page import HelpPage
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "basic": ("preset", "data", "minutes", "steps", "out", "resume", "overwrite"),
     "model": ("n_embd", "n_layer", "n_head", "context", "merges", "tokenizer", "init"),
     "learning": (
-        "lr", "warmup", "lr_floor", "dropout", "tokens_per_step", "passes", "seed",
+        "recipe", "lr", "warmup", "lr_floor", "dropout", "tokens_per_step", "passes", "seed",
     ),
     "measuring and saving": (
         "val", "val_fraction", "eval_every", "samples", "checkpoint_every", "keep",
     ),
     "expert": (
-        "split_digits", "docs_per_step", "beta1", "beta2", "eps", "clip", "on_spike", "precision",
-        "threads", "eval_tokens", "tensorboard", "profile", "verbose",
+        "split_digits", "docs_per_step", "embedding_std", "hidden_std", "residual_std", "decay",
+        "beta1", "beta2", "eps", "clip", "on_spike", "precision", "threads", "eval_tokens",
+        "tensorboard", "profile", "verbose",
     ),
 }  # fmt: skip
 EXAMPLES = (
@@ -36,19 +40,31 @@ def train_page(examples: Sequence[tuple[str, str]] = EXAMPLES) -> HelpPage:
 
 
 def preset_defaults(words: Sequence[str]) -> dict[str, str]:
-    """What options are that the preset decides: of the preset that a command line names.
+    """What options are that preset and recipe decide: those that a command line names.
 
     Args:
         words: the command line.
     """
-    named = [word.removeprefix("--preset=") for word in words]
-    named += [after for word, after in itertools.pairwise(words) if word == "--preset"]
-    name = next((word for word in reversed(named) if word in PRESETS), "10m")
-    its: Preset = PRESETS[name]
+    its = PRESETS[_named(words, "--preset", PRESETS) or "10m"]
+    recipe = _named(words, "--recipe", RECIPES) or its.recipe
     values = {
         "n_embd": its.n_embd, "n_layer": its.n_layer, "n_head": its.n_head,
-        "context": its.context, "merges": its.merges, "lr": its.peak_lr,
+        "context": its.context, "merges": its.merges,
     }  # fmt: skip
     told = {field: f"the preset's: {value:g}" for field, value in values.items()}
-    steps = f"the preset's: {its.warmup_steps:,}, at most a tenth of the run"
-    return told | {"warmup": steps}
+    told["warmup"] = f"the preset's: {its.warmup_steps:,}, at most a tenth of the run"
+    told["recipe"] = f"the preset's: {its.recipe}"
+    stds = RECIPES[recipe].initial_stds(its.n_embd, its.n_layer)
+    by_recipe = {
+        "lr": f"{its.peak_rate(recipe):g}", "decay": RECIPES[recipe].decay,
+        **{name: f"{getattr(RECIPES[recipe], name):g}" for name in ("dropout", "beta1", "beta2")},
+        **{f"{name}_std": f"{value:.2g}" for name, value in dataclasses.asdict(stds).items()},
+    }  # fmt: skip
+    return told | {field: f"that of {recipe}: {value}" for field, value in by_recipe.items()}
+
+
+def _named(words: Sequence[str], option: str, names: Mapping[str, object]) -> Any:
+    """The last of `names` that a command line gives an option; None without one."""
+    given = [word.removeprefix(f"{option}=") for word in words if word.startswith(f"{option}=")]
+    given += [after for word, after in itertools.pairwise(words) if word == option]
+    return next((word for word in reversed(given) if word in names), None)

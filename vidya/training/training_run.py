@@ -98,7 +98,7 @@ class TrainingRun:
         self.model = Model(model_config, max_tokens=longest, precision=options.precision)
         self.origin: dict[str, str] | None = None
         if initial is None:
-            self.model.init(options.seed)
+            self.model.init(options.seed, options.initial_stds(model_config))
         else:
             self.model.flat[...] = initial.flat
             self.origin = initial.origin
@@ -106,8 +106,8 @@ class TrainingRun:
             self._base_bytes = max(0, self._base_bytes - initial.flat.nbytes)
         self.optimizer = Adam(
             self.model,
-            beta1=options.beta1,
-            beta2=options.beta2,
+            beta1=options.in_force("beta1"),
+            beta2=options.in_force("beta2"),
             eps=options.eps,
             max_norm=options.clip,
         )

@@ -11,6 +11,7 @@ import datetime
 import math
 
 from vidya.measuring.quality_in_words import what_it_says
+from vidya.planning.repeated_passes import fresh_passes, repeats_line
 from vidya.planning.run_plan import RunPlan
 from vidya.terminal.formatting import duration, plural
 
@@ -37,14 +38,18 @@ def expected_bits(tokens: float) -> float | None:
 def quality_lines(plan: RunPlan, now: datetime.datetime) -> list[str]:
     """How long the run of a plan is, and what it gives: the answer to `plan --minutes 600`."""
     run = plan.own_length()
-    bits = expected_bits(run.tokens)
+    fresh = run.tokens * fresh_passes(run.passes) / run.passes
+    bits = expected_bits(fresh)
     end = now + datetime.timedelta(seconds=run.seconds)
     begun = "--steps" if plan.options.steps is not None else f"--minutes {plan.options.minutes:g}"
+    size = f"{plan.options.preset}, recipe {plan.options.recipe_name()}"
     lines = [
-        f"{plan.options.preset} with {begun}: {plural(run.steps, 'step')}, "
+        f"{size}, with {begun}: {plural(run.steps, 'step')}, "
         f"{run.tokens / 1e6:,.1f} M tokens, {run.passes:.1f} times through the text, "
         f"{duration(run.seconds)}; begun now it is done at {end:%Y-%m-%d %H:%M}"
     ]
+    if (repeats := repeats_line(run.passes)) is not None:
+        lines.append(repeats)
     if bits is None:
         most, last = REFERENCE[-1]
         lines.append(

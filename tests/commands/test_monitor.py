@@ -13,6 +13,7 @@ import pytest
 from support.commands import in_terminal, run_command_process
 from support.run_logs import run_lines, write
 
+from vidya.measuring.reference_curves import reference_curve
 from vidya.reporting.monitor_frame import Glance, frame, glance
 from vidya.reporting.monitor_screen import WatchedRuns
 from vidya.reporting.run_history import RunHistory
@@ -74,6 +75,30 @@ def test_the_figures(run):
     assert f"loss {mean.value:.4f} · " in shown  # what the training's own bar shows
     assert "loss, training text" in shown and "bits per byte, unseen text" in shown
     assert "replies at step 200\n  'a'" in shown
+
+
+@pytest.mark.parametrize(("preset", "measured"), [("10m", True), ("100m", False)])
+def test_a_run_stands_beside_one_that_was_measured(tmp_path, preset, measured):
+    curve = reference_curve("10m", "plan")
+    lines = list(run_lines(400))
+    lines[0]["options"]["preset"] = preset
+    for line in lines:
+        line["tokens"] = 2500 * line.get("step", 0)
+        if "val_bpb" in line:
+            line["val_bpb"] = curve.bits_at(line["tokens"]) + 0.02
+    (tmp_path / "run").mkdir()
+    write(tmp_path / "run" / "metrics.jsonl", lines)
+    shown = frame(*seen(tmp_path / "run"), 160, 30)
+    told = f"10m on chitchat had {curve.bits_at(1e6):.3f} then"
+    assert (told in text(shown)) == measured
+    assert ("bits per byte, unseen text (pale: 10m on chitchat)" in text(shown)) == measured
+    pale = {
+        line.plain[span.start]
+        for line in shown
+        for span in line.spans
+        if span.style == "bright_black" and span.end > span.start
+    }
+    assert any("\u2800" < letter <= "\u28ff" for letter in pale) == measured
 
 
 def test_what_a_run_was_told_anew(run):

@@ -1,5 +1,6 @@
 """The picture of runs: what is drawn, and what is said when nothing can be."""
 
+import json
 import math
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from support.commands import run_command_process
 
 from vidya.errors import UserError
+from vidya.measuring.reference_curves import reference_curve
 from vidya.reporting.figure_style import save_figure
 from vidya.reporting.loss_curves import draw_curves, read_curves
 from vidya.storage.metrics_log import MetricsWriter
@@ -69,6 +71,26 @@ def test_out_names_the_file_and_its_format(tmp_path):
     fake_run(tmp_path / "a")
     assert plot("a", "--out", "x.svg", cwd=tmp_path).returncode == 0
     assert "<svg" in (tmp_path / "x.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "what", "drawn"),
+    [({"preset": "10m"}, "bpb", True), ({"preset": "10m", "recipe": "plan"}, "bpb", True),
+     ({"preset": "100m"}, "bpb", False), ({"preset": "10m"}, "loss", False), (None, "bpb", False)],
+)  # fmt: skip
+def test_a_measured_run_lies_beneath(tmp_path, options, what, drawn):
+    path = fake_run(tmp_path / "10m") / "metrics.jsonl"
+    if options is not None:
+        first, rest = path.read_text().split("\n", 1)
+        path.write_text(json.dumps({**json.loads(first), "options": options}) + "\n" + rest)
+    by_tokens, by_minutes = draw_curves([read_curves(path, what)]).axes
+    curve = np.array(reference_curve("10m", "plan").points) / [1e3, 1]
+    beneath = [line for line in lines_of(by_tokens) if np.array_equal(line, curve)]
+    assert len(beneath) == drawn
+    named = [label.get_text() for label in by_tokens.get_legend().get_texts()]
+    assert ("measured: 10m on chitchat" in named) == drawn
+    assert by_tokens.get_xlim()[1] == pytest.approx(1.05 * 153.6)
+    assert len(lines_of(by_minutes)) == len(lines_of(by_tokens)) - drawn
 
 
 def test_both_panels_show_the_measured_values(tmp_path):

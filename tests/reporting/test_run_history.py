@@ -41,7 +41,7 @@ def test_the_figures_of_a_run(tmp_path):
     assert history.last == training[-1]
     assert list(history.recent) == training[-run_history.RECENT :]
     assert [one.step for one in history.evaluations] == list(range(50, 1201, 50))
-    assert history.evaluations[0] == HeldOutPoint(50, 3 + 1 / 50, 1 + 1 / 50)
+    assert history.evaluations[0] == HeldOutPoint(50, 3 + 1 / 50, 1 + 1 / 50, 25_000)
     assert history.spikes == 2 and history.longest_stall_ms == 0.01011
     steps, losses = history.training_curve()
     assert steps == [step + 0.5 for step in range(1, 1201)]

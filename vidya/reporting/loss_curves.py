@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from vidya.errors import UserError
+from vidya.measuring.reference_curves import ReferenceCurve, reference_curve
 from vidya.reporting.figure_style import (
     Floats,
     drawn,
@@ -75,6 +76,8 @@ class CurvesOfRun:
     held_out: Curve
     """A few values, on held-out text, which are drawn as they are."""
     changes: tuple[ChangeMark, ...] = ()
+    reference: ReferenceCurve | None = None
+    """A measured run of the same preset and recipe, where bits per byte are drawn."""
 
 
 def read_curves(path: Path, what: What = "loss") -> CurvesOfRun:
@@ -94,9 +97,13 @@ def read_curves(path: Path, what: What = "loss") -> CurvesOfRun:
         if b'{"' not in opened.read(1 << 16):
             raise UserError(f"{file} holds no metrics: name a run folder or a metrics.jsonl")
     rows, changes = (array("d"), array("d")), []
+    reference = None
     for line in each_line(
         file, on_damaged=lambda number: say(f"{file}: skipped line {number}, which is damaged")
     ):
+        if what == "bpb" and line.get("kind") == "run":
+            options = line.get("options") or {}
+            reference = reference_curve(options.get("preset"), options.get("recipe") or "plan")
         if is_change(line) and line["changes"].keys() & OF_NUMBERS:
             changes.append(_mark(line))
         for field, values in zip(_FIELDS[what], rows, strict=True):
@@ -104,7 +111,7 @@ def read_curves(path: Path, what: What = "loss") -> CurvesOfRun:
                 values.extend((numbers[0], numbers[1] / 60.0, numbers[2]))
     label = path.resolve().name if path.is_dir() else file.resolve().parent.name
     every_step, held_out = map(_curve, rows)
-    return CurvesOfRun(what, label, every_step, held_out, tuple(changes))
+    return CurvesOfRun(what, label, every_step, held_out, tuple(changes), reference)
 
 
 def _mark(line: dict[str, Any]) -> ChangeMark:
@@ -142,9 +149,14 @@ def draw_curves(runs: list[CurvesOfRun]) -> Figure:
             _draw_run(panel, run, number, x_of, alone=len(runs) == 1)
         panel.set_xlabel(label)
         plain_panel(panel)
+    references = list(dict.fromkeys(run.reference for run in runs if run.reference is not None))
+    for reference in references:
+        tokens, bits = np.array(reference.points, np.float64).T
+        by_tokens.plot(tokens / unit, bits, color="0.6", linestyle=":", linewidth=1.4, zorder=1)
+    by_tokens.set_xlim(right=_most_tokens(runs) / unit * 1.05)
     by_tokens.set_ylabel(_LABELS[what])
     by_tokens.set_ylim(*_value_limits(runs))
-    _add_legend(by_tokens, runs, kinds=what == "loss")
+    _add_legend(by_tokens, runs, references, kinds=what == "loss")
     return figure
 
 
@@ -196,15 +208,22 @@ def _value_limits(runs: list[CurvesOfRun]) -> tuple[float, float]:
 
 def _token_unit(runs: list[CurvesOfRun]) -> tuple[float, str]:
     """Tokens per unit of the axis, and the unit's name for its label."""
-    curves = [curve for run in runs for curve in (run.every_step, run.held_out)]
-    most = max(curve.tokens.max(initial=0.0) for curve in curves)
+    most = _most_tokens(runs)
     if most >= 1e6:
         return 1e6, " (millions)"
     return (1e3, " (thousands)") if most >= 1e4 else (1.0, "")
 
 
-def _add_legend(panel: Axes, runs: list[CurvesOfRun], *, kinds: bool) -> None:
-    """Colours name the runs, with their last held-out value; greys, if any, the kinds of line."""
+def _most_tokens(runs: list[CurvesOfRun]) -> float:
+    """Tokens that the longest run has trained on."""
+    curves = [curve for run in runs for curve in (run.every_step, run.held_out)]
+    return float(max(curve.tokens.max(initial=0.0) for curve in curves))
+
+
+def _add_legend(
+    panel: Axes, runs: list[CurvesOfRun], references: list[ReferenceCurve], *, kinds: bool
+) -> None:
+    """Colours name the runs, with their last held-out value; greys what is beneath, and kinds."""
     handles = []
     for number, run in enumerate(runs):
         colour, dash = style(number)
@@ -215,6 +234,10 @@ def _add_legend(panel: Axes, runs: list[CurvesOfRun], *, kinds: bool) -> None:
             Line2D([], [], color=colour, linestyle=":", linewidth=1.0, label=drawn(change.text))
             for change in run.changes[-_MARKS_NAMED:]
         ]
+    handles += [
+        Line2D([], [], color="0.6", linestyle=":", linewidth=1.4, label=f"measured: {one.name}")
+        for one in references
+    ]
     if kinds:
         handles += [
             Line2D([], [], color="0.4", linewidth=1.8, marker="o", markersize=4, label="held-out"),

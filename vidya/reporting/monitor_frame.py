@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +14,11 @@ from rich.text import Text
 
 from vidya.errors import UserError
 from vidya.model.presets import checkpoint_base
-from vidya.reporting.run_history import RunHistory
+from vidya.reporting.run_history import HeldOutPoint, RunHistory
 from vidya.storage.checkpoint_folder import step_of_name, training_checkpoints
 from vidya.storage.run_files import RunFiles
 from vidya.storage.run_folder import preparation, training_process
-from vidya.terminal.braille_plot import column_means, draw_curve
+from vidya.terminal.braille_plot import EMPTY, column_means, draw_curve
 from vidya.terminal.formatting import byte_size, duration, fitting, plural
 from vidya.terminal.progress_display import RunningMean
 from vidya.training.run_changes import in_words
@@ -164,9 +165,17 @@ def _losses(history: RunHistory) -> list[str]:
         parts += [
             f"unseen text {held_out.bits_per_byte:.4f} bits/byte at step {held_out.step:,}",
             f"best {best:.4f} (lower is better)",
+            *_usual(history, held_out),
             f"its loss {held_out.loss:.4f}",
         ]
     return parts
+
+
+def _usual(history: RunHistory, held_out: HeldOutPoint) -> list[str]:
+    """What a measured run had after as many tokens; nothing where there was none."""
+    curve = history.reference()
+    bits = curve.bits_at(held_out.tokens) if curve is not None else None
+    return [f"{curve.name} had {bits:.3f} then"] if curve is not None and bits is not None else []
 
 
 def _speed(history: RunHistory) -> list[str]:
@@ -213,49 +222,75 @@ def _changes(history: RunHistory) -> list[str]:
 # ---- pictures and samples -----------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Picture:
+    """A curve to draw over the steps of a run, and what lies beneath it."""
+
+    title: str
+    style: str
+    steps: Sequence[float]
+    values: Sequence[float]
+    reference: Sequence[tuple[float, float]] = ()
+    """Steps and values of a measured run, drawn pale."""
+
+
 def _plots(history: RunHistory, width: int, height: int) -> list[Text]:
     """Loss of training and bits per byte of unseen text: beside one another, or one above."""
     steps, losses = history.training_curve()
-    held_out = [(one.step, one.bits_per_byte) for one in history.evaluations]
-    curves = [("loss, training text", steps, losses, "cyan")]
-    if len(held_out) > 1:
-        at, values = zip(*held_out, strict=True)
-        curves.append(("bits per byte, unseen text", list(at), list(values), "magenta"))
     if not steps or height < _LEAST_PLOT:
         return []
+    pictures = [_Picture("loss, training text", "cyan", steps, losses)]
+    held_out = [(one.step, one.bits_per_byte) for one in history.evaluations]
+    if len(held_out) > 1:
+        at, values = zip(*held_out, strict=True)
+        title, reference = "bits per byte, unseen text", _reference_points(history)
+        title += f" (pale: {reference[0]})" if reference else ""
+        points = reference[1] if reference else ()
+        pictures.append(_Picture(title, "magenta", at, values, points))
     last = float(history.last["step"])
-    if len(curves) == 2 and width >= _SIDE_BY_SIDE:
-        left, right = (_plot(*curve, last, (width - 2) // 2, height) for curve in curves)
+    if len(pictures) == 2 and width >= _SIDE_BY_SIDE:
+        left, right = (_plot(one, last, (width - 2) // 2, height) for one in pictures)
         for line, other in zip(left, right, strict=True):
             line.pad_right((width - 2) // 2 - line.cell_len + 2)
             line.append_text(other)
         return left
-    if len(curves) == 2 and height // 2 >= _LEAST_PLOT:
-        halves = [_plot(*curve, last, width, height // 2) for curve in curves]
-        return [line for half in halves for line in half]
-    return _plot(*curves[0], last, width, height)
+    if len(pictures) == 2 and height // 2 >= _LEAST_PLOT:
+        return [line for one in pictures for line in _plot(one, last, width, height // 2)]
+    return _plot(pictures[0], last, width, height)
 
 
-def _plot(
-    title: str,
-    xs: Sequence[float],
-    ys: Sequence[float],
-    style: str,
-    last: float,
-    width: int,
-    height: int,
-) -> list[Text]:
+def _reference_points(history: RunHistory) -> tuple[str, list[tuple[float, float]]] | None:
+    """The name of a measured run, and its points at the steps where this one had its tokens."""
+    curve = history.reference()
+    step, tokens = history.last["step"], history.last["tokens"]
+    if curve is None or not tokens:
+        return None
+    points = [(count * step / tokens, bits) for count, bits in curve.points if count <= tokens]
+    end = curve.bits_at(tokens)
+    return curve.name, [*points, *([(float(step), end)] if end is not None else [])]
+
+
+def _plot(picture: _Picture, last: float, width: int, height: int) -> list[Text]:
     """A title, the curve with its range on the left, and the steps below: `height` lines."""
     rows, columns = height - 2, max(4, width - _LABEL)
-    xs, ys = column_means(xs, ys, 2 * columns, (0.0, last))
+    xs, ys = column_means(picture.steps, picture.values, 2 * columns, (0.0, last))
     low, high = _value_range(ys)
-    drawn = draw_curve(xs, ys, width=columns, height=rows, x=(0.0, last), y=(low, high))
-    lines = [Text(" " * _LABEL + title, style="bold")]
-    for number, row in enumerate(drawn):
+    inside = [(at, value) for at, value in picture.reference if low <= value <= high]
+    draw = functools.partial(
+        draw_curve, width=columns, height=rows, x=(0.0, last), y=(low, high)
+    )  # fmt: skip
+    drawn = draw(xs, ys)
+    below = draw(*zip(*inside, strict=True)) if inside else [""] * rows
+    lines = [Text(" " * _LABEL + picture.title, style="bold")]
+    for number, (row, pale) in enumerate(zip(drawn, below, strict=True)):
         value = high - (high - low) * number / max(1, rows - 1)
         labelled = number in (0, rows - 1) or (rows > 6 and number == rows // 2)
         label = f"{value:.3f}" if labelled else ""
-        lines.append(Text(f"{label:>{_LABEL - 1}} ").append(row, style=style))
+        line = Text(f"{label:>{_LABEL - 1}} ")
+        for letter, under in itertools.zip_longest(row, pale, fillvalue=EMPTY):
+            own = letter != EMPTY
+            line.append(letter if own else under, style=picture.style if own else "bright_black")
+        lines.append(line)
     end = f"{last:,.0f} steps"
     lines.append(Text(" " * _LABEL + "0" + end.rjust(columns - 1)))
     return lines

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vidya.measuring.reference_curves import ReferenceCurve, reference_curve
 from vidya.storage.metrics_log import parse_line
 from vidya.training.run_changes import is_change
 
@@ -35,6 +36,8 @@ class HeldOutPoint:
     loss: float
     """Nats per token."""
     bits_per_byte: float
+    tokens: int = 0
+    """Trained on by then."""
 
 
 class RunHistory:
@@ -68,6 +71,11 @@ class RunHistory:
         self.changes: list[dict[str, Any]] = []
         self.spikes = 0
         self.longest_stall_ms: float | None = None
+
+    def reference(self) -> ReferenceCurve | None:
+        """The curve of a measured run of this one's preset and recipe; None: there is none."""
+        options = self.description.get("options") or {}
+        return reference_curve(options.get("preset"), options.get("recipe") or "plan")
 
     def update(self) -> bool:
         """Read what was written since the last call; whether there was anything.
@@ -118,7 +126,8 @@ class RunHistory:
                 self.recent.append(line)
         elif _number(line.get("step")) and _number(line.get("val_loss")):
             losses = float(line["val_loss"]), float(line["val_bpb"])
-            self.evaluations.append(HeldOutPoint(int(line["step"]), *losses))
+            tokens = int(line["tokens"]) if _number(line.get("tokens")) else 0
+            self.evaluations.append(HeldOutPoint(int(line["step"]), *losses, tokens))
 
     def _add_to_curve(self, step: int, loss: float) -> None:
         number = step // self._width

@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # by row and column
-_EMPTY = 0x2800
+_BLANK = 0x2800
+EMPTY = chr(_BLANK)
+"""The letter of a place without a dot."""
 Range = tuple[float, float]
 
 
@@ -49,7 +51,7 @@ def draw_curve(
     for start, end in zip(dots[:1] + dots[:-1], dots, strict=True):
         for column, row in _line(start, end):
             letters[row // 4][column // 2] |= _DOTS[row % 4][column % 2]
-    return ["".join(chr(_EMPTY + letter) for letter in line) for line in letters]
+    return ["".join(chr(_BLANK + letter) for letter in line) for line in letters]
 
 
 def _place(value: float, between: Range, count: int) -> int:

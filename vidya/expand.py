@@ -1,8 +1,8 @@
 """Make a bigger model of a trained one: `python -m vidya.expand [MODEL] --preset 25m`.
 
-The bigger model computes the same function, which is checked on held-out text before
-anything is written, and trains on from there: `python -m vidya.train --init DIR`. What is
-done to the weights stands in `vidya/model/growth.py`.
+The bigger model computes the same function (but with --new-blocks stacked), which is checked on
+held-out text before anything is written, and trains on from there:
+`python -m vidya.train --init DIR`. What is done to the weights stands in `vidya/model/growth.py`.
 """
 
 # No `from __future__ import annotations` here: tyro reads the annotations.
@@ -11,7 +11,7 @@ import dataclasses
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vidya.errors import UserError, place_chosen_with
 from vidya.model.config import ModelConfig
@@ -38,6 +38,10 @@ class ExpandOptions(SeedOption, ThreadsOption):
     """Attention heads; the columns of a head stay as many as they are."""
     context: int | None = None
     """Longest run of tokens that the model attends over."""
+    new_blocks: Literal["silent", "stacked"] = "silent"
+    """What the blocks are that it has more. silent: they add nothing until they learn, and the
+    bigger model computes what the trained one does; stacked: copies of the old blocks on top of
+    them, whose loss is higher at first."""
     tokenizer: Path | None = None
     """Another tokenizer.json for the bigger model. Default: that of the trained one."""
     val: Path | None = None
@@ -89,7 +93,7 @@ def expand(options: ExpandOptions) -> int:
     tokenizer = Tokenizer.load(options.tokenizer) if options.tokenizer else small.tokenizer
     config = options.model_config(tokenizer.vocab_size, small.model.config.dropout)
     thread_choice.use(options.threads)
-    bigger = make_bigger(small, tokenizer, config, options.seed)
+    bigger = make_bigger(small, tokenizer, config, options.seed, options.new_blocks)
     show("\n".join(bigger.changes()))
     held_out = held_out_documents(small, options.val, options.eval_tokens)
     if held_out is None:

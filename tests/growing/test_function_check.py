@@ -117,3 +117,24 @@ def test_a_growth_that_changes_the_function_is_caught_before_it_is_written(
     with pytest.raises(UserError, match="by more than 1%: nothing was written"):
         expand()
     assert not (growing_work / "runs").exists()
+
+
+def test_a_stacked_model_computes_something_else_and_says_so(growing_work, capsys):
+    assert expand(new_blocks="stacked", out="big") == 0
+    found = losses(capsys.readouterr().out)
+    assert found["after", 32][0] != pytest.approx(found["before", 32][0], rel=1e-4)
+    big = load_pretrained("big")
+    assert big.meta["new_blocks"] == "stacked"
+    of = big.model.parameters
+    for role in ("attn_out", "ffn_down"):  # the others have new columns, which are random
+        np.testing.assert_array_equal(of[f"layers.0.{role}"], of[f"layers.2.{role}"])
+        assert of[f"layers.2.{role}"].any()
+
+
+def test_a_stacked_model_of_the_same_depth_is_checked_as_ever(small):
+    config = dataclasses.replace(small.model.config, context=small.model.config.context + 1)
+    same = make_bigger(small, small.tokenizer, config, 0, "stacked")
+    assert same.same_function
+    deep = dataclasses.replace(config, n_layer=config.n_layer + 1)
+    assert not make_bigger(small, small.tokenizer, deep, 0, "stacked").same_function
+    assert make_bigger(small, small.tokenizer, deep, 0).same_function

@@ -159,8 +159,31 @@ def test_new_blocks_stand_evenly_between_the_old(old, new, expected):
     assert blocks_from(old, new) == expected
 
 
+def test_stacked_blocks_are_copies_on_top_of_the_old_ones():
+    expected = [(0, False), (1, False), (0, True), (1, True), (0, True)]
+    assert blocks_from(2, 5, "stacked") == expected
+    small, _, _ = pair("depth")
+    deep = dataclasses.replace(small.config, n_layer=5)
+    grown = grow(small.parameters, small.config, deep, 0, "stacked")
+    for i, (source, _) in enumerate(expected):
+        for role in ("attn_norm", "attn_qkv", "attn_out", "ffn_norm", "ffn_up", "ffn_down"):
+            old = small.parameters[f"layers.{source}.{role}"]
+            np.testing.assert_array_equal(grown[f"layers.{i}.{role}"], old)
+            assert old.any()
+
+
+def test_without_more_blocks_stacked_is_as_silent():
+    small, big, _ = pair("width")
+    ways = [
+        grow(small.parameters, small.config, big.config, 3, how) for how in ("silent", "stacked")
+    ]
+    for name, values in ways[0].items():
+        np.testing.assert_array_equal(values, ways[1][name])
+
+
 @given(old=st.integers(1, 40), more=st.integers(0, 40))
 def test_every_old_block_is_there_once_in_order(old, more):
+    assert all(source < old for source, _ in blocks_from(old, old + more, "stacked"))
     blocks = blocks_from(old, old + more)
     assert len(blocks) == old + more
     assert [source for source, is_new in blocks if not is_new] == list(range(old))

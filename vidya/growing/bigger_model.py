@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vidya.errors import UserError
 from vidya.model.config import ModelConfig, describe
-from vidya.model.growth import grow, require_growth, respell
+from vidya.model.growth import NewBlocks, grow, require_growth, respell
 from vidya.model.presets import checkpoint_base
 from vidya.model.transformer import Model
 from vidya.storage import checkpoint
@@ -30,11 +30,19 @@ class BiggerModel:
     """Its vocabulary in the tokens of the smaller one's."""
     seed: int
     """Seed of the new weights that are random."""
+    new_blocks: NewBlocks = "silent"
+    """What the blocks are that it has more."""
 
     @property
     def same_tokenizer(self) -> bool:
         """Whether it has the tokenizer of the smaller one."""
         return self.tokenizer.hash == self.small.tokenizer.hash
+
+    @property
+    def same_function(self) -> bool:
+        """Whether it computes what the smaller one does."""
+        deeper = self.model.config.n_layer > self.small.model.config.n_layer
+        return self.same_tokenizer and not (deeper and self.new_blocks == "stacked")
 
     def changes(self) -> list[str]:
         """Lines that say what is bigger, and where its embedding comes from."""
@@ -68,6 +76,7 @@ class BiggerModel:
             "step": 0,
             "tokens": 0,
             "seed": self.seed,
+            "new_blocks": self.new_blocks,
             "tokenizer_hash": self.tokenizer.hash,
             "expanded_from": {
                 "path": str(origin),
@@ -84,8 +93,9 @@ class BiggerModel:
 
 
 def make_bigger(
-    small: Pretrained, tokenizer: Tokenizer, config: ModelConfig, seed: int
-) -> BiggerModel:
+    small: Pretrained, tokenizer: Tokenizer, config: ModelConfig, seed: int,
+    new_blocks: NewBlocks = "silent",
+) -> BiggerModel:  # fmt: skip
     """Grow a trained model to `config`, its embedding in the vocabulary of `tokenizer`.
 
     Raises:
@@ -102,7 +112,7 @@ def make_bigger(
     parameters = parameters | {"wte": respell(parameters["wte"], spelling.pieces)}
     old = dataclasses.replace(old, vocab_size=config.vocab_size)
     model = Model(config, precision=small.model.precision)  # the two are compared
-    grown = grow(parameters, old, config, seed)
+    grown = grow(parameters, old, config, seed, new_blocks)
     for name, values in model.parameters.items():
         values[...] = grown.pop(name)  # so that there are never two whole copies
-    return BiggerModel(small, model, tokenizer, spelling, seed)
+    return BiggerModel(small, model, tokenizer, spelling, seed, new_blocks)

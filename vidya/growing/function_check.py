@@ -40,7 +40,7 @@ def check_function(bigger: BiggerModel, held_out: TokenDocuments) -> Iterator[st
     """Yield lines that tell the loss of both models on documents in the smaller one's tokens.
 
     Raises:
-        UserError: the loss rose though it must not, that is, with the same tokenizer.
+        UserError: the loss rose though it must not, that is, where the function is the same.
     """
     small, big = bigger.small.model, bigger.model
     old, new = small.config.context, big.config.context
@@ -56,7 +56,7 @@ def check_function(bigger: BiggerModel, held_out: TokenDocuments) -> Iterator[st
     if new > old:
         longer = _in_words(_loss(big, bigger.tokenizer, respelled, new), new, big.precision)
         yield f"            after   {longer}: longer than it was trained on"
-    if bigger.same_tokenizer and not after.loss <= before.loss * (1 + MOST_RISE):
+    if bigger.same_function and not after.loss <= before.loss * (1 + MOST_RISE):
         raise UserError(
             f"the held-out loss rose from {before.loss:.4f} to {after.loss:.4f}, by more than "
             f"{MOST_RISE:.0%}: nothing was written; this is a fault of vidya, please report it"

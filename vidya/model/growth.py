@@ -31,12 +31,17 @@ gradients do.
 
 Depth. A new block is one whose `attn_out` and `ffn_down` are zero: it adds nothing. The
 rest of it is a copy of the old block below it, and new blocks stand evenly between the old.
+Or new blocks are whole copies that stand on top, the old ones in their order again
+("stacked"): then the function is another, its loss rises at first, and every block takes part
+from the first step on.
 
 Context. RoPE turns by position with no parameter: a longer table continues the same
 turns. Within the old context nothing changes; beyond it the model has yet to learn.
 
 Sources: Chen, Goodfellow and Shlens 2016, "Net2Net"; Chen et al. 2022, "bert2BERT"
-(copies of neurons and of blocks); Wang, P. et al. 2023, "Learning to grow pretrained
+(copies of neurons and of blocks); Gong et al. 2019, "Efficient training of BERT by
+progressively stacking"; Du et al. 2024, "Stacking your transformers" (arXiv 2405.15319: copies
+on top learn more than copies in between); Wang, P. et al. 2023, "Learning to grow pretrained
 models" (LiGO: all of these are linear maps of the parameters); Wang, Y. et al. 2024,
 "LEMON" (lossless for widths that are no multiple, and for RMSNorm).
 """
@@ -45,7 +50,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +60,9 @@ from vidya.model.config import ModelConfig
 from vidya.model.recipes import RECIPES
 
 Array = NDArray[Any]
+NewBlocks = Literal["silent", "stacked"]
+"""What the blocks are that a deeper model has more: "silent" ones add nothing until they learn,
+"stacked" ones are copies of the old, on top of them."""
 COMPOSED = 0.5
 """Scale of an embedding row that is a mean of others.
 
@@ -86,15 +94,19 @@ def require_growth(old: ModelConfig, new: ModelConfig) -> None:
 
 
 def grow(
-    parameters: Mapping[str, Array], old: ModelConfig, new: ModelConfig, seed: int
-) -> dict[str, Array]:
+    parameters: Mapping[str, Array], old: ModelConfig, new: ModelConfig, seed: int,
+    new_blocks: NewBlocks = "silent",
+) -> dict[str, Array]:  # fmt: skip
     """The parameters of a model of `new` dimensions that computes what the `old` one does.
+
+    With stacked blocks it computes something else, unless there are no more than before.
 
     Args:
         parameters: of the old model, by name, shapes as `vidya.model.parameters.parameter_shapes`.
         old: its architecture.
         new: the bigger one; the same vocabulary.
         seed: of what is random.
+        new_blocks: what the blocks are that it has more.
 
     Raises:
         UserError: `new` is no growth of `old` (`require_growth`).
@@ -107,19 +119,24 @@ def grow(
         "embed_norm": widen.gain(parameters["embed_norm"], 0),
         "final_norm": widen.gain(parameters["final_norm"], 2),
     }
-    for i, (source, is_new) in enumerate(blocks_from(old.n_layer, new.n_layer)):
+    for i, (source, is_new) in enumerate(blocks_from(old.n_layer, new.n_layer, new_blocks)):
         for role, values in widen.block(parameters, f"layers.{source}.").items():
-            silent = is_new and role in ("attn_out", "ffn_down")
+            silent = is_new and new_blocks == "silent" and role in ("attn_out", "ffn_down")
             grown[f"layers.{i}.{role}"] = np.zeros_like(values) if silent else values
     return grown
 
 
-def blocks_from(old_layers: int, new_layers: int) -> list[tuple[int, bool]]:
+def blocks_from(
+    old_layers: int, new_layers: int, new_blocks: NewBlocks = "silent"
+) -> list[tuple[int, bool]]:
     """For each block of the deeper model: the old block it is made from, and whether it is new.
 
-    Old blocks keep their order, new ones stand evenly between them (and the last at the
-    end), each made from the old block below it.
+    Old blocks keep their order. Silent new ones stand evenly between them (and the last at
+    the end), each made from the old block below it; stacked ones on top, made from the old
+    ones in their order, again and again.
     """
+    if new_blocks == "stacked":
+        return [(i % old_layers, i >= old_layers) for i in range(new_layers)]
     below = [i * old_layers // new_layers for i in range(new_layers)]
     return [(source, i > 0 and below[i - 1] == source) for i, source in enumerate(below)]
 

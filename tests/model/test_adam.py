@@ -79,3 +79,32 @@ def test_no_gradient_at_all():
     optimizer = Adam(model)
     optimizer.update(0.1, optimizer.gradient_norm())
     assert np.array_equal(model.flat, before)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_embedding_may_have_a_rate_of_its_own(dtype):
+    """As if every number of it were updated by itself, on gradients clipped together."""
+    rng = np.random.default_rng(1)
+    gradients = [rng.standard_normal(model_with_gradients(dtype).flat.size) for _ in range(4)]
+
+    def trained(scale, lr):
+        model = model_with_gradients(dtype)
+        optimizer = Adam(model, embedding_scale=scale)
+        for gradient in gradients:
+            model.flat_gradient[:] = gradient
+            optimizer.update(lr, optimizer.gradient_norm())
+        return model, optimizer
+
+    own, moments = trained(5.0, 1e-3)
+    plain, quick = trained(1.0, 1e-3)[0], trained(1.0, 5e-3)[0]
+    for name, values in own.parameters.items():
+        other = quick if name == "wte" else plain
+        np.testing.assert_allclose(values, other.parameters[name], rtol=1e-6, atol=1e-9)
+    assert not np.allclose(own.parameters["wte"], plain.parameters["wte"])
+    assert moments.steps == 4
+    np.testing.assert_array_equal(moments.m, trained(1.0, 1e-3)[1].m)
+
+
+def test_a_part_that_learns_has_one_rate():
+    with pytest.raises(ValueError, match="where everything learns"):
+        Adam(model_with_gradients(np.float32), first=8, embedding_scale=2.0)

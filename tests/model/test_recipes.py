@@ -11,6 +11,7 @@ from vidya.model.recipes import RECIPES
 def test_the_plan_is_that_of_the_road():
     plan = RECIPES["plan"]
     assert (plan.dropout, plan.beta1, plan.beta2, plan.decay) == (0.1, 0.9, 0.999, "cosine")
+    assert plan.embedding_lr_scale == 1.0
     stds = plan.initial_stds(256, 12)
     assert (stds.embedding, stds.hidden) == (0.08, 0.08)
     assert stds.residual == 0.08 / math.sqrt(24)

@@ -13,7 +13,7 @@ from vidya.errors import UserError
 from vidya.model.presets import PRESETS
 from vidya.model.recipes import RECIPES
 from vidya.training import run_changes
-from vidya.training.options import TrainOptions, from_plain
+from vidya.training.options import BY_RECIPE, TrainOptions, from_plain
 from vidya.training.run_changes import (
     CHANGES,
     OF_SESSION,
@@ -50,6 +50,7 @@ def options(**values):
         ("clip", [0.0, math.nan, math.inf], [1e-3]),
         ("eps", [0.0, -1e-8, math.nan], [1e-8]),
         ("lr", [0.0, -1e-3, math.nan, math.inf], [1e-3]),
+        ("embedding_lr_scale", [0.0, -1.0, math.nan, math.inf], [0.1, 10.0]),
         ("embedding_std", [0.0, -0.02, math.nan, math.inf], [0.02]),
         ("hidden_std", [0.0, math.nan], [0.04]),
         ("residual_std", [0.0, math.nan], [1e-9]),
@@ -120,9 +121,7 @@ def test_a_recipe_says_what_is_not_given(name):
     assert config.dropout == its.dropout
     assert chosen.initial_stds(config) == its.initial_stds(256, 12)
     assert chosen.peak_lr() == chosen.usual_lr() == PRESETS["10m"].peak_rate(name)
-    assert {key: chosen.in_force(key) for key in ("beta1", "beta2", "decay")} == {
-        "beta1": its.beta1, "beta2": its.beta2, "decay": its.decay,
-    }  # fmt: skip
+    assert [chosen.in_force(key) for key in BY_RECIPE] == [getattr(its, key) for key in BY_RECIPE]
 
 
 def test_what_is_given_wins_over_the_recipe():
@@ -218,7 +217,8 @@ OTHER = {
     "eval_every": 9, "eval_tokens": 9, "samples": 9, "checkpoint_every": 9, "keep": 9,
     "init": Path("w"), "on_spike": "skip", "tensorboard": True, "profile": True, "verbose": True,
     "precision": "bf16", "tokenizer": Path("t.json"), "split_digits": False, "recipe": "fast",
-    "decay": "linear", "embedding_std": 0.9, "hidden_std": 0.9, "residual_std": 0.9,
+    "decay": "linear", "embedding_lr_scale": 9.0, "embedding_std": 0.9, "hidden_std": 0.9,
+    "residual_std": 0.9,
 }  # fmt: skip
 """For every option another value than the default."""
 

@@ -37,6 +37,8 @@ class Recipe:
     beta1: float
     beta2: float
     decay: Decay
+    embedding_lr_scale: float
+    """What the learning rate is multiplied by for the token embedding."""
 
     def initial_stds(self, n_embd: int, n_layer: int) -> InitialStds:
         """What fresh matrices of a shape are drawn with; residual: hidden / √(2L), as GPT-2's."""
@@ -45,6 +47,12 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "plan": Recipe(0.08, 0.08, False, dropout=0.1, beta1=0.9, beta2=0.999, decay="cosine"),
-    "fast": Recipe(0.02, 0.64, True, dropout=0.0, beta1=0.9, beta2=0.999, decay="cosine"),
-}
+    "plan": Recipe(
+        embedding_std=0.08, hidden_std=0.08, by_width=False, dropout=0.1, beta1=0.9, beta2=0.999,
+        decay="cosine", embedding_lr_scale=1.0,
+    ),
+    "fast": Recipe(
+        embedding_std=0.02, hidden_std=0.64, by_width=True, dropout=0.0, beta1=0.9, beta2=0.999,
+        decay="linear", embedding_lr_scale=5.0,
+    ),
+}  # fmt: skip

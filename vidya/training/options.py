@@ -28,6 +28,8 @@ EVALUATIONS = 10
 """Evaluations, and checkpoints, in a run whose options do not say how often."""
 MOST_EVAL_STEPS = 2_000
 MOST_CHECKPOINT_STEPS = 10_000
+BY_RECIPE = ("dropout", "beta1", "beta2", "decay", "embedding_lr_scale")
+"""Options that the recipe decides where they are not given, and that may change in a run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +84,8 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
     """Rate at the end of the run, as a share of the peak."""
     decay: Decay | None = None
     """How the rate falls after the warm-up. Default: the recipe's."""
+    embedding_lr_scale: float | None = None
+    """What the learning rate is multiplied by for the token embedding. Default: the recipe's."""
     beta1: float | None = None
     """Adam's decay of the first moment. Default: the recipe's."""
     beta2: float | None = None
@@ -188,7 +192,7 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
 
     def settled(self) -> "TrainOptions":
         """These options with what the recipe decides written out: what a run records."""
-        decided = {name: self.in_force(name) for name in ("dropout", "beta1", "beta2", "decay")}
+        decided = {name: self.in_force(name) for name in BY_RECIPE}
         return dataclasses.replace(self, lr=self.peak_lr(), recipe=self.recipe_name(), **decided)
 
     def initial_stds(self, config: ModelConfig) -> InitialStds:
@@ -232,7 +236,7 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
         require_at_least(0, self, "warmup", "merges", "samples")
         require_positive(
             self, "minutes", "passes", "clip", "eps", "lr", "embedding_std", "hidden_std",
-            "residual_std",
+            "residual_std", "embedding_lr_scale",
         )  # fmt: skip
         require_share(self, "beta1", "beta2", "val_fraction")
         if not 0 <= self.lr_floor <= 1:

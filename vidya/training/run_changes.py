@@ -14,13 +14,13 @@ from typing import Any
 from vidya.errors import UserError
 from vidya.terminal.common_options import flag
 from vidya.text.batch_plan import StepSize
-from vidya.training.options import TrainOptions
+from vidya.training.options import BY_RECIPE, TrainOptions
 
 _SCHEDULE = ("steps", "lr", "warmup", "lr_floor", "decay")
-_BY_RECIPE = ("decay", "dropout", "beta1", "beta2")
 CHANGES = (
-    *_SCHEDULE, "tokens_per_step", "docs_per_step", "dropout", "beta1", "beta2", "eps", "clip",
-    "on_spike", "eval_every", "eval_tokens", "samples", "checkpoint_every", "keep",
+    *_SCHEDULE, "tokens_per_step", "docs_per_step", "dropout", "beta1", "beta2",
+    "embedding_lr_scale", "eps", "clip", "on_spike", "eval_every", "eval_tokens", "samples",
+    "checkpoint_every", "keep",
 )  # fmt: skip
 """Options that a run may be given anew when it goes on; such a change is written down."""
 OF_NUMBERS = frozenset(CHANGES[: CHANGES.index("eval_every")])
@@ -102,7 +102,7 @@ def _in_force(options: TrainOptions, name: str) -> Any:
         return options.peak_lr()
     if name == "warmup":
         return options.warmup_steps()
-    if name in _BY_RECIPE:
+    if name in BY_RECIPE:
         return options.in_force(name)
     if name == "tokens_per_step" and options.docs_per_step is not None:
         return None  # another limit holds

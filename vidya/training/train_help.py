@@ -23,10 +23,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "expert": (
         "split_digits", "docs_per_step", "embedding_std", "hidden_std", "residual_std", "decay",
-        "beta1", "beta2", "eps", "clip", "on_spike", "precision", "threads", "eval_tokens",
-        "tensorboard", "profile", "verbose",
+        "embedding_lr_scale", "beta1", "beta2", "eps", "clip", "on_spike", "precision", "threads",
+        "eval_tokens", "tensorboard", "profile", "verbose",
     ),
 }  # fmt: skip
+_NUMBERS = ("dropout", "beta1", "beta2", "embedding_lr_scale")
 EXAMPLES = (
     ("--preset nano --minutes 2", "a first small model, in two minutes"),
     ("--data chats.txt --minutes 60", "a model of your own conversations, in an hour"),
@@ -57,7 +58,7 @@ def preset_defaults(words: Sequence[str]) -> dict[str, str]:
     stds = RECIPES[recipe].initial_stds(its.n_embd, its.n_layer)
     by_recipe = {
         "lr": f"{its.peak_rate(recipe):g}", "decay": RECIPES[recipe].decay,
-        **{name: f"{getattr(RECIPES[recipe], name):g}" for name in ("dropout", "beta1", "beta2")},
+        **{name: f"{getattr(RECIPES[recipe], name):g}" for name in _NUMBERS},
         **{f"{name}_std": f"{value:.2g}" for name, value in dataclasses.asdict(stds).items()},
     }  # fmt: skip
     return told | {field: f"that of {recipe}: {value}" for field, value in by_recipe.items()}

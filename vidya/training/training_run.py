@@ -109,6 +109,7 @@ class TrainingRun:
             beta1=options.in_force("beta1"),
             beta2=options.in_force("beta2"),
             eps=options.eps,
+            embedding_scale=options.in_force("embedding_lr_scale"),
             max_norm=options.clip,
         )
         self.progress = RunProgress()

@@ -55,7 +55,7 @@ def work(home, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ("--preset huge", "--preset cannot be 'huge': choose nano, 10m, 25m or 100m"),
+        ("--preset huge", "--preset cannot be 'huge': choose nano, starter, 10m, 25m or 100m"),
         ("--n-embd 33 --n-head 2", "n_embd 33 is not divisible by n_head 2"),
         ("--n-embd 34 --n-head 2", "must be even"),
         ("--context 0", "context must be at least 1, not 0"),

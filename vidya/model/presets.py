@@ -40,13 +40,14 @@ class Preset:
 
 PRESETS: dict[str, Preset] = {
     "nano": Preset(128, 4, 4, 256, 1000, 1e-3, 1e-3, 100),
+    "starter": Preset(256, 12, 8, 256, 2000, 1e-3, 1e-3, 2000, recipe="fast"),
     "10m": Preset(256, 12, 8, 256, 2000, 1e-3, 1e-3, 2000),
     "25m": Preset(384, 18, 12, 512, 4000, 3e-4, 1e-3, 5000),
     "100m": Preset(512, 32, 16, 1024, 8000, 3e-4, 7e-4, 5000),
 }
 
 
-PresetName = Literal["nano", "10m", "25m", "100m"]
+PresetName = Literal["nano", "starter", "10m", "25m", "100m"]
 """Their names, for command lines."""
 
 
@@ -55,6 +56,13 @@ def preset(name: str) -> Preset:
     if name not in PRESETS:
         raise UserError(f"unknown preset '{name}': choose one of {', '.join(PRESETS)}")
     return PRESETS[name]
+
+
+def next_bigger(name: str) -> str | None:
+    """The preset that comes after `name` in size; None after the biggest."""
+    names = list(PRESETS)
+    later = names[names.index(name) + 1 :]
+    return next((other for other in later if PRESETS[other].n_embd > PRESETS[name].n_embd), None)
 
 
 def checkpoint_base(preset_name: str) -> str:

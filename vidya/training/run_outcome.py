@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vidya.measuring.held_out_loss import HeldOutLoss
-from vidya.model.presets import PRESETS
+from vidya.model.presets import next_bigger
 from vidya.terminal.formatting import duration
 from vidya.training.training_run import TrainingRun
 
@@ -134,9 +134,8 @@ class RunOutcome:
             ("talk to it", f"python -m vidya.chat {out}"),
             ("train it further, to twice the steps", more), curve,
         ]  # fmt: skip
-        sizes = list(PRESETS)
-        if (bigger := sizes.index(options.preset) + 1) < len(sizes):
-            steps.append(("a bigger one", _train_command(run, sizes[bigger])))
+        if (bigger := next_bigger(options.preset)) is not None:
+            steps.append(("a bigger one", _train_command(run, bigger)))
         return steps
 
 

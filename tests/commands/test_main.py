@@ -87,7 +87,7 @@ def test_help_of_train_is_a_page(monkeypatch, capsys):
     assert len(lines) <= 60 and max(map(len, lines)) <= 100
     named = {word for line in lines for word in line.split() if word.startswith("--")}
     assert {flag(name) for name in option_names(TrainOptions)} <= named  # each of them is there
-    assert any("--lr NUMBER" in line and "the preset's: 0.0003" in line for line in lines)
+    assert any("--lr NUMBER" in line and "that of plan: 0.0003" in line for line in lines)
 
 
 @pytest.mark.parametrize("option", ["--version", "-V"])

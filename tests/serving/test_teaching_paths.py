@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from support.running_server import running
+from support.running_server import running, wait_until
 from support.teaching_runs import TAUGHT, teachable_run
 
 from vidya.posttraining.teaching.start import open_teaching
@@ -57,6 +57,8 @@ def test_who_may_teach_and_what_is_refused(original, tmp_path):
             assert ask(address, lessons, wrong)[0] == 400, wrong
         assert not (run / "teach.jsonl").exists()  # nothing was opened for any of that
         assert ask(address, "/v1/vidya/journal")[0] == 404
+        with open_teaching(run, 1, print):
+            assert error_of(ask(address, lessons, LESSON)) == (409, "cannot_teach")
         assert error_of(ask(address, "/v1/vidya/undo", {})) == (409, "cannot_teach")
         status, _, body = ask(address, lessons, LESSON)
         assert status == 200 and json.loads(body)["lessons"] == 1
@@ -82,17 +84,19 @@ def test_a_full_disk_keeps_lessons_from_being_learnt_until_there_is_room(origina
             told = json.loads(body)
             return status, told.get("lessons") or (told["error"]["type"], told["error"]["code"])
 
-        full = 507, ("server_error", "disk_failure")
+        full = 507, ("server_error", "disk_full")
         room_for(0)
         assert lessons() == full
         room_for(resource.RLIM_INFINITY)
         assert lessons() == (200, 1)
+        wait_until((run / TAUGHT).exists)
         room_for(journal.stat().st_size + 9)
         assert lessons("you") == full
         assert ask(address, "/v1/vidya/journal")[2].count(b"\n") == 2
         assert ask(address, "/health")[0] == 200
         room_for(100_000)
         assert lessons("you") == (200, 2)
+        assert error_of(ask(address, "/v1/vidya/undo", {})) == (507, "disk_full")
         assert lessons("thank you") == full
         chat = {**HELLO, "max_tokens": 4}
         assert ask(address, "/v1/chat/completions", chat)[0] == 200

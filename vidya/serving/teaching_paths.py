@@ -192,24 +192,21 @@ async def _of(place: TeachingPlace, teacher: str, call: Callable[[], Found]) -> 
 async def _told(work: Any) -> Any:
     """What is awaited; what keeps it from being done becomes an `ApiError`.
 
-    That is the disk, with status 507 where it is full, else 500; or the run, with status 409.
+    Its status is 507 for a full disk, 409 for any other `UserError`, for the run is in the way, and
+    500 for another error of the system.
     """
     try:
         return await work
     except (OSError, UserError) as error:
-        failure = _of_the_disk(error)
-        if failure is None:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__cause__
+        if cause is not None and cause.errno in DISK_FULL:
+            said = str(error) if isinstance(error, UserError) else DISK_FULL[cause.errno]
+            raise ApiError(507, said, code="disk_full") from error
+        if isinstance(error, UserError):
             raise ApiError(409, str(error), code="cannot_teach") from error
-        status = 507 if failure.errno in DISK_FULL else 500
-        said = failure.strerror or "cannot be read or written" if error is failure else str(error)
-        raise ApiError(status, said, code="disk_failure") from error
-
-
-def _of_the_disk(error: BaseException | None) -> OSError | None:
-    """The system's error behind another one."""
-    while error is not None and not isinstance(error, OSError):
-        error = error.__cause__
-    return error
+        raise ApiError(500, error.strerror or "the system failed") from error
 
 
 def _off() -> ApiError:

@@ -39,7 +39,7 @@ class Preset:
 
 
 PRESETS: dict[str, Preset] = {
-    "nano": Preset(128, 4, 4, 256, 1000, 1e-3, 1e-3, 100),
+    "nano": Preset(128, 4, 4, 256, 1000, 1e-3, 2e-3, 100),
     "starter": Preset(256, 12, 8, 256, 2000, 1e-3, 1e-3, 2000, recipe="fast"),
     "10m": Preset(256, 12, 8, 256, 2000, 1e-3, 1e-3, 2000),
     "25m": Preset(384, 18, 12, 512, 4000, 3e-4, 1e-3, 5000),

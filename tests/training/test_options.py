@@ -94,6 +94,14 @@ def test_a_tokenizer_that_is_named_cuts_in_its_own_way():
     options(tokenizer=Path("t.json"), split_digits=False, resume=True).check()
 
 
+@pytest.mark.parametrize("name", ["embedding_std", "hidden_std", "residual_std"])
+def test_weights_that_are_brought_are_not_drawn(name):
+    with pytest.raises(UserError, match=f"--{name.replace('_', '-')} draws fresh ones: give one"):
+        options(init=Path("w"), **{name: 0.5}).check()
+    options(init=Path("w")).check()
+    options(**{name: 0.5}).check()
+
+
 def test_resume_and_init_contradict_each_other():
     with pytest.raises(UserError, match="give one"):
         options(resume=True, init=Path("w")).check()

@@ -16,6 +16,7 @@ from vidya.model.recipes import RECIPES, InitialStds, RecipeName
 from vidya.terminal.common_options import (
     MeasuredThreadsOption,
     SeedOption,
+    flag,
     option_names,
     require_at_least,
     require_positive,
@@ -30,6 +31,8 @@ MOST_EVAL_STEPS = 2_000
 MOST_CHECKPOINT_STEPS = 10_000
 BY_RECIPE = ("dropout", "beta1", "beta2", "decay", "embedding_lr_scale")
 """Options that the recipe decides where they are not given, and that may change in a run."""
+STDS = ("embedding", "hidden", "residual")
+"""Fresh matrices that have a standard deviation each, `--embedding-std` and so on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +203,7 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
         of_recipe = RECIPES[self.recipe_name()].initial_stds(config.n_embd, config.n_layer)
         given = {
             name: getattr(self, f"{name}_std")
-            for name in ("embedding", "hidden", "residual")
+            for name in STDS
             if getattr(self, f"{name}_std") is not None
         }
         return dataclasses.replace(of_recipe, **given)
@@ -248,6 +251,9 @@ class TrainOptions(MeasuredThreadsOption, SeedOption):
             raise UserError("--resume goes on with a run, --overwrite replaces it: give one")
         if self.resume and self.init is not None:
             raise UserError("--resume goes on with a run, --init begins one: give one")
+        drawn = [flag(f"{name}_std") for name in STDS if getattr(self, f"{name}_std") is not None]
+        if self.init is not None and drawn:
+            raise UserError(f"--init brings its weights, {drawn[0]} draws fresh ones: give one")
         fresh = self.init is None and not self.resume  # others have the merges of their model
         if fresh and self.tokenizer is not None and self.merges is not None:
             raise UserError("--tokenizer has its merges, --merges trains another: give one")

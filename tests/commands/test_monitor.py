@@ -93,10 +93,11 @@ def test_a_run_stands_beside_one_that_was_measured(tmp_path, preset, measured):
     assert (told in text(shown)) == measured
     assert ("bits per byte, unseen text (pale: 10m on chitchat)" in text(shown)) == measured
     pale = {
-        line.plain[span.start]
+        letter
         for line in shown
         for span in line.spans
-        if span.style == "bright_black" and span.end > span.start
+        if span.style == "bright_black"
+        for letter in line.plain[span.start : span.end]
     }
     assert any("\u2800" < letter <= "\u28ff" for letter in pale) == measured
 

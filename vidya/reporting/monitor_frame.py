@@ -287,9 +287,10 @@ def _plot(picture: _Picture, last: float, width: int, height: int) -> list[Text]
         labelled = number in (0, rows - 1) or (rows > 6 and number == rows // 2)
         label = f"{value:.3f}" if labelled else ""
         line = Text(f"{label:>{_LABEL - 1}} ")
-        for letter, under in itertools.zip_longest(row, pale, fillvalue=EMPTY):
-            own = letter != EMPTY
-            line.append(letter if own else under, style=picture.style if own else "bright_black")
+        letters = itertools.zip_longest(row, pale, fillvalue=EMPTY)
+        for own, some in itertools.groupby(letters, lambda pair: pair[0] != EMPTY):
+            text = "".join(letter if own else under for letter, under in some)
+            line.append(text, style=picture.style if own else "bright_black")
         lines.append(line)
     end = f"{last:,.0f} steps"
     lines.append(Text(" " * _LABEL + "0" + end.rjust(columns - 1)))

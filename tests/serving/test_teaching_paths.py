@@ -11,6 +11,7 @@ from support.running_server import running, wait_until
 from support.teaching_runs import TAUGHT, teachable_run
 
 from vidya.posttraining.teaching.start import open_teaching
+from vidya.storage import checkpoint
 
 pytestmark = pytest.mark.extras
 JSON = {"content-type": "application/json"}
@@ -84,6 +85,9 @@ def test_a_full_disk_keeps_lessons_from_being_learnt_until_there_is_room(origina
             told = json.loads(body)
             return status, told.get("lessons") or (told["error"]["type"], told["error"]["code"])
 
+        def saved():
+            return checkpoint.load(run / TAUGHT)[1]["lessons"]
+
         full = 507, ("server_error", "disk_full")
         room_for(0)
         assert lessons() == full
@@ -100,10 +104,10 @@ def test_a_full_disk_keeps_lessons_from_being_learnt_until_there_is_room(origina
         assert lessons("thank you") == full
         chat = {**HELLO, "max_tokens": 4}
         assert ask(address, "/v1/chat/completions", chat)[0] == 200
-        before = (run / TAUGHT).read_bytes()
+        assert saved() == 1
         room_for(resource.RLIM_INFINITY)
         assert lessons("thank you") == (200, 3)
-        assert (run / TAUGHT).read_bytes() != before
+        wait_until(lambda: saved() == 3)  # it is saved beside what comes next
         room_for(100_000)
         assert lessons("hello") == (200, 4)
     with open_teaching(run, 1, print) as teaching:
